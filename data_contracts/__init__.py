@@ -1,0 +1,1 @@
+"""What crosses a boundary: tables, artifact handles, manifests, checkpoints, job specs, run configuration."""

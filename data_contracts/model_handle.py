@@ -1,0 +1,44 @@
+"""Handles to things outside the store: models in a folder or on the Hub, and prompt files. Identified by content."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class ModelHandle(BaseModel):
+    """A model to load: where it is on this machine, and the digest by which it counts in keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(description="As the profile names it: a Hub id, a folder, or tiny:NAME")
+    digest: str = Field(description="Weight digest, or repository@commit for a Hub model")
+    folder: str | None = Field(default=None, description="Local folder, for folders and Hub snapshots")
+    artifact: str | None = Field(default=None, description="Checkpoint folder in the store, for models made here")
+
+    def key_identity(self) -> Any:
+        """Only the weights count, not where they lie or what they are called."""
+        return self.digest
+
+
+class PromptHandle(BaseModel):
+    """A prompt file by content: two paths with equal text are the same prompt."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(description="faithful, hhh, user or seed_queries")
+    digest: str
+    text: str = Field(description="The file's whole text: prompts are small, and travel to workers with the call")
+    source: str = Field(description="Path as the profile gave it, for messages")
+
+    def key_identity(self) -> Any:
+        """Only the text counts."""
+        return self.digest
+
+    @classmethod
+    def read(cls, name: str, path: Path) -> "PromptHandle":
+        """Read a prompt file."""
+        from hashlib import sha256
+
+        text = path.read_text(encoding="utf-8")
+        return cls(name=name, digest=sha256(text.encode()).hexdigest(), text=text, source=str(path))

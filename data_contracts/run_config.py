@@ -1,0 +1,103 @@
+"""The configuration of a run: the sum of a profile's sections, checked across sections."""
+
+from pydantic import Field, model_validator
+
+from data_contracts.job_spec import TrainingSettings
+from data_contracts.sections import (
+    AsIs,
+    EngineConfig,
+    Evaluation,
+    HeuristicFilter,
+    Mining,
+    Models,
+    Placement,
+    Prompts,
+    Ranking,
+    Responder,
+    Sampling,
+    Section,
+    Seeds,
+)
+from data_contracts.training_sections import (
+    PolicyOptimization,
+    RewardTraining,
+    SelfPlay,
+    SupervisedFinetuning,
+)
+from data_contracts.world_config import PretrainingConfig, WorldConfig
+
+LADDER = ("small", "mid", "large")
+TINY_PREFIX = "tiny:"
+
+
+class RunConfig(Section):
+    """Everything a run needs to know; a profile file fills it, `--set section.field=value` changes single fields."""
+
+    profile: str = Field(title="Profile", description="Name of the profile this configuration came from")
+    seeds: Seeds = Seeds()
+    models: Models
+    prompts: Prompts = Prompts()
+    world: WorldConfig | None = Field(default=None, title="Tiny world", description="Needed by tiny: models only")
+    pretraining: PretrainingConfig | None = Field(default=None, title="Pre-training of the ladder")
+    mining: Mining = Mining()
+    responders: tuple[Responder, ...] = Field(min_length=2, title="Responders", description="Best first")
+    sampling: Sampling = Sampling()
+    ranking: Ranking = Ranking()
+    filter: HeuristicFilter = HeuristicFilter()
+    as_is: AsIs = AsIs()
+    reward: RewardTraining = RewardTraining()
+    self_play: SelfPlay = SelfPlay()
+    sft: SupervisedFinetuning = SupervisedFinetuning()
+    policy: PolicyOptimization = PolicyOptimization()
+    training: TrainingSettings = TrainingSettings()
+    engine: EngineConfig = EngineConfig()
+    placement: Placement = Placement()
+    evaluation: Evaluation = Evaluation()
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> "RunConfig":
+        for responder in self.responders:
+            _require(
+                responder.model in LADDER, f"responders: '{responder.name}' uses model '{responder.model}'", LADDER
+            )
+            _require(
+                responder.prompt in ("hhh", "faithful"),
+                f"responders: '{responder.name}' uses prompt '{responder.prompt}'",
+                ("hhh", "faithful"),
+            )
+        names = [responder.name for responder in self.responders]
+        if len(set(names)) < len(names):
+            raise ValueError(f"responders: names repeat in {names}; give each its own")
+        _require(self.mining.model in LADDER, f"mining.model is '{self.mining.model}'", LADDER)
+        _require(self.self_play.assistant_model in LADDER, "self_play.assistant_model", LADDER)
+        _require(self.self_play.user_model in LADDER, "self_play.user_model", LADDER)
+        _require(
+            self.self_play.assistant_prompt in ("hhh", "faithful"), "self_play.assistant_prompt", ("hhh", "faithful")
+        )
+        return self
+
+    @model_validator(mode="after")
+    def _world_is_there(self) -> "RunConfig":
+        tiny = {
+            f"models.{role}": source for role, source in self.models.model_dump().items() if source.startswith("tiny:")
+        }
+        if tiny and (self.world is None or self.pretraining is None):
+            raise ValueError(
+                f"{', '.join(tiny)} need the sections 'world' and 'pretraining'; copy them from profile tiny"
+            )
+        for field, source in tiny.items():
+            assert self.pretraining is not None
+            _require(
+                source.removeprefix(TINY_PREFIX) in self.pretraining.sizes,
+                f"{field} is '{source}'",
+                tuple(self.pretraining.sizes),
+            )
+        world_prompts = [name for name, source in self.prompts.model_dump().items() if source == "world"]
+        if world_prompts and self.world is None:
+            raise ValueError(f"prompts.{world_prompts[0]} is 'world', but there is no section 'world'")
+        return self
+
+
+def _require(holds: bool, found: str, known: tuple[str, ...]) -> None:
+    if not holds:
+        raise ValueError(f"{found}; known: {', '.join(known)}")

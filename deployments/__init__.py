@@ -1,0 +1,1 @@
+"""Where and with which numbers: profiles, the command line, work pools."""
