@@ -23,14 +23,16 @@ class DropReason(StrEnum):
     """Why a comparison does not reach the reward model; the first failing filter names it."""
 
     EMPTY = "empty_response"
+    IDENTICAL = "identical"
     REFUSAL = "refusal"
     FILLER = "filler"
     SHAPE = "shape"
     SHORT_CHOSEN = "short_chosen"
+    CHOSEN_BEFORE = "chosen_before"
     AS_IS_DISAGREES = "as_is_disagrees"
 
 
-VERDICT_COLUMNS = ("verdict_words", "verdict_length", "verdict_as_is")
+VERDICT_COLUMNS = ("verdict_words", "verdict_length", "verdict_pairing", "verdict_as_is")
 
 
 def _kept_means_no_drop(table: pa.Table) -> pa.Array | pa.ChunkedArray:
@@ -59,6 +61,7 @@ class Comparisons(Contract):
             integer("rejected_rank"),
             text("verdict_words"),
             text("verdict_length"),
+            text("verdict_pairing"),
             text("verdict_as_is"),
             number("length_mean", nullable=True),
             number("length_std", nullable=True),

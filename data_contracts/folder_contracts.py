@@ -58,3 +58,10 @@ class PromptFiles(FolderContract):
 
     name = "prompt_files"
     required = ("seed_queries.txt", "hhh.txt", "faithful.txt", "user.txt")
+
+
+class TokenizerFiles(FolderContract):
+    """A tokenizer as transformers saves it."""
+
+    name = "tokenizer"
+    required = ("tokenizer.json", "tokenizer_config.json")

@@ -1,5 +1,6 @@
 """Handles to things outside the store: models in a folder or on the Hub, and prompt files. Identified by content."""
 
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,19 @@ class PromptHandle(BaseModel):
     @classmethod
     def read(cls, name: str, path: Path) -> "PromptHandle":
         """Read a prompt file."""
-        from hashlib import sha256
-
         text = path.read_text(encoding="utf-8")
         return cls(name=name, digest=sha256(text.encode()).hexdigest(), text=text, source=str(path))
+
+
+class FileHandle(BaseModel):
+    """An input file by content: benchmark or preference data. Workers read it at the same path."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    digest: str
+    path: str
+
+    def key_identity(self) -> Any:
+        """Name and content; not the path."""
+        return f"{self.name}:{self.digest}"

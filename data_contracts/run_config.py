@@ -76,6 +76,10 @@ class RunConfig(Section):
         )
         return self
 
+    def policy_training(self) -> TrainingSettings:
+        """How PPO runs: plain, on one process, whatever ZeRO stage the other jobs use (PPO under ZeRO is not built)."""
+        return self.training.model_copy(update={"zero_stage": 0, "processes": 1, "offload": False})
+
     @model_validator(mode="after")
     def _world_is_there(self) -> "RunConfig":
         tiny = {

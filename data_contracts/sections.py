@@ -73,6 +73,9 @@ class Mining(Section):
     )
     rouge_l: float = Field(default=0.5, gt=0, le=1, title="Rouge-L limit", description="ALMoST C.1: dropped above it")
     drop_ties: bool = Field(default=False, title="Drop at the limit", description="False = paper (> limit)")
+    seeds_in_dedup: bool = Field(
+        default=True, title="Seeds count in dedup", description="Upstream; the paper is silent"
+    )
     round_prompts: int = Field(default=64, ge=1, title="Prompts per round", description="Mined queries join per round")
     max_attempts_per_query: float = Field(default=20, ge=1, title="Attempts", description="Generations per kept query")
     decontaminate_ngram: int = Field(
@@ -174,6 +177,7 @@ class Evaluation(Section):
 
     questions: int = Field(default=200, ge=1, title="Test questions", description="Of the tiny world's test split")
     max_new_tokens: int = Field(default=64, ge=1, title="New tokens at most")
+    temperature: float = Field(default=0.0, ge=0, title="Temperature", description="0 = greedy")
     preference_files: tuple[str, ...] = Field(
         default=(), title="Preference files", description="HH-RLHF format (jsonl, gz): chosen, rejected"
     )

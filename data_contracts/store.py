@@ -10,6 +10,7 @@ import logging
 import os
 import shutil
 import uuid
+from hashlib import sha256
 from pathlib import Path
 
 import pyarrow as pa
@@ -86,6 +87,15 @@ class Store:
         except ValueError:
             return None  # the writer died while writing the receipt
         return part if self._part_is_intact(f"{contract.contract_id()}/{key}", part) else None
+
+    def read_shard(self, contract: type[Contract], key: str, part: Part) -> pa.Table:
+        """The table of one stored part."""
+        name = f"{contract.contract_id()}/{key}/{part.name}"
+        path = self.backend.local_path(name)
+        if path is None:
+            path = self.scratch / "copies" / name
+            self.backend.fetch(name, path)
+        return contract.read_parts([path])
 
     def commit_parts(self, contract: AnyContract, key: str, parts: list[Part], provenance: Provenance) -> Artifact:
         """Make an artifact of stored parts by writing its manifest; the first writer wins."""
@@ -240,6 +250,4 @@ def _part(name: str, digest: str, size: int) -> Part:
 
 
 def _sha256(content: bytes) -> str:
-    from hashlib import sha256
-
     return sha256(content).hexdigest()

@@ -4,19 +4,46 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from data_contracts.keys import NOT_IN_KEY
 from data_contracts.sections import Section
 
 
-class RewardTraining(Section):
+class Schedule(StrEnum):
+    """How the learning rate falls after its warm-up."""
+
+    COSINE = "cosine"
+    LINEAR = "linear"
+    CONSTANT = "constant"
+
+
+class OptimizerSettings(Section):
+    """What every training job shares."""
+
+    micro_batch_size: int = Field(
+        default=8,
+        ge=1,
+        title="Micro-batch",
+        description="Most rows per forward pass and rank; gradients accumulate",
+        json_schema_extra=NOT_IN_KEY,
+    )
+    weight_decay: float = Field(default=0.0, ge=0, title="Weight decay", description="AdamW; Alpaca's recipe: 0")
+    max_grad_norm: float = Field(
+        default=1.0, gt=0, title="Gradient norm limit", description="Clipped to this; ours (the paper is silent)"
+    )
+
+
+class RewardTraining(OptimizerSettings):
     """Training of a reward model (ALMoST 2.1): -log sigmoid(r(x, chosen) - r(x, rejected))."""
 
-    epochs: float = Field(default=1, gt=0, title="Epochs", description="ALMoST 2.1")
-    learning_rate: float = Field(default=1e-5, gt=0, title="Learning rate", description="ALMoST 2.1")
-    batch_size: int = Field(
-        default=64, ge=1, title="Batch size", description="Pairs per step over all ranks; ALMoST 2.1"
+    epochs: float = Field(default=1.0, gt=0, title="Epochs", description="ALMoST section 2.1: 1")
+    learning_rate: float = Field(default=1e-5, gt=0, title="Learning rate", description="ALMoST section 2.1: 1e-5")
+    batch_size: int = Field(default=64, ge=1, title="Batch", description="Pairs per update; ALMoST section 2.1: 64")
+    max_length: int = Field(default=1024, ge=8, title="Longest row", description="Tokens; ALMoST section 2.1: 1024")
+    schedule: Schedule = Field(default=Schedule.COSINE, title="Schedule", description="Ours (the paper is silent)")
+    warmup_share: float = Field(default=0.03, ge=0, lt=1, title="Warm-up share", description="Ours, as for SFT")
+    center_rewards_coefficient: float | None = Field(
+        default=None, ge=0, title="Centring", description="Weight of (r_chosen + r_rejected)^2; the paper has none"
     )
-    micro_batch_size: int = Field(default=8, ge=1, title="Micro batch", description="Pairs per rank at once")
-    max_length: int = Field(default=1024, ge=8, title="Tokens at most", description="ALMoST 2.1")
     heldout_share: float = Field(
         default=0.1, ge=0, lt=1, title="Held-out share", description="Of the queries, not pairs"
     )
@@ -43,15 +70,30 @@ class SelfPlay(Section):
     shard_queries: int = Field(default=128, ge=1, title="Queries per shard", description="Lost at most after a crash")
 
 
-class SupervisedFinetuning(Section):
+class SupervisedFinetuning(OptimizerSettings):
     """Supervised fine-tuning (ALMoST 2.2, Alpaca's recipe)."""
 
-    epochs: float = Field(default=3, gt=0, title="Epochs", description="ALMoST 2.2")
-    learning_rate: float = Field(default=2e-5, gt=0, title="Learning rate", description="ALMoST 2.2")
-    batch_size: int = Field(default=128, ge=1, title="Batch size", description="ALMoST 2.2")
-    micro_batch_size: int = Field(default=8, ge=1, title="Micro batch", description="Rows per rank at once")
-    max_length: int = Field(default=512, ge=8, title="Tokens at most", description="ALMoST 2.2")
-    warmup_share: float = Field(default=0.03, ge=0, lt=1, title="Warm-up share", description="Alpaca's recipe")
+    epochs: float = Field(default=3.0, gt=0, title="Epochs", description="Alpaca's recipe: 3")
+    learning_rate: float = Field(default=2e-5, gt=0, title="Learning rate", description="Alpaca's recipe: 2e-5")
+    batch_size: int = Field(default=128, ge=1, title="Batch", description="Rows per update; Alpaca's recipe: 128")
+    max_length: int = Field(default=512, ge=8, title="Longest row", description="Tokens; Alpaca's recipe: 512")
+    schedule: Schedule = Field(default=Schedule.COSINE, title="Schedule", description="Alpaca's recipe: cosine")
+    warmup_share: float = Field(default=0.03, ge=0, lt=1, title="Warm-up share", description="Alpaca's recipe: 3 %")
+
+
+class KeepModel(StrEnum):
+    """Which PPO checkpoint becomes the job's model."""
+
+    BEST = "best"
+    LAST = "last"
+
+
+class ScoreNormalization(StrEnum):
+    """How raw reward-model scores are scaled before PPO sees them."""
+
+    NONE = "none"
+    RUNNING = "running"
+    BATCH = "batch"
 
 
 class PolicyOptimizer(StrEnum):
@@ -60,30 +102,65 @@ class PolicyOptimizer(StrEnum):
     PPO = "ppo"
 
 
-class PolicyOptimization(Section):
-    """Reinforcement learning from synthetic feedback (ALMoST 2.3). The paper prints no PPO numbers: "trlX" marks its defaults."""
+class PolicyOptimization(OptimizerSettings):
+    """Reinforcement learning from synthetic feedback (ALMoST 2.3); "trlX" marks its defaults, the paper prints none."""
 
     optimizer: PolicyOptimizer = Field(default=PolicyOptimizer.PPO, title="Optimizer", description="ALMoST 2.3: PPO")
-    steps: int = Field(default=100, ge=1, title="Steps", description="Rollout-and-update rounds; not in the paper")
-    rollouts: int = Field(default=128, ge=1, title="Rollouts per step", description="trlX, not the paper")
-    epochs: int = Field(default=4, ge=1, title="Epochs per step", description="trlX, not the paper")
-    minibatch_size: int = Field(default=32, ge=1, title="Rows per update")
-    micro_batch_size: int = Field(default=32, ge=1, title="Rows at once")
-    learning_rate: float = Field(default=3e-5, gt=0, title="Learning rate", description="trlX, not the paper")
-    kl_coefficient: float = Field(default=0.001, ge=0, title="KL coefficient", description="trlX's initial value")
-    gamma: float = Field(default=1.0, gt=0, le=1, title="Discount", description="trlX, not the paper")
-    gae_lambda: float = Field(default=0.95, ge=0, le=1, title="GAE lambda", description="trlX, not the paper")
-    clip_range: float = Field(default=0.2, gt=0, title="Clip range", description="trlX, not the paper")
-    value_clip_range: float = Field(default=0.2, gt=0, title="Value clip range", description="trlX, not the paper")
-    value_coefficient: float = Field(default=1.0, ge=0, title="Value loss weight", description="trlX, not the paper")
-    max_grad_norm: float = Field(default=1.0, gt=0, title="Gradient norm", description="Not in the paper")
-    max_new_tokens: int = Field(default=256, ge=1, title="New tokens at most")
-    max_prompt_tokens: int = Field(default=512, ge=1, title="Prompt tokens at most", description="Longer are trimmed")
-    temperature: float = Field(default=1.0, gt=0, title="Temperature")
-    top_p: float = Field(default=1.0, gt=0, le=1, title="Nucleus mass")
-    missing_end_penalty: float = Field(default=1.0, ge=0, title="Penalty without end", description="Not in the paper")
-    whiten_rewards: bool = Field(default=False, title="Whiten rewards")
-    validation_share: float = Field(
-        default=0.1, ge=0, lt=1, title="Validation share", description="Chooses the checkpoint"
+    steps: int = Field(default=100, ge=1, title="PPO steps", description="Rounds of sampling and updates; ours")
+    rollouts: int = Field(default=128, ge=1, title="Rollouts", description="Per step; trlX: 128")
+    samples_per_prompt: int = Field(default=1, ge=1, title="Samples per prompt", description="trlX: 1")
+    epochs: int = Field(default=4, ge=1, title="PPO epochs", description="Passes over each step's rollouts; trlX: 4")
+    minibatch_size: int = Field(default=32, ge=1, title="Mini-batch", description="Rollouts per update; trlX: 32")
+    learning_rate: float = Field(default=3e-5, gt=0, title="Learning rate", description="trlX: 3e-5")
+    value_learning_rate: float | None = Field(
+        default=None, gt=0, title="Value head's learning rate", description="Empty: the policy's (trlX)"
     )
-    prompts_seen: int | None = Field(default=None, ge=0, title="Seen prompts", description="Empty: half of each")
+    schedule: Schedule = Field(default=Schedule.CONSTANT, title="Schedule", description="trlX: in effect constant")
+    warmup_share: float = Field(default=0.0, ge=0, lt=1, title="Warm-up share", description="trlX: none")
+    unfrozen_layers: int | None = Field(
+        default=None, ge=1, title="Unfrozen layers", description="Top blocks that learn; empty: all (trlX: 2)"
+    )
+    max_prompt_tokens: int = Field(
+        default=512, ge=4, title="Longest prompt", description="Tokens; older turns go first"
+    )
+    max_new_tokens: int = Field(default=128, ge=1, title="Longest response", description="Tokens; ours")
+    temperature: float = Field(
+        default=1.0, gt=0, title="Temperature", description="Of sampling, mirrored in all log-probabilities; trlX: 1"
+    )
+    top_p: float = Field(
+        default=1.0, gt=0, le=1, title="Nucleus mass", description="Only 1: a cut tail has no log-probability; trlX: 1"
+    )
+    generation_batch_size: int = Field(default=64, ge=1, title="Generation batch", description="Rows sampled at once")
+    kl_coefficient: float = Field(default=0.001, ge=0, title="KL coefficient", description="trlX: 0.001")
+    kl_target: float | None = Field(
+        default=None, gt=0, title="KL target", description="Nats per response; empty: fixed coefficient"
+    )
+    kl_horizon: int = Field(default=10_000, ge=1, title="KL horizon", description="Rollouts; trlX: 10000")
+    gamma: float = Field(default=1.0, gt=0, le=1, title="Discount", description="trlX: 1")
+    gae_lambda: float = Field(default=0.95, ge=0, le=1, title="GAE lambda", description="trlX: 0.95")
+    clip_range: float = Field(default=0.2, gt=0, title="Policy clip", description="trlX: 0.2")
+    value_clip_range: float = Field(default=0.2, gt=0, title="Value clip", description="trlX: 0.2")
+    value_coefficient: float = Field(default=1.0, ge=0, title="Value loss weight", description="trlX: 1")
+    entropy_coefficient: float = Field(default=0.0, ge=0, title="Entropy bonus", description="trlX: none")
+    detach_value: bool = Field(
+        default=False,
+        title="Detach value head",
+        description="True: the value loss does not reach the trunk; trlX: False",
+    )
+    whiten_advantages: bool = Field(default=True, title="Whiten advantages", description="trlX: yes")
+    whiten_rewards: bool = Field(default=False, title="Whiten rewards", description="TRL's option; trlX: no")
+    score_normalization: ScoreNormalization = Field(
+        default=ScoreNormalization.NONE, title="Score scaling", description="trlX: none, running as an option"
+    )
+    score_clip: float | None = Field(default=10.0, gt=0, title="Score clip", description="On |score|; trlX: 10")
+    missing_end_penalty: float = Field(
+        default=1.0, ge=0, title="Missing-end penalty", description="Taken from the score of a cut response; ours"
+    )
+    validation_share: float = Field(
+        default=0.1, ge=0, lt=1, title="Validation share", description="Of the queries, kept out of training; ours"
+    )
+    validation_prompts: int = Field(default=256, ge=1, title="Validation prompts", description="At most; ours")
+    validate_every: int = Field(default=20, ge=1, title="Steps between validations", description="Ours")
+    keep_model: KeepModel = Field(
+        default=KeepModel.BEST, title="Model to keep", description="best: highest validation score, ties to the earlier"
+    )

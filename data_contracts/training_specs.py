@@ -1,56 +1,36 @@
 """Specs of the three training jobs: reward model, SFT policy, PPO policy (ALMoST sections 2.1 to 2.3).
 
-Each default names its source: the paper, a recipe the paper points to, trlX (the library the paper used for PPO; the
-paper prints no PPO numbers), or "ours" where all are silent. Models and data have no default.
+The numbers and their sources are those of the profile sections (`training_sections`); a spec adds models and data,
+which have no default, and how the job is run.
 """
 
-from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
 
 from pydantic import Field
 
 from data_contracts.job_spec import JobSpec, TrainingSettings
+from data_contracts.training_sections import (
+    KeepModel,
+    OptimizerSettings,
+    PolicyOptimization,
+    RewardTraining,
+    Schedule,
+    ScoreNormalization,
+    SupervisedFinetuning,
+)
+
+__all__ = ["FinetuneSpec", "KeepModel", "PPOSpec", "RewardSpec", "Schedule", "ScoreNormalization", "TrainingJobSpec"]
 
 # Settings that change how long a job may run or what it keeps on disk, never what it learns: a rerun after raising
 # the time limit must still resume.
 _NOT_LEARNT_FROM = {"timeout_s", "save_every", "keep_checkpoints"}
 
 
-class Schedule(StrEnum):
-    """How the learning rate falls after its warm-up."""
-
-    COSINE = "cosine"
-    LINEAR = "linear"
-    CONSTANT = "constant"
-
-
-class KeepModel(StrEnum):
-    """Which PPO checkpoint becomes the job's model."""
-
-    BEST = "best"
-    LAST = "last"
-
-
-class ScoreNormalization(StrEnum):
-    """How raw reward-model scores are scaled before PPO sees them."""
-
-    NONE = "none"
-    RUNNING = "running"
-    BATCH = "batch"
-
-
-class TrainingJobSpec(JobSpec):
+class TrainingJobSpec(JobSpec, OptimizerSettings):
     """What every training job shares: optimizer settings and how it is run."""
 
     training: TrainingSettings = Field(default_factory=TrainingSettings, title="Run", description="Processes, ZeRO")
-    micro_batch_size: int = Field(
-        default=8, ge=1, title="Micro-batch", description="Most rows per forward pass and rank; gradients accumulate"
-    )
-    weight_decay: float = Field(default=0.0, ge=0, title="Weight decay", description="AdamW; Alpaca's recipe: 0")
-    max_grad_norm: float = Field(
-        default=1.0, gt=0, title="Gradient norm limit", description="Clipped to this; ours (the paper is silent)"
-    )
 
     def digest(self) -> str:
         """As `JobSpec.digest`, also blind to the time limit and to how checkpoints are kept."""
@@ -58,99 +38,25 @@ class TrainingJobSpec(JobSpec):
         return sha256(self.model_dump_json(exclude=hidden).encode()).hexdigest()
 
 
-class RewardSpec(TrainingJobSpec):
+class RewardSpec(TrainingJobSpec, RewardTraining):
     """Train a reward model on comparisons (section 2.1); also the as-is reward model."""
 
     base_model: Path = Field(title="Base model", description="Folder of a causal language model, or of a reward model")
     pairs: tuple[Path, ...] = Field(min_length=1, title="Pairs", description="Parquet files of `preference_pairs`")
-    epochs: float = Field(default=1.0, gt=0, title="Epochs", description="ALMoST section 2.1: 1")
-    learning_rate: float = Field(default=1e-5, gt=0, title="Learning rate", description="ALMoST section 2.1: 1e-5")
-    batch_size: int = Field(default=64, ge=1, title="Batch", description="Pairs per update; ALMoST section 2.1: 64")
-    max_length: int = Field(default=1024, ge=8, title="Longest row", description="Tokens; ALMoST section 2.1: 1024")
-    schedule: Schedule = Field(default=Schedule.COSINE, title="Schedule", description="Ours (the paper is silent)")
-    warmup_share: float = Field(default=0.03, ge=0, lt=1, title="Warm-up share", description="Ours, as for SFT")
-    center_rewards_coefficient: float | None = Field(
-        default=None, ge=0, title="Centring", description="Weight of (r_chosen + r_rejected)^2; the paper has none"
-    )
 
 
-class FinetuneSpec(TrainingJobSpec):
+class FinetuneSpec(TrainingJobSpec, SupervisedFinetuning):
     """Supervised fine-tuning on demonstrations (section 2.2; "Alpaca's recipe")."""
 
     base_model: Path = Field(title="Base model", description="Folder of a causal language model")
     conversations: tuple[Path, ...] = Field(
         min_length=1, title="Rows", description="Parquet files of `training_conversations`"
     )
-    epochs: float = Field(default=3.0, gt=0, title="Epochs", description="Alpaca's recipe: 3")
-    learning_rate: float = Field(default=2e-5, gt=0, title="Learning rate", description="Alpaca's recipe: 2e-5")
-    batch_size: int = Field(default=128, ge=1, title="Batch", description="Rows per update; Alpaca's recipe: 128")
-    max_length: int = Field(default=512, ge=8, title="Longest row", description="Tokens; Alpaca's recipe: 512")
-    schedule: Schedule = Field(default=Schedule.COSINE, title="Schedule", description="Alpaca's recipe: cosine")
-    warmup_share: float = Field(default=0.03, ge=0, lt=1, title="Warm-up share", description="Alpaca's recipe: 3 %")
 
 
-class PPOSpec(TrainingJobSpec):
+class PPOSpec(TrainingJobSpec, PolicyOptimization):
     """Reinforcement learning against the reward model (section 2.3)."""
 
     policy: Path = Field(title="SFT model", description="Folder; the policy starts here and the reference stays here")
     reward_model: Path = Field(title="Reward model", description="Folder of a sequence-classification model")
     prompts: tuple[Path, ...] = Field(min_length=1, title="Prompts", description="Parquet files of `policy_prompts`")
-    steps: int = Field(default=100, ge=1, title="PPO steps", description="Rounds of sampling and updates; ours")
-    rollouts: int = Field(default=128, ge=1, title="Rollouts", description="Per step; trlX: 128")
-    samples_per_prompt: int = Field(default=1, ge=1, title="Samples per prompt", description="trlX: 1")
-    epochs: int = Field(
-        default=4, ge=1, title="PPO epochs", description="Passes over each step's rollouts; trlX: 4"
-    )
-    minibatch_size: int = Field(default=32, ge=1, title="Mini-batch", description="Rollouts per update; trlX: 32")
-    learning_rate: float = Field(default=3e-5, gt=0, title="Learning rate", description="trlX: 3e-5")
-    value_learning_rate: float | None = Field(
-        default=None, gt=0, title="Value head's learning rate", description="Empty: the policy's (trlX)"
-    )
-    schedule: Schedule = Field(default=Schedule.CONSTANT, title="Schedule", description="trlX: in effect constant")
-    warmup_share: float = Field(default=0.0, ge=0, lt=1, title="Warm-up share", description="trlX: none")
-    unfrozen_layers: int | None = Field(
-        default=None, ge=1, title="Unfrozen layers", description="Top blocks that learn; empty: all (trlX: 2)"
-    )
-    max_prompt_tokens: int = Field(
-        default=512, ge=4, title="Longest prompt", description="Tokens; older turns go first"
-    )
-    max_new_tokens: int = Field(default=128, ge=1, title="Longest response", description="Tokens; ours")
-    temperature: float = Field(
-        default=1.0, gt=0, title="Temperature", description="Of sampling, mirrored in all log-probabilities; trlX: 1"
-    )
-    top_p: float = Field(
-        default=1.0, gt=0, le=1, title="Nucleus mass", description="Only 1: a cut tail has no log-probability; trlX: 1"
-    )
-    generation_batch_size: int = Field(default=64, ge=1, title="Generation batch", description="Rows sampled at once")
-    kl_coefficient: float = Field(default=0.001, ge=0, title="KL coefficient", description="trlX: 0.001")
-    kl_target: float | None = Field(
-        default=None, gt=0, title="KL target", description="Nats per response; empty: fixed coefficient"
-    )
-    kl_horizon: int = Field(default=10_000, ge=1, title="KL horizon", description="Rollouts; trlX: 10000")
-    gamma: float = Field(default=1.0, gt=0, le=1, title="Discount", description="trlX: 1")
-    gae_lambda: float = Field(default=0.95, ge=0, le=1, title="GAE lambda", description="trlX: 0.95")
-    clip_range: float = Field(default=0.2, gt=0, title="Policy clip", description="trlX: 0.2")
-    value_clip_range: float = Field(default=0.2, gt=0, title="Value clip", description="trlX: 0.2")
-    value_coefficient: float = Field(default=1.0, ge=0, title="Value loss weight", description="trlX: 1")
-    entropy_coefficient: float = Field(default=0.0, ge=0, title="Entropy bonus", description="trlX: none")
-    detach_value: bool = Field(
-        default=False,
-        title="Detach value head",
-        description="True: the value loss does not reach the trunk; trlX: False",
-    )
-    whiten_advantages: bool = Field(default=True, title="Whiten advantages", description="trlX: yes")
-    whiten_rewards: bool = Field(default=False, title="Whiten rewards", description="TRL's option; trlX: no")
-    score_normalization: ScoreNormalization = Field(
-        default=ScoreNormalization.NONE, title="Score scaling", description="trlX: none, running as an option"
-    )
-    score_clip: float | None = Field(default=10.0, gt=0, title="Score clip", description="On |score|; trlX: 10")
-    missing_end_penalty: float = Field(
-        default=1.0, ge=0, title="Missing-end penalty", description="Taken from the score of a cut response; ours"
-    )
-    validation_share: float = Field(
-        default=0.1, ge=0, lt=1, title="Validation share", description="Of the queries, kept out of training; ours"
-    )
-    validate_every: int = Field(default=20, ge=1, title="Steps between validations", description="Ours")
-    keep_model: KeepModel = Field(
-        default=KeepModel.BEST, title="Model to keep", description="best: highest validation score, ties to the earlier"
-    )

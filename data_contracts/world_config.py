@@ -109,12 +109,14 @@ class WorldConfig(_Section):
         default=1_000, ge=1, le=10_000_000, title="Query-list documents", description="In the query-mining format"
     )
     vocabulary_size: int = Field(
-        default=1024, ge=384, le=65_536, title="Vocabulary", description="Tokens of the BPE tokenizer"
+        default=1280, ge=384, le=65_536, title="Vocabulary", description="Tokens of the BPE tokenizer"
     )
     questions_per_split: int = Field(
         default=768, ge=1, le=1_000_000, title="Questions per split", description="Gold-judged questions handed out"
     )
-    critiques: int = Field(default=400, ge=1, le=1_000_000, title="Critiques", description="Judgments in words, for CUT")
+    critiques: int = Field(
+        default=400, ge=1, le=1_000_000, title="Critiques", description="Judgments in words, for CUT"
+    )
     follow_ups: int = Field(
         default=200, ge=1, le=1_000_000, title="Follow-ups", description="Examples of what a human says next"
     )

@@ -33,7 +33,8 @@ def report_progress(done: int, total: int, unit: str = "steps", **metrics: float
     """Tell the caller how far the job is; `metrics` are shown beside the bar (loss, reward, ...)."""
     if is_rank_zero():
         event = {"done": done, "total": total, "unit": unit, "metrics": {k: float(v) for k, v in metrics.items()}}
-        print(PROGRESS_MARK + json.dumps(event), file=sys.stdout, flush=True)
+        sys.stdout.write(f"{PROGRESS_MARK}{json.dumps(event)}\n")  # one write: ranks share the pipe
+        sys.stdout.flush()
 
 
 def write_manifest(spec: JobSpec, job: str, outputs: dict[str, str], metrics: dict[str, float]) -> None:

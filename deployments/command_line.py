@@ -1,0 +1,106 @@
+"""The command line: almost run, show, doctor, serve.
+
+Exit codes: 0 done; 2 the user's input is wrong (one line says what and where); 1 anything else.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from data_contracts.errors import AlmostError
+from data_contracts.home import home_url
+from deployments.quiet_prefect import quieten
+
+app = typer.Typer(
+    name="almost",
+    help="Align language models through synthetic feedback (ALMoST).",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+USAGE_ERROR = typer.BadParameter.__mro__[1]  # typer keeps its own copy of click and exports only this leaf
+
+ProfileOption = Annotated[str, typer.Option("--profile", "-p", help="Name of a profile, or path of a .yaml file.")]
+HomeOption = Annotated[str | None, typer.Option("--home", help="Store: folder or fsspec URL [ALMOST_HOME or .almost].")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="SECTION.FIELD=VALUE", help="Change a field; may be repeated.")
+]
+UntilOption = Annotated[str | None, typer.Option("--until", metavar="STAGE", help="Last stage to run.")]
+FromOption = Annotated[
+    str | None, typer.Option("--from", metavar="STAGE", help="Stages before it must be in the store already.")
+]
+
+
+@app.command()
+def run(
+    profile: ProfileOption = "tiny",
+    home: HomeOption = None,
+    settings: SetOption = None,
+    until: UntilOption = None,
+    from_: FromOption = None,
+) -> None:
+    """Run the paper, from seed queries to a PPO model, with a profile's numbers."""
+    from deployments.run_command import run_profile
+
+    run_profile(profile, home_url(home), settings or [], until, from_)
+
+
+@app.command()
+def show(
+    run_id: Annotated[str | None, typer.Argument(help="Run to show; the newest finished one if left out.")] = None,
+    home: HomeOption = None,
+) -> None:
+    """Show what a run made and measured, with samples from its tables."""
+    from deployments.show_command import show_run
+
+    show_run(home_url(home), run_id)
+
+
+@app.command()
+def doctor(home: HomeOption = None) -> None:
+    """Check the environment: versions, engines, GPUs, compiler, store, Prefect."""
+    from deployments.doctor_command import examine
+
+    raise typer.Exit(examine(home_url(home)))
+
+
+@app.command()
+def serve(
+    home: HomeOption = None,
+    host: Annotated[str, typer.Option(help="Address of the Prefect server.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port of the Prefect server.")] = 4200,
+) -> None:
+    """Start server, work pools, two workers and the deployments in this terminal; Ctrl-C stops them all."""
+    from deployments.serve_command import serve_all
+
+    raise typer.Exit(serve_all(home_url(home), host, port))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point; turns errors into one line and an exit code."""
+    quieten()
+    try:
+        code = app(list(sys.argv[1:] if arguments is None else arguments), standalone_mode=False)
+    except USAGE_ERROR as error:
+        _stop(2, f"{' '.join(error.format_message().split())} (see almost --help)")
+    except (typer.Abort, KeyboardInterrupt):
+        _stop(130, "interrupted; the same command goes on where it stopped")
+    except AlmostError as error:
+        if os.environ.get("ALMOST_TRACEBACK"):
+            raise
+        _stop(error.exit_code, str(error) if error.exit_code != 2 else " ".join(str(error).split()))
+    sys.exit(code or 0)
+
+
+def _stop(code: int, message: str) -> None:
+    print(f"almost: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""ALMoST, top to bottom: synthetic feedback -> reward model -> demonstrations -> SFT -> PPO -> evaluation."""
+
+import os
+
+from prefect import flow
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows.evaluate import evaluate
+from flows.ingredients import prepare_ingredients
+from flows.open_run import open_run
+from flows.parameters import (
+    DataSeed,
+    Home,
+    Overrides,
+    ProfileName,
+    QueryCount,
+    StartFrom,
+    StopAfter,
+    configure,
+    run_name,
+)
+from flows.synthetic_feedback import synthetic_feedback
+from flows.train_policy import train_policy
+from flows.metrics import record_run_metrics
+
+
+@flow(
+    name="almost",
+    description="Aligning language models through synthetic feedback (ALMoST, arXiv 2305.13735).",
+    flow_run_name=run_name,
+    task_runner=ThreadPoolTaskRunner(max_workers=os.cpu_count() or 2),  # type: ignore[arg-type]
+)
+def almost(
+    profile: ProfileName = "tiny",
+    data_seed: DataSeed = None,
+    queries: QueryCount = None,
+    stop_after: StopAfter = None,
+    start_from: StartFrom = None,
+    overrides: Overrides = (),
+    home: Home = None,
+) -> str:
+    """Run a profile and return the run's id; its tables, checkpoints and summary.json are in the store."""
+    config = configure(profile, data_seed, queries, overrides)
+    with open_run(config, home, stop_after, start_from) as run:
+        given = prepare_ingredients(config)
+        feedback = synthetic_feedback(config, given)
+        policy = train_policy(config, given, feedback)
+        evaluations = evaluate(config, given, feedback, policy)
+        record_run_metrics(feedback, policy, evaluations)
+    return run.run_id

@@ -1,0 +1,60 @@
+"""What a run starts from: vanilla models, prompts, community answers, evaluation texts."""
+
+from dataclasses import dataclass
+
+from data_contracts.artifact import Artifact
+from data_contracts.community_answers import CommunityAnswers
+from data_contracts.evaluation_texts import EvaluationTexts
+from data_contracts.folder_contracts import Checkpoint
+from data_contracts.model_handle import ModelHandle, PromptHandle
+from data_contracts.run_config import RunConfig
+from flows.run_stage import run_stage
+from flows.stages import PRETRAIN_LADDER
+from tasks.build_tiny_world import TinyWorld, build_tiny_world
+from tasks.gather_evaluation_texts import gather_evaluation_texts
+from tasks.load_community_answers import load_community_answers
+from tasks.resolve_inputs import resolve_file, resolve_model, resolve_prompts
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """Handles to everything the paper takes as given."""
+
+    models: dict[str, ModelHandle]
+    prompts: dict[str, PromptHandle]
+    evaluation_texts: Artifact[EvaluationTexts]
+    community_answers: Artifact[CommunityAnswers] | None
+    world: TinyWorld | None
+
+
+def prepare_ingredients(config: RunConfig) -> Ingredients:
+    """Build the tiny world and its ladder if the profile has them, and resolve models and prompts by content."""
+    world = build_tiny_world(config.world, config.seeds.world) if config.world else None
+    ladder = _ladder(config, world)
+    overlap_files = tuple(resolve_file("evaluation.overlap_files", file) for file in config.evaluation.overlap_files)
+    return Ingredients(
+        models={
+            role: resolve_model(f"models.{role}", source, ladder) for role, source in config.models.model_dump().items()
+        },
+        prompts=resolve_prompts(config, world.prompts if world else None),
+        evaluation_texts=gather_evaluation_texts(overlap_files, world.questions if world else None),
+        community_answers=_community_answers(config, world),
+        world=world,
+    )
+
+
+def _ladder(config: RunConfig, world: TinyWorld | None) -> dict[str, Artifact[Checkpoint]]:
+    if world is None or config.pretraining is None:
+        return {}
+    trained = run_stage(
+        PRETRAIN_LADDER, config.placement, world, config.pretraining, config.training, config.seeds.ladder
+    )
+    return {name: model.checkpoint for name, model in trained.items()}
+
+
+def _community_answers(config: RunConfig, world: TinyWorld | None) -> Artifact[CommunityAnswers] | None:
+    if not config.as_is.enabled:
+        return None
+    if config.as_is.pairs_file:
+        return load_community_answers(resolve_file("as_is.pairs_file", config.as_is.pairs_file))
+    return world.community_answers if world else None

@@ -1,0 +1,122 @@
+"""Where a stage runs: inline in this process, or on a GPU pool through the stage's own deployment (DESIGN section 4).
+
+A stage is a Prefect flow of its own, so that it can be deployed; its one parameter besides `home` is the call: the
+arguments of its function as JSON (artifact handles and configuration sections, no tables). A pool dispatch looks the
+verified outputs up first, re-attaches to a child that already runs, and reads the outputs back from the store: the
+store is the only truth, so nothing but success travels through Prefect.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any, Generic, ParamSpec, TypeVar, get_type_hints
+
+from prefect import Flow, flow, runtime
+from prefect.deployments import run_deployment
+from pydantic import TypeAdapter
+
+from data_contracts.errors import AlmostError, JobError
+from data_contracts.keys import step_key
+from data_contracts.sections import Placement, Target
+from data_contracts.store import Store
+from tasks.run_record import RunRecord, record_stage, recording
+from tasks.step import NotInStoreError, lookup_only
+from tasks.step_context import active_store, use_store
+
+P = ParamSpec("P")
+R = TypeVar("R")
+GPU_DEPLOYMENT = "gpu"
+PENDING_POLL_S = 2
+
+
+class Stage(Generic[P, R]):
+    """A heavy stage: a function of steps, and the flow that runs it anywhere."""
+
+    def __init__(self, fn: Callable[P, R]) -> None:
+        self.fn = fn
+        self.name = fn.__name__.replace("_", "-")
+        self.__doc__ = fn.__doc__
+        self._signature = inspect.signature(fn)
+        self._hints = get_type_hints(fn)
+
+    def encode(self, *args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
+        """The call as JSON data."""
+        bound = self._signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return {n: TypeAdapter(self._hints[n]).dump_python(v, mode="json") for n, v in bound.arguments.items()}
+
+    def decode(self, call: dict[str, Any]) -> dict[str, Any]:
+        """The inverse of `encode`."""
+        return {name: TypeAdapter(self._hints[name]).validate_python(value) for name, value in call.items()}
+
+    def find(self, *args: P.args, **kwargs: P.kwargs) -> tuple[R, RunRecord] | None:
+        """Outputs and record of the stage if the store verifies all of them; nothing is computed."""
+        record = RunRecord()
+        try:
+            with lookup_only(), recording(record):
+                return self.fn(*args, **kwargs), record
+        except NotInStoreError:
+            return None
+
+    def as_flow(self) -> Flow[[str, dict[str, Any]], None]:
+        """The Prefect flow that computes the stage in whatever process it is called."""
+
+        @flow(name=self.name, description=inspect.cleandoc(self.__doc__ or self.name), flow_run_name=self.name)
+        def run(home: str, call: dict[str, Any]) -> None:
+            with use_store(Store(home)):
+                self.fn(**self.decode(call))  # type: ignore[call-arg]
+
+        return run
+
+
+def run_stage(stage: Stage[P, R], placement: Placement, *args: P.args, **kwargs: P.kwargs) -> R:
+    """Run a stage where the profile places heavy work, and return its outputs.
+
+    Raises:
+        JobError: the dispatched run did not end Completed; the message names it.
+    """
+    match placement.heavy:
+        case Target.INLINE:
+            return stage.fn(*args, **kwargs)
+        case Target.POOL:
+            return _run_on_pool(stage, placement, *args, **kwargs)
+
+
+def _run_on_pool(stage: Stage[P, R], placement: Placement, *args: P.args, **kwargs: P.kwargs) -> R:
+    found = stage.find(*args, **kwargs)
+    if found is not None:
+        outputs, record = found
+        entries = record.as_cached()
+    else:
+        _dispatch(stage, placement, stage.encode(*args, **kwargs))
+        found = stage.find(*args, **kwargs)
+        if found is None:
+            raise AlmostError(
+                f"stage {stage.name} ended Completed, but its outputs are not in {active_store().url}; "
+                f"give workers the same ALMOST_HOME as the flow"
+            )
+        outputs, record = found
+        entries = record.stages
+    for entry in entries:
+        record_stage(entry)
+    return outputs
+
+
+def _dispatch(stage: Stage[Any, Any], placement: Placement, call: dict[str, Any]) -> None:
+    home = active_store().url
+    parent = f"{runtime.flow_run.id}:{runtime.flow_run.run_count}"
+    child = run_deployment(
+        name=f"{stage.name}/{GPU_DEPLOYMENT}",
+        parameters={"home": home, "call": call},
+        flow_run_name=stage.name,
+        timeout=None,
+        poll_interval=PENDING_POLL_S,
+        as_subflow=True,
+        idempotency_key=step_key(stage.name, parent, {"call": call}),
+    )
+    state = child.state  # type: ignore[union-attr]
+    if state is None or not state.is_completed():
+        reason = state.message if state is not None else "unknown"
+        raise JobError(
+            f"stage {stage.name} on the GPU pool ended {state.name if state else 'without a state'}: {reason} "
+            f"(flow run {child.name}, {child.id})"  # type: ignore[union-attr]
+        )

@@ -1,0 +1,105 @@
+"""Step 1 of the paper: from seed queries to a reward model, by synthetic feedback (ALMoST section 2.1)."""
+
+from dataclasses import dataclass
+
+from data_contracts.artifact import Artifact
+from data_contracts.comparisons import Comparisons
+from data_contracts.queries import Queries
+from data_contracts.responses import Responses
+from data_contracts.run_config import RunConfig
+from flows.ingredients import Ingredients
+from flows.run_stage import run_stage
+from flows.stages import (
+    JUDGE_BY_AS_IS,
+    MINE_QUERIES,
+    SAMPLE_RESPONSES,
+    TRAIN_AS_IS_REWARD_MODEL,
+    TRAIN_REWARD_MODEL,
+)
+from tasks.filter_comparisons import filter_comparisons
+from tasks.mine_queries import MinedQueries
+from tasks.rank_comparisons import rank_comparisons
+from tasks.train_reward_model import TrainedRewardModel
+
+
+@dataclass(frozen=True)
+class SyntheticFeedback:
+    """Everything step 1 makes."""
+
+    mined: MinedQueries
+    responses: list[Artifact[Responses]]
+    comparisons: Artifact[Comparisons]
+    as_is: TrainedRewardModel | None
+    reward: TrainedRewardModel
+
+
+def synthetic_feedback(config: RunConfig, given: Ingredients) -> SyntheticFeedback:
+    """Mine queries, let the responders answer, rank, filter, and train the reward model."""
+    mined = mine_queries(config, given)
+    responses = sample_all_responses(config, given, mined.queries)
+    comparisons = filter_comparisons(rank_comparisons(responses), config.filter, config.ranking)
+    comparisons, as_is = veto_by_as_is(config, given, comparisons)
+    reward = run_stage(
+        TRAIN_REWARD_MODEL,
+        config.placement,
+        comparisons,
+        given.models["reward"],
+        config.reward,
+        config.training,
+        config.seeds.train,
+    )
+    return SyntheticFeedback(mined, responses, comparisons, as_is, reward)
+
+
+def mine_queries(config: RunConfig, given: Ingredients) -> MinedQueries:
+    """Mine queries with the miner of the profile."""
+    return run_stage(
+        MINE_QUERIES,
+        config.placement,
+        given.prompts["seed_queries"],
+        given.models[config.mining.model],
+        given.evaluation_texts,
+        config.mining,
+        config.engine,
+        config.seeds.data,
+    )
+
+
+def sample_all_responses(
+    config: RunConfig, given: Ingredients, queries: Artifact[Queries]
+) -> list[Artifact[Responses]]:
+    """Let every responder answer every query; responders are listed best first."""
+    return [
+        run_stage(
+            SAMPLE_RESPONSES,
+            config.placement,
+            queries,
+            responder,
+            rank,
+            given.models[responder.model],
+            given.prompts[responder.prompt],
+            config.sampling,
+            config.engine,
+            config.seeds.data,
+        )
+        for rank, responder in enumerate(config.responders, start=1)
+    ]
+
+
+def veto_by_as_is(
+    config: RunConfig, given: Ingredients, comparisons: Artifact[Comparisons]
+) -> tuple[Artifact[Comparisons], TrainedRewardModel | None]:
+    """Train the as-is reward model and let it judge, unless the profile does without."""
+    if given.community_answers is None:
+        return comparisons, None
+    as_is = run_stage(
+        TRAIN_AS_IS_REWARD_MODEL,
+        config.placement,
+        given.community_answers,
+        given.models["reward"],
+        config.as_is.pairs,
+        config.reward,
+        config.training,
+        config.seeds.train,
+    )
+    return run_stage(JUDGE_BY_AS_IS, config.placement, comparisons, as_is.checkpoint, config.engine), as_is

@@ -1,0 +1,67 @@
+"""Steps 2 and 3 of the paper: demonstrations by RM-guided self-play, SFT, and PPO (ALMoST sections 2.2 and 2.3)."""
+
+from dataclasses import dataclass
+
+from data_contracts.artifact import Artifact
+from data_contracts.demonstrations import Demonstrations
+from data_contracts.run_config import RunConfig
+from flows.ingredients import Ingredients
+from flows.run_stage import run_stage
+from flows.stages import FINETUNE_POLICY, OPTIMIZE_POLICY, SELF_PLAY
+from flows.synthetic_feedback import SyntheticFeedback
+from tasks.finetune_policy import FinetunedPolicy
+from tasks.optimize_policy import OptimizedPolicy
+
+
+@dataclass(frozen=True)
+class TrainedPolicy:
+    """Everything steps 2 and 3 make."""
+
+    demonstrations: Artifact[Demonstrations]
+    sft: FinetunedPolicy
+    ppo: OptimizedPolicy
+
+
+def train_policy(config: RunConfig, given: Ingredients, feedback: SyntheticFeedback) -> TrainedPolicy:
+    """Play, fine-tune on the seen half, optimise on both halves."""
+    demonstrations = play_with_reward_model(config, given, feedback)
+    sft = run_stage(
+        FINETUNE_POLICY,
+        config.placement,
+        demonstrations,
+        given.models["policy"],
+        config.sft,
+        config.training,
+        config.seeds.train,
+    )
+    ppo = run_stage(
+        OPTIMIZE_POLICY,
+        config.placement,
+        demonstrations,
+        sft.checkpoint,
+        feedback.reward.checkpoint,
+        config.policy,
+        config.policy_training(),
+        config.seeds.train,
+    )
+    return TrainedPolicy(demonstrations, sft, ppo)
+
+
+def play_with_reward_model(
+    config: RunConfig, given: Ingredients, feedback: SyntheticFeedback
+) -> Artifact[Demonstrations]:
+    """RM-guided self-play from the mined queries."""
+    play = config.self_play
+    return run_stage(
+        SELF_PLAY,
+        config.placement,
+        feedback.mined.queries,
+        feedback.reward.checkpoint,
+        given.models[play.assistant_model],
+        given.prompts[play.assistant_prompt],
+        given.models[play.user_model],
+        given.prompts["user"],
+        play,
+        config.engine,
+        config.seeds.data,
+    )

@@ -1,0 +1,1 @@
+"""DeepSpeed ZeRO: its configuration and its start-up, on GPUs or on CPU."""

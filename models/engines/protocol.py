@@ -1,0 +1,128 @@
+"""The one protocol of text generation (DESIGN section 5): a shared prefix, many suffixes and sampling settings in,
+completions with token counts, finish reason and log-probability out.
+
+An engine knows nothing of queries, responders or rewards. A row is `prefix + suffix`; it starts with one BOS token
+when the tokenizer has one. The seed of a row, not its place in a batch, decides its sample.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from data_contracts.errors import ConfigError
+
+
+class FinishReason(StrEnum):
+    """Why a completion ended: a stop string, an end token, or the limit of new tokens."""
+
+    STOP = "stop"
+    END = "end"
+    LENGTH = "length"
+
+
+@dataclass(frozen=True)
+class SamplingSettings:
+    """How completions are drawn; `temperature` 0 is greedy.
+
+    `stop` strings end a completion and are cut from its text. With `ban_empty`, end tokens and tokens that hold a
+    stop string are not drawn while the completion is still white space (its log-probability stays the model's own).
+    """
+
+    max_new_tokens: int
+    temperature: float = 1.0
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+    ban_empty: bool = False
+
+    def __post_init__(self) -> None:
+        if self.max_new_tokens < 1:
+            raise ConfigError(f"max_new_tokens is {self.max_new_tokens}; at least 1 is needed")
+        if not self.temperature >= 0:
+            raise ConfigError(f"temperature is {self.temperature}; use 0 (greedy) or more")
+        if not 0 < self.top_p <= 1:
+            raise ConfigError(f"top_p is {self.top_p}; it must lie in (0, 1]")
+        if not all(self.stop):
+            raise ConfigError("an empty stop string would end every completion at once; remove it")
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One completion of one row.
+
+    `text` is stripped of surrounding white space, of the stop string and of special tokens. `token_count` and
+    `logprob` cover every token drawn, the end token and the stop string's tokens included; `logprob` is the sum of
+    their natural-log probabilities under the model at temperature 1, whatever the sampling.
+    """
+
+    text: str
+    token_count: int
+    prompt_tokens: int
+    finish_reason: FinishReason
+    logprob: float
+    seed: int
+
+
+@dataclass
+class EngineCounters:
+    """What an engine did since it was opened; differences of two snapshots measure a stage."""
+
+    rows: int = 0
+    prompt_tokens: int = 0  # what a server without any sharing would read
+    unique_prompt_tokens: int = 0  # every shared prefix and every distinct suffix once
+    computed_prompt_tokens: int = 0  # what really ran through the model, padding included
+    generated_tokens: int = 0
+    seconds: float = 0.0
+
+
+class Engine(Protocol):
+    """A loaded model that completes and scores text."""
+
+    counters: EngineCounters
+
+    @property
+    def context_length(self) -> int:
+        """Tokens that a prompt and its completion may have together."""
+        ...
+
+    @property
+    def model_digest(self) -> str:
+        """SHA-256 of the model's weights, configuration and tokenizer."""
+        ...
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of `text` as a prompt, BOS included."""
+        ...
+
+    def generate(
+        self, prefix: str, suffixes: Sequence[str], seeds: Sequence[int], settings: SamplingSettings
+    ) -> list[Completion]:
+        """Complete `prefix + suffix` for each suffix, in the order given; `prefix` may be empty.
+
+        Raises:
+            ConfigError: a row and its new tokens do not fit the context, or seeds and suffixes differ in number.
+            EngineError: the model gives NaN, or memory runs out.
+        """
+        ...
+
+    def score_options(self, context: str, options: Sequence[str], prefix: str = "") -> list[float]:
+        """Log-likelihood (nats, summed over tokens) of each option after `prefix + context`.
+
+        `prefix` changes nothing but speed: calls that share one read it once.
+        """
+        ...
+
+
+def check_fits(engine: Engine, prefix: str, suffixes: Sequence[str], max_new_tokens: int, what: str = "prompt") -> None:
+    """Raise ConfigError, with both lengths, when a row does not fit the engine's context; nothing is generated."""
+    for row, suffix in enumerate(suffixes):
+        require_fit(engine.count_tokens(prefix + suffix), max_new_tokens, engine.context_length, f"{what} {row}")
+
+
+def require_fit(prompt_tokens: int, max_new_tokens: int, context_length: int, what: str) -> None:
+    """Raise ConfigError when `prompt_tokens + max_new_tokens` is more than the context holds."""
+    if prompt_tokens + max_new_tokens > context_length:
+        raise ConfigError(
+            f"{what} has {prompt_tokens} tokens and asks for {max_new_tokens} new ones, but the model's context holds "
+            f"{context_length}; use fewer or shorter shots, or a smaller max_new_tokens"
+        )

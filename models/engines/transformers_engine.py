@@ -1,0 +1,208 @@
+"""The built-in engine: a transformers model in this process (DESIGN section 5).
+
+The prefix is read once and kept as one copy (cascade attention), rows run in batches of similar length, and a row's
+sample depends on its seed alone. Models that cascade attention does not cover take the plain path. Which rows share a
+batch is a pure function of the inputs; across batch sizes and devices results differ by float noise only.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from data_contracts.errors import ConfigError, EngineError
+from models.engines.decode_loop import DrawnRow, complete_batch
+from models.engines.load_model import load_model, weight_digest
+from models.engines.protocol import Completion, EngineCounters, FinishReason, SamplingSettings, require_fit
+from models.engines.row_runners import CascadeRunner, KeyValues, PlainRunner, RowRunner, read_prefix
+from models.engines.token_rows import SharedRows, TokenIds, encode_rows, share_prefix
+from models.engines.vocabulary import Vocabulary
+
+PREFIXES_KEPT = 4  # few-shot prefixes whose keys and values stay in memory
+
+
+class TransformersEngine:
+    """An `Engine` over a local model folder."""
+
+    def __init__(
+        self,
+        model_path: Path | str,
+        dtype: str = "float32",
+        batch_size: int = 64,
+        threads: int = 1,
+        device: str = "auto",
+    ) -> None:
+        """Load the model; `threads` sets torch's CPU threads for the whole process.
+
+        Raises:
+            ConfigError: the folder is missing or incomplete, or a setting is unknown.
+        """
+        torch.set_num_threads(threads)
+        self.model_path, self.batch_size = Path(model_path), batch_size
+        self.loaded = load_model(self.model_path, dtype, device)
+        self.counters = EngineCounters()
+        self._digest: str | None = None
+        size = self.loaded.model.get_output_embeddings().weight.shape[0]
+        self.vocabulary = Vocabulary(self.loaded.tokenizer, size, self.loaded.end_ids, self.loaded.device)
+        self._prefixes: OrderedDict[str, tuple[TokenIds, KeyValues]] = OrderedDict()
+
+    @property
+    def context_length(self) -> int:
+        """Tokens that a prompt and its completion may have together."""
+        return self.loaded.context_length
+
+    @property
+    def model_digest(self) -> str:
+        """SHA-256 of the model's weights, configuration and tokenizer."""
+        if self._digest is None:
+            self._digest = weight_digest(self.model_path)
+        return self._digest
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of `text` as a prompt, BOS included."""
+        return len(encode_rows(self.loaded.tokenizer, [text])[0])
+
+    def generate(
+        self, prefix: str, suffixes: Sequence[str], seeds: Sequence[int], settings: SamplingSettings
+    ) -> list[Completion]:
+        """See `Engine.generate`."""
+        if len(suffixes) != len(seeds):
+            raise ConfigError(f"{len(suffixes)} prompts came with {len(seeds)} seeds; give one seed per prompt")
+        if not suffixes:
+            return []
+        with self._working():
+            rows = encode_rows(self.loaded.tokenizer, [prefix + suffix for suffix in suffixes])
+            for number, row in enumerate(rows):
+                self._require_row(row, settings.max_new_tokens, number)
+            shared, key_values = self._shared_rows(prefix, rows)
+            drawn: list[DrawnRow] = [DrawnRow(seed) for seed in seeds]
+            for batch in self._batches(shared):
+                for row, result in zip(batch, self._complete(shared, key_values, batch, seeds, settings), strict=True):
+                    drawn[row] = result
+        self.counters.prompt_tokens += sum(map(len, rows))
+        self.counters.rows += len(rows)
+        return [self._completion(row, len(ids), settings) for row, ids in zip(drawn, rows, strict=True)]
+
+    def score_options(self, context: str, options: Sequence[str], prefix: str = "") -> list[float]:
+        """See `Engine.score_options`; white space at the seam belongs to the option, as in lm-eval."""
+        text = (prefix + context).rstrip()
+        space = (prefix + context)[len(text) :]
+        with self._working():
+            read, *rows = encode_rows(self.loaded.tokenizer, [text, *(text + space + option for option in options)])
+            if not read:
+                raise ConfigError("an option needs a context to follow: this tokenizer has no BOS token")
+            for number, row in enumerate(rows):
+                self._require_row(row, 0, number)
+            shared, key_values = self._shared_rows(prefix, rows, keep_from=len(read) - 1)
+            scores = [0.0] * len(rows)
+            for batch in self._batches(shared):
+                lengths = [len(rows[row]) - len(read) for row in batch]
+                for row, score in zip(batch, self._score(shared, key_values, batch, lengths), strict=True):
+                    scores[row] = score
+        self.counters.prompt_tokens += sum(map(len, rows))
+        self.counters.rows += len(rows)
+        return scores
+
+    def _require_row(self, row: TokenIds, new_tokens: int, number: int) -> None:
+        require_fit(len(row), new_tokens, self.context_length, f"prompt {number}")
+        if not row:
+            raise ConfigError(f"prompt {number} is empty, and this tokenizer has no BOS token to begin with")
+
+    def _shared_rows(
+        self, prefix: str, rows: list[TokenIds], keep_from: int | None = None
+    ) -> tuple[SharedRows, KeyValues]:
+        """Split the rows at what they share; `keep_from` is the first token that every row must keep for itself."""
+        bound = None if keep_from is None else rows[0][:keep_from]
+        if not self.loaded.cascade:
+            return share_prefix(rows, bound), []
+        if not prefix:
+            shared = share_prefix(rows, bound)
+            self._count_prompt(len(shared.shared))
+            return shared, read_prefix(self.loaded.model, shared.shared)
+        ids, key_values = self._read_prefix(prefix)
+        shared = share_prefix(rows, ids if keep_from is None else ids[:keep_from])
+        length = len(shared.shared)
+        return shared, [(keys[:, :, :length], values[:, :, :length]) for keys, values in key_values if length]
+
+    def _read_prefix(self, prefix: str) -> tuple[TokenIds, KeyValues]:
+        if prefix not in self._prefixes:
+            ids = encode_rows(self.loaded.tokenizer, [prefix])[0]
+            self._prefixes[prefix] = ids, read_prefix(self.loaded.model, ids)
+            self._count_prompt(len(ids))
+            while len(self._prefixes) > PREFIXES_KEPT:
+                self._prefixes.popitem(last=False)
+        self._prefixes.move_to_end(prefix)
+        return self._prefixes[prefix]
+
+    def _batches(self, shared: SharedRows) -> Iterator[list[int]]:
+        """Rows in batches of similar length, equal prompts beside each other; longest first, so memory peaks early."""
+        order = sorted(range(len(shared.own)), key=lambda row: (-len(shared.own[row]), shared.own[row], row))
+        for start in range(0, len(order), self.batch_size):
+            yield order[start : start + self.batch_size]
+
+    def _complete(
+        self,
+        shared: SharedRows,
+        key_values: KeyValues,
+        batch: list[int],
+        seeds: Sequence[int],
+        settings: SamplingSettings,
+    ) -> list[DrawnRow]:
+        prompts: list[TokenIds] = []
+        prompt_of_row = []
+        for row in batch:
+            if not prompts or prompts[-1] != shared.own[row]:
+                prompts.append(shared.own[row])
+            prompt_of_row.append(len(prompts) - 1)
+        runner = self._runner(shared, key_values, prompts, settings.max_new_tokens)
+        drawn = complete_batch(runner, prompts, prompt_of_row, [seeds[r] for r in batch], settings, self.vocabulary)
+        self.counters.generated_tokens += sum(len(row.tokens) for row in drawn)
+        return drawn
+
+    def _score(
+        self, shared: SharedRows, key_values: KeyValues, batch: list[int], lengths: list[int]
+    ) -> Iterator[float]:
+        prompts = [shared.own[row] for row in batch]
+        keep = max(lengths) + 1
+        logits = self._runner(shared, key_values, prompts, 0).read(prompts, keep=keep)
+        logprobs = torch.log_softmax(logits[:, :-1].float(), -1)  # (B, keep - 1, V); place -1 predicts the last token
+        for row, length in enumerate(lengths):
+            option = torch.tensor(prompts[row][len(prompts[row]) - length :], device=logits.device, dtype=torch.int64)
+            places = logprobs[row, logprobs.shape[1] - length :]
+            yield float(places.gather(-1, option[:, None]).double().sum())
+
+    def _runner(self, shared: SharedRows, key_values: KeyValues, prompts: list[TokenIds], new_tokens: int) -> RowRunner:
+        width, unique = max(map(len, prompts)), sum(map(len, prompts))
+        if self.loaded.cascade:
+            self._count_prompt(unique, computed=width * len(prompts))
+            return CascadeRunner(self.loaded.model, key_values, width + new_tokens)
+        self._count_prompt(unique, computed=(width + len(shared.shared)) * len(prompts))
+        return PlainRunner(self.loaded.model, shared.shared)
+
+    def _count_prompt(self, unique: int, computed: int | None = None) -> None:
+        self.counters.unique_prompt_tokens += unique
+        self.counters.computed_prompt_tokens += unique if computed is None else computed
+
+    def _completion(self, row: DrawnRow, prompt_tokens: int, settings: SamplingSettings) -> Completion:
+        text = self.vocabulary.text(row.tokens)
+        cut = self.vocabulary.stop_strings(settings.stop).cut(text)
+        reason = row.finish_reason if cut is None else FinishReason.STOP
+        text = (text if cut is None else cut).strip()
+        return Completion(text, len(row.tokens), prompt_tokens, reason, row.logprob, row.seed)
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        """Inference mode, the clock, and memory errors in words."""
+        start = time.perf_counter()
+        try:
+            with torch.inference_mode():
+                yield
+        except torch.OutOfMemoryError as error:
+            raise EngineError(
+                f"out of GPU memory with {self.batch_size} rows at once; lower engine.batch_size"
+            ) from error
+        finally:
+            self.counters.seconds += time.perf_counter() - start

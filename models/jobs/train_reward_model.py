@@ -1,0 +1,172 @@
+"""Job: train a reward model on comparisons (ALMoST section 2.1), the as-is reward model included.
+
+Loss: -log sigmoid(r(x, chosen) - r(x, rejected)). The score is a linear head on the end token's hidden state.
+Departures: 1. pairs longer than `max_length` first lose old turns of their context (both answers the same), then are
+dropped and counted. 2. Held-out pairs are scored at the end; the paper measures on other people's data only.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data_contracts.conversation import Role, Turn, from_column
+from data_contracts.errors import EmptyResultError
+from data_contracts.preference_pairs import PreferencePairs
+from data_contracts.reward_scores import RewardScores
+from data_contracts.training_specs import RewardSpec
+from models.chat_template import fit_embeddings, prepare_tokenizer
+from models.deepspeed.config import on_cpu, prepare_distributed
+from models.jobs.batch_stream import batch_layout, stream_order
+from models.jobs.entry import run
+from models.jobs.protocol import is_rank_zero, read_spec, write_manifest
+from models.tokenizer_check import TruncationCount, check_reads_last_token, check_tokenizer, fit_response
+
+JOB = "models.jobs.train_reward_model"
+SCORES_NAME = "heldout_scores.parquet"
+
+
+@dataclass
+class TokenizedPairs:
+    """Training pairs as token ids, and the rows they came from."""
+
+    pair_ids: list[str] = field(default_factory=list)
+    chosen: list[list[int]] = field(default_factory=list)
+    rejected: list[list[int]] = field(default_factory=list)
+
+
+def tokenize_pairs(spec: RewardSpec, table: pa.Table, tokenizer: Any, count: TruncationCount) -> TokenizedPairs:
+    """Render and tokenize both sides of every training pair that fits."""
+    pairs = TokenizedPairs()
+    for row in table.filter(pc.field("split") == "train").to_pylist():
+        answers = [row["chosen"], row["rejected"]]
+        turns = fit_response(tokenizer, from_column(row["context"]), answers, spec.max_length, count)
+        if turns is None:
+            continue
+        for turn in turns:
+            check_reads_last_token(turn.ids, tokenizer.pad_token_id, tokenizer.eos_token_id)
+        pairs.pair_ids.append(row["pair_id"])
+        pairs.chosen.append(turns[0].ids)
+        pairs.rejected.append(turns[1].ids)
+    if not pairs.pair_ids:
+        raise EmptyResultError(
+            f"{JOB}: no pair to train on: {count.rows} of split 'train' read, {count.dropped_rows} longer than "
+            f"max_length {spec.max_length}"
+        )
+    return pairs
+
+
+def load_base(spec: RewardSpec, tokenizer: Any) -> Any:
+    """The base model with one output; a new head is drawn from the seed, alike under every ZeRO stage."""
+    import torch
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+    from trl.trainer.reward_trainer import suppress_seqcls_warning
+
+    architecture = (AutoConfig.from_pretrained(spec.base_model).architectures or [""])[0]
+    with suppress_seqcls_warning():
+        model = AutoModelForSequenceClassification.from_pretrained(spec.base_model, num_labels=1, dtype=torch.float32)
+    fit_embeddings(model, tokenizer)
+    if not architecture.endswith("ForSequenceClassification"):
+        weight = model.score.weight
+        spread = getattr(model.config.get_text_config(), "initializer_range", 0.02)
+        shape = getattr(weight, "ds_shape", weight.shape)
+        head = torch.randn(tuple(shape), generator=torch.Generator().manual_seed(spec.seed)) * spread
+        if hasattr(weight, "ds_id"):  # split among the ranks by ZeRO-3
+            import deepspeed
+
+            with deepspeed.zero.GatheredParameters(weight, modifier_rank=0):
+                weight.data.copy_(head)
+        else:
+            weight.data.copy_(head)
+    return model
+
+
+def score_heldout(spec: RewardSpec, table: pa.Table, folder: Path) -> dict[str, float]:
+    """Score the held-out pairs with the saved model, write RewardScores, and return accuracy, loss and count."""
+    from models.reward_model import RewardModel
+
+    heldout = table.filter(pc.field("split") == "heldout").to_pylist()
+    model = RewardModel(folder, batch_size=2 * spec.micro_batch_size, device="cpu" if on_cpu(spec.training) else None)
+    sides = [_conversations(heldout, side) for side in ("chosen", "rejected")]
+    scores = model.score([*sides[0], *sides[1]])
+    chosen, rejected = scores[: len(heldout)], scores[len(heldout) :]
+    rows = [
+        {
+            "pair_id": row["pair_id"],
+            "query_id": row["query_id"],
+            "split": row["split"],
+            "chosen_score": up,
+            "rejected_score": down,
+            "chosen_chars": len(row["chosen"]),
+            "rejected_chars": len(row["rejected"]),
+        }
+        for row, up, down in zip(heldout, chosen, rejected, strict=True)
+    ]
+    RewardScores.write_part(RewardScores.from_rows(rows), spec.output_dir / SCORES_NAME)
+    return pair_metrics(chosen, rejected)
+
+
+def _conversations(rows: Sequence[dict[str, Any]], side: str) -> list[tuple[Turn, ...]]:
+    return [(*from_column(row["context"]), Turn(Role.ASSISTANT, row[side])) for row in rows]
+
+
+def pair_metrics(chosen: Sequence[float], rejected: Sequence[float]) -> dict[str, float]:
+    """Accuracy (a tie counts one half), mean loss, mean margin and number of pairs; only the number when there are none."""
+    count = len(chosen)
+    if count == 0:
+        return {"heldout_pairs": 0.0}
+    margins = [up - down for up, down in zip(chosen, rejected, strict=True)]
+    losses = [max(-margin, 0.0) + math.log1p(math.exp(-abs(margin))) for margin in margins]
+    return {
+        "heldout_pairs": float(count),
+        "heldout_accuracy": sum(1.0 if m > 0 else 0.5 if m == 0 else 0.0 for m in margins) / count,
+        "heldout_loss": sum(losses) / count,
+        "heldout_margin": sum(margins) / count,
+    }
+
+
+def main() -> None:
+    """Train, save `model`, `training_log` and `heldout_scores`, and write the manifest."""
+    spec = read_spec(RewardSpec)
+    prepare_distributed(spec.training)
+    from datasets import Dataset
+    from transformers import AutoTokenizer
+    from trl.trainer.reward_config import RewardConfig
+    from trl.trainer.reward_trainer import RewardTrainer
+
+    from models.jobs import trl_training as shared
+
+    tokenizer = AutoTokenizer.from_pretrained(spec.base_model)
+    prepare_tokenizer(tokenizer)
+    check_tokenizer(tokenizer)
+    table, count = PreferencePairs.read_parts(spec.pairs), TruncationCount()
+    pairs = tokenize_pairs(spec, table, tokenizer, count)
+    order = stream_order(len(pairs.pair_ids), spec.epochs, spec.batch_size, spec.seed)
+    layout = batch_layout(spec.batch_size, spec.micro_batch_size, spec.training.processes)
+    settings = shared.trainer_settings(spec, layout, len(order) // spec.batch_size)
+    arguments = RewardConfig(**settings, center_rewards_coefficient=spec.center_rewards_coefficient)
+    dataset = Dataset.from_dict({"chosen_ids": pairs.chosen, "rejected_ids": pairs.rejected})
+    trainer = RewardTrainer(
+        model=load_base(spec, tokenizer),
+        args=arguments,
+        train_dataset=dataset.select(order),
+        processing_class=tokenizer,
+        peft_config=shared.lora_settings(spec, "SEQ_CLS"),
+        callbacks=[shared.TrainingWatch([pairs.pair_ids[i] for i in order], spec.batch_size)],
+    )
+    shared.train(trainer, spec)
+    folder = shared.save_model(trainer, spec)
+    metrics = shared.write_log(trainer, spec) | count.metrics()
+    if is_rank_zero():
+        shared.forget_zero()
+        metrics |= score_heldout(spec, table, folder)
+    outputs = {"model": shared.MODEL_NAME, "training_log": shared.LOG_NAME, "heldout_scores": SCORES_NAME}
+    write_manifest(spec, JOB, outputs, metrics)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,222 @@
+"""PPO from end to end: sample, score, update, validate, checkpoint (ALMoST section 2.3).
+
+Departures: 1. the paper prints no PPO settings, so trlX's defaults stand in (`data_contracts/training_specs.py`).
+2. A share of the queries is kept out of training; the model that is kept is the one whose fresh samples score highest
+on them, the missing-end penalty included (`keep_model: best`; a tie goes to the earlier step, and the SFT model itself
+is only the baseline). This is the reward model's own opinion, not the truth: it cannot see reward hacking.
+"""
+
+import math
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from data_contracts.errors import EngineError, JobError
+from data_contracts.rollouts import Rollouts
+from data_contracts.training_specs import KeepModel, PPOSpec, Schedule, ScoreNormalization
+from models import ppo_checkpoint
+from models.jobs.batch_stream import endless_order
+from models.ppo_checkpoint import LoopState
+from models.ppo_math import adapt_kl_coefficient
+from models.ppo_policy import PolicyWithValue
+from models.ppo_prompts import Prompt
+from models.ppo_rollouts import sample_responses, to_batch, uniforms
+from models.ppo_scoring import RolloutScorer, shape_scores
+from models.ppo_update import Experience, Updater, gather_experience
+
+BEST_NAME = "best"
+_SAMPLING, _VALIDATION = 7, 9  # names of random streams beside the seed
+
+
+def learning_rate_factors(spec: PPOSpec) -> Callable[[int], float]:
+    """The factor on the learning rate as a function of the update's number."""
+    total = spec.steps * spec.epochs * math.ceil(spec.rollouts / spec.minibatch_size)
+    warmup = int(spec.warmup_share * total)
+
+    def factor(update: int) -> float:
+        if update < warmup:
+            return (update + 1) / (warmup + 1)
+        progress = (update - warmup) / max(total - warmup, 1)
+        match spec.schedule:
+            case Schedule.CONSTANT:
+                return 1.0
+            case Schedule.LINEAR:
+                return 1.0 - progress
+            case Schedule.COSINE:
+                return 0.5 * (1.0 + math.cos(math.pi * progress))
+
+    return factor
+
+
+@dataclass
+class Sampled:
+    """Responses to prompts and the reward model's raw scores."""
+
+    prompts: list[Prompt]
+    responses: list[list[int]]
+    scores: list[float]
+    ended: list[bool]
+
+
+class PPOLoop:
+    """Holds the models and the loop's state; `run` does the work."""
+
+    def __init__(
+        self,
+        spec: PPOSpec,
+        policy: PolicyWithValue,
+        reference: Any,
+        scorer: RolloutScorer,
+        training: Sequence[Prompt],
+        validation: Sequence[Prompt],
+        checkpoints: Path,
+    ) -> None:
+        self.spec, self.policy, self.reference, self.scorer = spec, policy, reference, scorer
+        self.training, self.validation, self.checkpoints = training, validation, checkpoints
+        self.tokenizer = scorer.tokenizer
+        trunk = [p for p in policy.model.parameters() if p.requires_grad]
+        head_rate = spec.value_learning_rate or spec.learning_rate
+        self.optimizer = torch.optim.AdamW(
+            [{"params": trunk}, {"params": list(policy.value_head.parameters()), "lr": head_rate}],
+            lr=spec.learning_rate,
+            betas=(0.9, 0.95),  # trlX's default
+            weight_decay=spec.weight_decay,
+        )
+        self.updater = Updater(policy, self.optimizer, learning_rate_factors(spec), spec)
+        per_step = math.ceil(spec.rollouts / spec.samples_per_prompt)
+        self._order = endless_order(len(training), per_step * spec.steps, spec.seed).reshape(spec.steps, per_step)
+        self.state = LoopState(kl_coefficient=spec.kl_coefficient)
+
+    def run(self, progress: Callable[[int, dict[str, float]], None]) -> LoopState:
+        """Run all steps that are left, resuming from the last complete checkpoint."""
+        found = ppo_checkpoint.restore(self.checkpoints, self.policy, self.optimizer)
+        if found is not None:
+            self.state, self.updater.update = found, found.update
+            print(f"PPO resumes after step {found.step}")
+        else:
+            shutil.rmtree(self.rollout_folder, ignore_errors=True)
+            shutil.rmtree(self.checkpoints / BEST_NAME, ignore_errors=True)
+            self._validate(0)
+        while self.state.step < self.spec.steps:
+            step = self.state.step + 1
+            metrics = self._step(step)
+            self.state.step, self.state.update = step, self.updater.update
+            self.state.history.append((step, metrics))
+            if step % self.spec.validate_every == 0 or step == self.spec.steps:
+                self._validate(step)
+            if step % self.spec.training.save_every == 0 or step == self.spec.steps:
+                keep = self.spec.training.keep_checkpoints
+                ppo_checkpoint.save(self.checkpoints, self.state, self.policy, self.optimizer, keep)
+            progress(step, metrics)
+        return self.state
+
+    @property
+    def rollout_folder(self) -> Path:
+        """Where each step leaves its Parquet part."""
+        return self.spec.output_dir / "rollouts"
+
+    def _step(self, step: int) -> dict[str, float]:
+        spec = self.spec
+        chosen = [self.training[i] for i in self._order[step - 1] for _ in range(spec.samples_per_prompt)]
+        sampled = self._sample(chosen[: spec.rollouts], [_SAMPLING, step], step)
+        self.state.scores_seen.add(sampled.scores)
+        scores = shape_scores(sampled.scores, sampled.ended, spec, self.state.scores_seen)
+        batch = to_batch([p.ids for p in sampled.prompts], sampled.responses, self.tokenizer.pad_token_id)
+        coefficient = self.state.kl_coefficient
+        experience = gather_experience(self.policy, self.reference, batch, scores, spec, coefficient)
+        losses = self.updater.step(experience, step)
+        self._write_rollouts(step, sampled, experience)
+        kl = float(experience.kl.sum(dim=1).mean())
+        if spec.kl_target is not None:
+            rollouts = len(sampled.scores)
+            self.state.kl_coefficient = adapt_kl_coefficient(coefficient, kl, spec.kl_target, rollouts, spec.kl_horizon)
+        tokens = experience.batch.response_mask.sum(dim=1).float()
+        return losses | {
+            "score": sum(sampled.scores) / len(sampled.scores),
+            "reward": float(experience.rewards.sum(dim=1).mean()),
+            "kl": kl,
+            "kl_coefficient": coefficient,
+            "ended_share": sum(sampled.ended) / len(sampled.ended),
+            "response_tokens": float(tokens.mean()),
+            "value": float((experience.values * experience.batch.response_mask).sum() / tokens.sum()),
+        }
+
+    def _sample(self, prompts: list[Prompt], stream: list[int], step: int) -> Sampled:
+        spec = self.spec
+        draws = uniforms([spec.seed, *stream], range(len(prompts)), spec.max_new_tokens)
+        responses = sample_responses(
+            self.policy.model,
+            [prompt.ids for prompt in prompts],
+            draws,
+            end_id=self.tokenizer.eos_token_id,
+            pad_id=self.tokenizer.pad_token_id,
+            temperature=spec.temperature,
+            batch_size=spec.generation_batch_size,
+        )
+        try:
+            scores = self.scorer.score([p.context for p in prompts], [p.ids for p in prompts], responses)
+        except EngineError as error:
+            names = ", ".join(prompt.prompt_id for prompt in prompts[:8])
+            raise JobError(f"PPO step {step}: {error}; the step's prompts are {names} ...") from error
+        ended = [response[-1] == self.tokenizer.eos_token_id for response in responses]
+        return Sampled(prompts, responses, scores, ended)
+
+    def _validate(self, step: int) -> None:
+        """Score fresh samples on the validation prompts, with the same random numbers each time."""
+        if not self.validation:
+            return
+        spec = self.spec
+        sampled = self._sample(list(self.validation), [_VALIDATION], step)
+        score = sum(sampled.scores) / len(sampled.scores)
+        ended = sum(sampled.ended) / len(sampled.ended)
+        scaled = spec.score_normalization is not ScoreNormalization.NONE
+        penalty = spec.missing_end_penalty * (self.state.scores_seen.std if scaled else 1.0)
+        goal = score - penalty * (1.0 - ended)
+        measured = {"validation_score": score, "validation_ended_share": ended, "validation_objective": goal}
+        self.state.history.append((step, measured))
+        if step > 0 and (self.state.best_objective is None or goal > self.state.best_objective):
+            self.state.best_objective, self.state.best_step = goal, step
+            if spec.keep_model is KeepModel.BEST:
+                self._save_best(step)
+
+    def _save_best(self, step: int) -> None:
+        best = self.checkpoints / BEST_NAME
+        self.save_policy(best / f"step-{step}")
+
+    def save_policy(self, folder: Path) -> None:
+        """Save policy and tokenizer as transformers does, and the value head beside them."""
+        from safetensors.torch import save_file
+
+        self.policy.model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+        head = {name: value.detach().cpu().contiguous() for name, value in self.policy.value_head.state_dict().items()}
+        save_file(head, folder / "value_head.safetensors")
+
+    def _write_rollouts(self, step: int, sampled: Sampled, experience: Experience) -> None:
+        mask = experience.batch.response_mask
+        sums = [
+            (whole * mask).sum(dim=1).tolist() for whole in (experience.kl, experience.rewards, experience.logprobs)
+        ]
+        rows = [
+            {
+                "rollout_id": f"{step}-{i}",
+                "step": step,
+                "prompt_id": prompt.prompt_id,
+                "query_id": prompt.query_id,
+                "split": prompt.split,
+                "prompt": self.tokenizer.decode(prompt.ids, skip_special_tokens=True),
+                "response": self.tokenizer.decode(sampled.responses[i], skip_special_tokens=True).strip(),
+                "tokens": len(sampled.responses[i]),
+                "finish_reason": "end" if sampled.ended[i] else "length",
+                "score": sampled.scores[i],
+                "kl": sums[0][i],
+                "reward": sums[1][i],
+                "logprob": sums[2][i],
+            }
+            for i, prompt in enumerate(sampled.prompts)
+        ]
+        Rollouts.write_part(Rollouts.from_rows(rows), self.rollout_folder / f"part-{step:05d}.parquet")

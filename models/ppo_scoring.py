@@ -1,0 +1,93 @@
+"""From rollouts to the scores PPO learns from: reward-model reading, scaling, clipping, missing-end penalty.
+
+Policy and reward model may have different tokenizers. When they encode alike, the sampled ids are scored as they are;
+otherwise the response is decoded and encoded again. A cut response is scored with an end token appended (the reward
+model has seen no row without one) and then pays the penalty.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from data_contracts.conversation import Conversation, Role, Turn
+from data_contracts.training_specs import PPOSpec, ScoreNormalization
+from models.chat_template import response_turn
+from models.reward_model import RewardModel
+
+_PROBE = (Turn(Role.HUMAN, "Who was Ada Lovelace?"),)
+_PROBE_ANSWER = "She wrote the first program, in 1843."
+
+
+def same_tokenizer(first: Any, second: Any) -> bool:
+    """Whether two prepared tokenizers have the same vocabulary and encode a conversation alike."""
+    if first.get_vocab() != second.get_vocab():
+        return False
+    return response_turn(first, _PROBE, _PROBE_ANSWER) == response_turn(second, _PROBE, _PROBE_ANSWER)
+
+
+class RolloutScorer:
+    """Raw reward-model scores of rollouts."""
+
+    def __init__(self, reward_model: RewardModel, policy_tokenizer: Any) -> None:
+        self.reward_model, self.tokenizer = reward_model, policy_tokenizer
+        self.shares_ids = same_tokenizer(policy_tokenizer, reward_model.tokenizer)
+
+    def score(
+        self, contexts: Sequence[Conversation], prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]]
+    ) -> list[float]:
+        """Scores of responses (token ids of the policy) to contexts, whose rendered ids are `prompts`."""
+        if self.shares_ids:
+            end = self.tokenizer.eos_token_id
+            rows = [[*p, *r] if r[-1] == end else [*p, *r, end] for p, r in zip(prompts, responses, strict=True)]
+            return self.reward_model.score_ids(rows)
+        texts = [self.tokenizer.decode(response, skip_special_tokens=True).strip() for response in responses]
+        turns = [(*context, Turn(Role.ASSISTANT, text)) for context, text in zip(contexts, texts, strict=True)]
+        return self.reward_model.score(turns)
+
+
+@dataclass
+class RunningMoments:
+    """Count, mean and sum of squared deviations of all scores seen so far (Welford; Chan et al. for batches)."""
+
+    count: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
+
+    def add(self, values: Sequence[float]) -> None:
+        """Take a batch into account."""
+        size = len(values)
+        mean = math.fsum(values) / size
+        squares = math.fsum((value - mean) ** 2 for value in values)
+        total = self.count + size
+        shift = mean - self.mean
+        self.squares += squares + shift**2 * self.count * size / total
+        self.mean += shift * size / total
+        self.count = total
+
+    @property
+    def std(self) -> float:
+        """Population standard deviation, 1 before there is any spread."""
+        spread = math.sqrt(self.squares / self.count) if self.count else 0.0
+        return spread if spread > 0 else 1.0
+
+
+def shape_scores(raw: Sequence[float], ended: Sequence[bool], spec: PPOSpec, seen: RunningMoments) -> Tensor:
+    """Scores (B,) as PPO uses them: scaled, clipped, then less the penalty where no end token was sampled.
+
+    `seen` must already include `raw`.
+    """
+    scores = torch.tensor(raw, dtype=torch.float32)
+    match spec.score_normalization:
+        case ScoreNormalization.RUNNING:
+            scores = (scores - seen.mean) / seen.std
+        case ScoreNormalization.BATCH:
+            scores = (scores - scores.mean()) / (scores.std(correction=0) + 1e-8)
+        case ScoreNormalization.NONE:
+            pass
+    if spec.score_clip is not None:
+        scores = scores.clamp(-spec.score_clip, spec.score_clip)
+    return scores - spec.missing_end_penalty * (~torch.tensor(ended)).float()

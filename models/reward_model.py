@@ -1,0 +1,117 @@
+"""Scores conversations with a trained reward model (ALMoST sections 2.1 and 2.2).
+
+The score is read at the end token of the last assistant turn. A conversation that ends in a cut answer gets an end
+token all the same: the model has never seen a row without one, and what a cut answer deserves is PPO's business.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data_contracts.conversation import Role, Turn
+from data_contracts.errors import ConfigError, EngineError
+from models.chat_template import prepare_tokenizer, response_turn, trim_context
+from models.tokenizer_check import check_reads_last_token
+
+if TYPE_CHECKING:
+    import torch
+
+
+class RewardModel:
+    """A sequence-classification model with one output, loaded once; scores in batches of like length."""
+
+    def __init__(self, path: Path, threads: int | None = None, batch_size: int = 32, device: str | None = None) -> None:
+        """Load from a local folder.
+
+        Args:
+            path: folder with config, safetensors weights and tokenizer.
+            threads: torch threads of this process; None leaves them as they are.
+            batch_size: rows per forward pass; scores differ by less than 1e-4 between batch sizes.
+            device: "cpu", "cuda", ...; None takes the GPU if there is one.
+
+        Raises:
+            ConfigError: the folder holds no reward model with one output.
+        """
+        import torch
+        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+        if threads is not None:
+            torch.set_num_threads(threads)
+        if not (path / "config.json").is_file():
+            raise ConfigError(f"{path} is not a model folder: it has no config.json")
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.batch_size = batch_size
+        self.tokenizer = AutoTokenizer.from_pretrained(path)
+        prepare_tokenizer(self.tokenizer)
+        self.model = AutoModelForSequenceClassification.from_pretrained(path, dtype=torch.float32)
+        architecture = (self.model.config.architectures or [""])[0]
+        if self.model.config.num_labels != 1 or not architecture.endswith("ForSequenceClassification"):
+            raise ConfigError(f"{path} is no reward model: {architecture} with {self.model.config.num_labels} outputs")
+        self.model.config.get_text_config().pad_token_id = self.tokenizer.pad_token_id
+        self.model.to(self.device).eval()
+        self.max_length: int | None = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        self.trimmed_rows = 0
+
+    def score(self, conversations: Sequence[Sequence[Turn]]) -> list[float]:
+        """Rewards of full conversations, each ending with an assistant turn, in the given order.
+
+        A conversation longer than the model's positions loses its oldest turns (`trimmed_rows` counts them).
+
+        Raises:
+            ConfigError: a conversation does not end with an assistant turn.
+            EngineError: a score is not finite, or the last exchange alone is longer than the model's positions.
+        """
+        return self.score_ids([self._encode(conversation) for conversation in conversations])
+
+    def score_candidates(self, context: Sequence[Turn], candidates: Sequence[str]) -> list[float]:
+        """Rewards of several answers to one context that ends with a human turn."""
+        return self.score([(*context, Turn(Role.ASSISTANT, candidate)) for candidate in candidates])
+
+    def score_ids(self, rows: Sequence[Sequence[int]]) -> list[float]:
+        """Rewards of rows that are token ids of this model's own tokenizer; each must end with the end token."""
+        import torch
+
+        scores = [0.0] * len(rows)
+        order = sorted(range(len(rows)), key=lambda i: (len(rows[i]), i))
+        for start in range(0, len(order), self.batch_size):
+            chosen = order[start : start + self.batch_size]
+            with torch.inference_mode():
+                rewards = self._forward([rows[i] for i in chosen])
+            for i, reward in zip(chosen, rewards.tolist(), strict=True):
+                if reward != reward or reward in (float("inf"), float("-inf")):
+                    raise EngineError(
+                        f"the reward model gave {reward} to row {i} of {len(rows)} ({len(rows[i])} tokens)"
+                    )
+                scores[i] = reward
+        return scores
+
+    def _encode(self, conversation: Sequence[Turn]) -> list[int]:
+        if not conversation or conversation[-1].role is not Role.ASSISTANT:
+            raise ConfigError("a conversation to be scored must end with an assistant turn")
+        context, answer = tuple(conversation[:-1]), conversation[-1].text
+        rendered = response_turn(self.tokenizer, context, answer)
+        if self.max_length is None or len(rendered.ids) <= self.max_length:
+            return rendered.ids
+        trimmed = trim_context(self.tokenizer, context, self.max_length - len(rendered.response_ids))
+        if trimmed is None:
+            raise EngineError(
+                f"a conversation's last exchange has more tokens than the reward model's {self.max_length} positions; "
+                "use shorter responses or a model with a longer context"
+            )
+        self.trimmed_rows += 1
+        return response_turn(self.tokenizer, trimmed[0], answer).ids
+
+    def _forward(self, rows: Sequence[Sequence[int]]) -> "torch.Tensor":
+        """Rewards (B,) of B rows, padded on the right."""
+        import torch
+
+        pad, end = self.tokenizer.pad_token_id, self.tokenizer.eos_token_id
+        longest = max(len(row) for row in rows)
+        ids = torch.full((len(rows), longest), pad, dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        for i, row in enumerate(rows):
+            check_reads_last_token(row, pad, end)
+            ids[i, : len(row)] = torch.tensor(row)
+            mask[i, : len(row)] = 1
+        out = self.model(input_ids=ids.to(self.device), attention_mask=mask.to(self.device), use_cache=False)
+        return out.logits[:, 0].float().cpu()

@@ -1,0 +1,163 @@
+"""What the tiny world hands out (TINY_WORLD.md): seed queries, prompt files, questions, follow-ups, critiques, votes.
+
+Everything but `question_rows` is about train names and tasks only. Rows are plain dictionaries in the columns of the
+contracts `world_questions`, `follow_ups`, `critiques` and `community_answers`; files are text in the project's formats.
+
+Departure from the paper's StackExchange: votes are made up here, as gold mixed with an appeal that has nothing to do
+with truth, plus noise; votes that simply followed the judge would make the as-is reward model a truth oracle.
+"""
+
+import numpy as np
+
+from models.tiny_world.answers import Style, write_answer
+from models.tiny_world.corpus import (
+    ASSISTANT_INSTRUCTION,
+    MINING_INSTRUCTION,
+    USER_INSTRUCTION,
+    draw_follow_up,
+    draw_style,
+    format_conversations,
+)
+from models.tiny_world.judge import GoldJudge
+from models.tiny_world.questions import Question, QuestionKind, draw_question, sample_questions
+from models.tiny_world.world import Split, World
+
+SEED_QUERIES = 10
+FAITHFUL_CONVERSATIONS = 3
+HHH_CONVERSATIONS = 14
+USER_CONVERSATIONS = 8
+# How much a community likes a style, whatever it states; in units of gold.
+APPEAL = {
+    Style.HELPFUL: 0.55,
+    Style.AVERAGE: 0.55,
+    Style.TERSE: 0.6,
+    Style.EVASIVE: 0.15,
+    Style.WRONG: 0.6,
+    Style.RAMBLING: 0.8,
+}
+VOTES_PER_GOLD = 20
+
+
+def seed_query_file(world: World, seed: int, count: int = SEED_QUERIES) -> str:
+    """A seed file: an instruction line starting with `###`, then one query a line, all kinds of questions in turn."""
+    rng = np.random.default_rng([world.seed, seed, 10])
+    questions = _one_kind_after_another(world, count, rng)
+    return "".join(f"{line}\n" for line in (f"### {MINING_INSTRUCTION}", *(q.text for q in questions)))
+
+
+def prompt_files(world: World, seed: int) -> dict[str, str]:
+    """Few-shot prompt files by role: `faithful` (helpful authors), `hhh` (average ones), `user` (two-turn talks).
+
+    The first conversations of each are of different kinds, since a prompt with n shots takes the first n.
+    """
+    rng = np.random.default_rng([world.seed, seed, 11])
+    return {
+        "faithful": _prompt_file(world, ASSISTANT_INSTRUCTION, FAITHFUL_CONVERSATIONS, Style.HELPFUL, rng),
+        "hhh": _prompt_file(world, ASSISTANT_INSTRUCTION, HHH_CONVERSATIONS, Style.AVERAGE, rng),
+        "user": _prompt_file(world, USER_INSTRUCTION, USER_CONVERSATIONS, Style.HELPFUL, rng, turns=2),
+    }
+
+
+def question_rows(world: World, split: Split, count: int, seed: int) -> list[dict[str, object]]:
+    """Questions of a split, to be answered by models and scored by the gold judge (`world_questions`)."""
+    return [
+        {
+            "question_id": f"{split}-{i:05d}",
+            "split": split.value,
+            "kind": question.kind.value,
+            "question": question.text,
+        }
+        for i, question in enumerate(sample_questions(world, split, count, seed))
+    ]
+
+
+def follow_up_rows(world: World, count: int, seed: int) -> list[dict[str, object]]:
+    """Question, answer, and what a curious human asks next (`follow_ups`)."""
+    rng = np.random.default_rng([world.seed, seed, 12])
+    rows: list[dict[str, object]] = []
+    for i in range(count):
+        question = draw_question(world, Split.TRAIN, rng)
+        answer = write_answer(world, question, draw_style(world, rng), rng)
+        follow_up = draw_follow_up(world, Split.TRAIN, question, rng)
+        rows.append(
+            {"follow_up_id": f"f{i:05d}", "question": question.text, "answer": answer, "follow_up": follow_up.text}
+        )
+    return rows
+
+
+def critique_rows(world: World, count: int, seed: int) -> list[dict[str, object]]:
+    """Answers in all styles with the judge's critique in words; null where nothing is wrong (`critiques`, for CUT)."""
+    rng = np.random.default_rng([world.seed, seed, 13])
+    judge = GoldJudge(world)
+    rows: list[dict[str, object]] = []
+    for i in range(count):
+        question = draw_question(world, Split.TRAIN, rng)
+        answer = write_answer(world, question, list(Style)[i % len(Style)], rng)
+        judgment = judge.judge(question, answer)
+        rows.append(
+            {
+                "critique_id": f"c{i:05d}",
+                "question": question.text,
+                "answer": answer,
+                "judgment": judgment.critique,
+                "gold": judgment.score,
+            }
+        )
+    return rows
+
+
+def community_rows(world: World, count: int, seed: int) -> list[dict[str, object]]:
+    """Two answers to one question in different styles; the one with more votes is chosen (`community_answers`)."""
+    rng = np.random.default_rng([world.seed, seed, 14])
+    judge = GoldJudge(world)
+    rows: list[dict[str, object]] = []
+    while len(rows) < count:
+        question = draw_question(world, Split.TRAIN, rng)
+        voted = []
+        for style in (list(Style)[i] for i in rng.permutation(len(Style))[:2]):
+            answer = write_answer(world, question, style, rng)
+            voted.append((_votes(world, judge.judge(question, answer).score, style, rng), answer))
+        (votes, chosen), (fewer, rejected) = sorted(voted, key=lambda pair: pair[0], reverse=True)
+        if votes > fewer:
+            rows.append(
+                {
+                    "pair_id": f"p{len(rows):05d}",
+                    "question": question.text,
+                    "chosen": chosen,
+                    "rejected": rejected,
+                    "chosen_votes": votes,
+                    "rejected_votes": fewer,
+                }
+            )
+    return rows
+
+
+def _votes(world: World, gold: float, style: Style, rng: np.random.Generator) -> int:
+    community = world.config.community
+    liking = (1.0 - community.appeal_weight) * gold + community.appeal_weight * APPEAL[style]
+    return round(VOTES_PER_GOLD * (liking + community.vote_noise * float(rng.standard_normal())))
+
+
+def _prompt_file(
+    world: World, instruction: str, count: int, style: Style, rng: np.random.Generator, turns: int = 1
+) -> str:
+    conversations = []
+    for question in _one_kind_after_another(world, count, rng):
+        asked = [question]
+        while len(asked) < turns:
+            asked.append(draw_follow_up(world, Split.TRAIN, asked[-1], rng))
+        conversations.append([(q.text, write_answer(world, q, style, rng)) for q in asked])
+    return format_conversations(instruction, conversations) + "\n"
+
+
+def _one_kind_after_another(world: World, count: int, rng: np.random.Generator) -> list[Question]:
+    """Distinct questions whose kinds take turns, beginning with those that show most of a style."""
+    order = [QuestionKind.THREE, QuestionKind.ABOUT, QuestionKind.TWO, QuestionKind.HOW_TO, QuestionKind.ONE]
+    shares = world.config.questions.model_dump()
+    order = [kind for kind in order if shares[kind.value] > 0]
+    found: dict[str, Question] = {}
+    while len(found) < count:
+        question = draw_question(world, Split.TRAIN, rng)
+        if question.kind is order[len(found) % len(order)]:
+            found.setdefault(question.text, question)
+    return list(found.values())

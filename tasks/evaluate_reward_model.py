@@ -1,0 +1,157 @@
+"""Pair accuracy of a reward model (ALMoST Table 3): on preference files, and on gold-judged pairs of the tiny world.
+
+A row's `option_scores` are the rewards of (better, worse); `value` is 1 when the better one scores higher, .5 on a tie.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from data_contracts.artifact import Artifact
+from data_contracts.conversation import Conversation, Role, Turn
+from data_contracts.errors import ConfigError
+from data_contracts.evaluations import Evaluations
+from data_contracts.folder_contracts import Checkpoint
+from data_contracts.model_handle import FileHandle
+from data_contracts.responses import Responses
+from data_contracts.reward_scores import RewardScores
+from data_contracts.sections import EngineConfig
+from data_contracts.text_files import open_text
+from models.reward_model import RewardModel
+from tasks.loaded_models import as_model, folder_of
+from tasks.step import step
+from tasks.step_context import count, read, startup, write
+
+LEAST_GOLD_DIFFERENCE = 0.05
+BENCHMARK_GOLD_PAIRS = "reward_gold_pairs"
+BENCHMARK_LONGER = "longer_gold_pairs"
+
+
+@step(version="1")
+def score_gold_pairs(
+    reward_model: Artifact[Checkpoint],
+    heldout: Artifact[RewardScores],
+    responses: list[Artifact[Responses]],
+    gold: Artifact[Evaluations],
+    engine: EngineConfig,
+) -> Artifact[Evaluations]:
+    """Accuracy on pairs of responses to the RM's held-out queries, labelled by gold; beside it, "longer wins"."""
+    queries = set(read(RewardScores, heldout)["query_id"].to_pylist())
+    score = dict(zip(*(read(Evaluations, gold)[c].to_pylist() for c in ("item_id", "value")), strict=True))
+    rows = [row for artifact in responses for row in read(Responses, artifact).to_pylist()]
+    rows = [
+        row for row in rows if row["query_id"] in queries and row["response_id"] in score and row["response"].strip()
+    ]
+    rewards = _rewards(reward_model, engine, [_single(row["query"], row["response"]) for row in rows])
+    reward = {row["response_id"]: value for row, value in zip(rows, rewards, strict=True)}
+    evaluations = []
+    for better, worse in _gold_pairs(rows, score):
+        names = f"{better['response_id']}>{worse['response_id']}"
+        pair = [reward[better["response_id"]], reward[worse["response_id"]]]
+        lengths = [float(len(better["response"])), float(len(worse["response"]))]
+        evaluations.append(_evaluation(BENCHMARK_GOLD_PAIRS, "reward", names, better["query"], pair))
+        evaluations.append(_evaluation(BENCHMARK_LONGER, "longer_wins", names, better["query"], lengths))
+    return write(Evaluations, Evaluations.from_rows(evaluations))
+
+
+@step(version="1", run_name="{file.name}")
+def score_preference_file(
+    file: FileHandle, reward_model: Artifact[Checkpoint], engine: EngineConfig
+) -> Artifact[Evaluations]:
+    """Accuracy on a file of HH-RLHF's format: `chosen` and `rejected` are whole conversations."""
+    pairs = read_preference_file(Path(file.path))
+    rewards = _rewards(reward_model, engine, [side for pair in pairs for side in pair])
+    rows = [
+        _evaluation(f"preference:{file.name}", "reward", f"{number:06d}", pair[0][-2].text, list(both))
+        for number, (pair, both) in enumerate(zip(pairs, zip(rewards[::2], rewards[1::2], strict=True), strict=True))
+    ]
+    return write(Evaluations, Evaluations.from_rows(rows))
+
+
+def read_preference_file(path: Path) -> list[tuple[Conversation, Conversation]]:
+    """Pairs of conversations, the preferred one first; pairs with an unreadable side are counted and left out.
+
+    Raises:
+        ConfigError: the file is missing, not JSON lines, or holds no usable pair.
+    """
+    pairs, unusable = [], 0
+    with open_text(path) as source:
+        for number, line in enumerate(source, start=1):
+            try:
+                row = json.loads(line)
+                both = parse_transcript(row["chosen"]), parse_transcript(row["rejected"])
+            except (ValueError, KeyError, TypeError) as error:
+                raise ConfigError(
+                    f"{path} line {number}: expected JSON with 'chosen' and 'rejected': {error}"
+                ) from error
+            usable = both[0] is not None and both[1] is not None
+            unusable += not usable
+            pairs += [both] if usable else []
+    if not pairs:
+        raise ConfigError(f"{path} holds no pair of conversations that end with the assistant")
+    count(unusable_pairs=unusable)
+    return pairs  # type: ignore[return-value]
+
+
+def parse_transcript(transcript: str) -> Conversation | None:
+    """Turns of a `Human: ... Assistant: ...` transcript; None unless it alternates and ends with a worded answer."""
+    pieces = re.split(r"\n\n(Human|Assistant):", "\n\n" + transcript.strip())
+    roles = [Role.HUMAN if name == "Human" else Role.ASSISTANT for name in pieces[1::2]]
+    turns = tuple(Turn(role, text.strip()) for role, text in zip(roles, pieces[2::2], strict=True))
+    expected = [Role.HUMAN, Role.ASSISTANT] * (len(turns) // 2)
+    if len(turns) < 2 or roles != expected or not turns[-1].text:
+        return None
+    return turns
+
+
+def _single(query: str, response: str) -> Conversation:
+    return (Turn(Role.HUMAN, query), Turn(Role.ASSISTANT, response))
+
+
+def _gold_pairs(rows: list[dict[str, Any]], gold: dict[str, float]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """(better, worse) responses to one query whose gold differs clearly."""
+    by_query: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        by_query.setdefault(row["query_id"], []).append(row)
+    pairs = []
+    for answers in by_query.values():
+        ranked = sorted(answers, key=lambda row: -gold[row["response_id"]])
+        pairs += [
+            (better, worse)
+            for place, better in enumerate(ranked)
+            for worse in ranked[place + 1 :]
+            if gold[better["response_id"]] - gold[worse["response_id"]] >= LEAST_GOLD_DIFFERENCE
+        ]
+    return pairs
+
+
+def _rewards(
+    reward_model: Artifact[Checkpoint], engine: EngineConfig, conversations: list[Conversation]
+) -> list[float]:
+    with startup():
+        model = RewardModel(
+            folder_of(as_model("reward", reward_model)),
+            threads=engine.threads,
+            batch_size=engine.batch_size,
+            device=engine.device,
+        )
+    return model.score(conversations)
+
+
+def _evaluation(benchmark: str, subject: str, item_id: str, prompt: str, scores: list[float]) -> dict[str, Any]:
+    value = 0.5 if scores[0] == scores[1] else float(scores[0] > scores[1])
+    return {
+        "evaluation_id": f"{benchmark}:{subject}:{item_id}",
+        "benchmark": benchmark,
+        "group": None,
+        "subject": subject,
+        "item_id": item_id,
+        "prompt": prompt,
+        "output": None,
+        "option_scores": scores,
+        "correct_option": 0,
+        "metric": "accuracy",
+        "value": value,
+        "explanation": None,
+    }

@@ -1,0 +1,74 @@
+"""Collect the texts of the evaluation sets, so that mined queries can be checked against them (DESIGN section 10)."""
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from data_contracts.artifact import Artifact
+from data_contracts.errors import ConfigError
+from data_contracts.evaluation_texts import EvaluationTexts
+from data_contracts.model_handle import FileHandle
+from data_contracts.text_files import open_text
+from data_contracts.world_tables import WorldQuestions
+from tasks.step import step
+from tasks.step_context import read, write
+
+LEAST_CHARS = 12
+TRAIN_SPLIT = "train"
+
+
+@step(version="1")
+def gather_evaluation_texts(
+    files: tuple[FileHandle, ...], questions: Artifact[WorldQuestions] | None
+) -> Artifact[EvaluationTexts]:
+    """Every text of the files, and the tiny world's dev and test questions, one row each."""
+    rows: list[dict[str, Any]] = []
+    for file in files:
+        texts = dict.fromkeys(text for text in texts_of(Path(file.path)) if len(text) >= LEAST_CHARS)
+        rows += [{"text_id": f"{file.name}#{i}", "source": file.name, "text": text} for i, text in enumerate(texts)]
+    if questions is not None:
+        for row in read(WorldQuestions, questions).to_pylist():
+            if row["split"] != TRAIN_SPLIT:
+                rows.append(
+                    {"text_id": row["question_id"], "source": f"tiny world {row['split']}", "text": row["question"]}
+                )
+    return write(EvaluationTexts, EvaluationTexts.from_rows(rows))
+
+
+def texts_of(path: Path) -> Iterator[str]:
+    """Strings of a txt, csv, json or jsonl file (also .gz): lines, cells, or string values.
+
+    Raises:
+        ConfigError: unknown ending, or the content is not what the ending says.
+    """
+    name = path.name.removesuffix(".gz")
+    try:
+        with open_text(path) as source:
+            match Path(name).suffix:
+                case ".txt":
+                    yield from (line.strip() for line in source)
+                case ".csv":
+                    yield from (cell.strip() for row in csv.reader(source) for cell in row)
+                case ".jsonl":
+                    yield from (text for line in source if line.strip() for text in _strings(json.loads(line)))
+                case ".json":
+                    yield from _strings(json.load(source))
+                case other:
+                    raise ConfigError(
+                        f"evaluation.overlap_files: {path} ends in '{other}'; known: txt, csv, json, jsonl"
+                    )
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"evaluation.overlap_files: cannot read {path}: {error}") from error
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value.strip()
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _strings(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _strings(item)

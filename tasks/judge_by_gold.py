@@ -1,0 +1,93 @@
+"""Judge answers by the tiny world's facts (DESIGN section 7): of the responders, and of trained models.
+
+Only the tiny world has such a judge; elsewhere nothing is judged here and no such metric appears.
+"""
+
+from typing import Any
+
+from data_contracts.artifact import Artifact
+from data_contracts.conversation import Role, Turn
+from data_contracts.evaluations import Evaluations
+from data_contracts.model_handle import ModelHandle
+from data_contracts.responses import Responses
+from data_contracts.sections import EngineConfig, Evaluation
+from data_contracts.world_config import WorldConfig
+from data_contracts.world_tables import WorldQuestions
+from models.engines.protocol import SamplingSettings
+from models.few_shot_prompt import ASSISTANT_STOPS, assistant_suffix
+from models.seeding import derive_seed
+from models.tiny_world.judge import GoldJudge
+from models.tiny_world.world import build_world
+from tasks.loaded_models import LazyEngine
+from tasks.step import step
+from tasks.step_context import read, write
+
+BENCHMARK_RESPONSES = "gold_responses"
+BENCHMARK_QUESTIONS = "gold_questions"
+TEST_SPLIT = "test"
+
+
+@step(version="1")
+def judge_responses_by_gold(
+    responses: list[Artifact[Responses]], world: WorldConfig, world_seed: int
+) -> Artifact[Evaluations]:
+    """Gold score of every response whose query the judge understands; subject is the responder."""
+    judge = GoldJudge(build_world(world, world_seed))
+    rows = []
+    for artifact in responses:
+        for row in read(Responses, artifact).to_pylist():
+            judged = _row(
+                judge, BENCHMARK_RESPONSES, row["responder"], row["response_id"], row["query"], row["response"]
+            )
+            rows += [judged] if judged else []
+    return write(Evaluations, Evaluations.from_rows(rows))
+
+
+@step(version="1", run_name="{subject}")
+def judge_model_by_gold(
+    subject: str,
+    model: ModelHandle,
+    questions: Artifact[WorldQuestions],
+    world: WorldConfig,
+    world_seed: int,
+    evaluation: Evaluation,
+    engine: EngineConfig,
+    seed: int,
+) -> Artifact[Evaluations]:
+    """Let a model answer test questions, with no shot, and judge the answers; questions of the test split only."""
+    asked = [row for row in read(WorldQuestions, questions).to_pylist() if row["split"] == TEST_SPLIT]
+    asked = asked[: evaluation.questions]
+    settings = SamplingSettings(evaluation.max_new_tokens, evaluation.temperature, 1.0, ASSISTANT_STOPS)
+    suffixes = [assistant_suffix([Turn(Role.HUMAN, row["question"])]) for row in asked]
+    seeds = [derive_seed(seed, "gold", row["question_id"]) for row in asked]
+    lazy = LazyEngine(model, engine)
+    completions = lazy.open().generate("", suffixes, seeds, settings)
+    lazy.count_tokens()
+    judge = GoldJudge(build_world(world, world_seed))
+    rows = [
+        _row(judge, BENCHMARK_QUESTIONS, subject, row["question_id"], row["question"], completion.text)
+        for row, completion in zip(asked, completions, strict=True)
+    ]
+    return write(Evaluations, Evaluations.from_rows([row for row in rows if row]))
+
+
+def _row(
+    judge: GoldJudge, benchmark: str, subject: str, item_id: str, question: str, answer: str
+) -> dict[str, Any] | None:
+    judgment = judge.score(question, answer)
+    if judgment is None:
+        return None
+    return {
+        "evaluation_id": f"{benchmark}:{subject}:{item_id}",
+        "benchmark": benchmark,
+        "group": None,
+        "subject": subject,
+        "item_id": item_id,
+        "prompt": question,
+        "output": answer,
+        "option_scores": None,
+        "correct_option": None,
+        "metric": "gold",
+        "value": judgment.score,
+        "explanation": judgment.critique,
+    }

@@ -1,0 +1,149 @@
+"""From what a profile names to handles by content: models, prompt files, data files. Run before any work.
+
+Everything a person can get wrong here ends in a ConfigError that names the field, what was found and what to do.
+"""
+
+import os
+from pathlib import Path
+
+from data_contracts.artifact import Artifact
+from data_contracts.errors import ConfigError
+from data_contracts.folder_contracts import Checkpoint, PromptFiles
+from data_contracts.keys import file_digest
+from data_contracts.manifest import Part, content_digest
+from data_contracts.model_handle import FileHandle, ModelHandle, PromptHandle
+from data_contracts.run_config import TINY_PREFIX, RunConfig
+from models.few_shot_prompt import parse_prompt_set, parse_seed_queries
+from tasks.loaded_models import as_model
+from tasks.step_context import active_store
+
+BUILTIN_PROMPTS = Path(__file__).resolve().parents[1] / "models" / "prompts"
+WEIGHT_FILES = (
+    "*.safetensors",
+    "config.json",
+    "generation_config.json",
+    "tokenizer*.json",
+    "*.model",
+    "*.jinja",
+    "vocab.*",
+)
+
+
+def resolve_model(field: str, source: str, ladder: dict[str, Artifact[Checkpoint]]) -> ModelHandle:
+    """A profile's model source as a handle: `tiny:NAME` from the ladder, a local folder, or a Hub id.
+
+    Raises:
+        ConfigError: the folder is missing or incomplete, the Hub cannot be reached, or the name is unknown.
+    """
+    if source.startswith(TINY_PREFIX):
+        return as_model(source, ladder[source.removeprefix(TINY_PREFIX)])
+    if source.startswith((".", "/", "~")) or Path(source).is_dir():
+        return folder_model(field, source, Path(source).expanduser())
+    return _hub_model(field, source)
+
+
+def folder_model(field: str, name: str, folder: Path) -> ModelHandle:
+    """A local Hugging Face folder, identified by the hashes of weights, configuration and tokenizer."""
+    if not folder.is_dir():
+        raise ConfigError(f"{field}: model folder {folder} does not exist")
+    missing = [name for name in ("config.json", "tokenizer_config.json") if not (folder / name).is_file()]
+    if not list(folder.glob("*.safetensors")):
+        pickled = " (it has pickled weights: convert them to safetensors)" if list(folder.glob("*.bin")) else ""
+        missing.append(f"*.safetensors{pickled}")
+    if missing:
+        raise ConfigError(f"{field}: model folder {folder} is incomplete, it lacks {', '.join(missing)}")
+    files = sorted({path for pattern in WEIGHT_FILES for path in folder.glob(pattern)})
+    parts = [Part(name=path.name, sha256=file_digest(path), bytes=0, rows=0) for path in files]
+    return ModelHandle(name=name, digest=content_digest("model", parts), folder=str(folder.absolute()))
+
+
+def _hub_model(field: str, source: str) -> ModelHandle:
+    """A Hub model at a resolved commit; `id@revision` pins one. Only safetensors are fetched."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    name, _, revision = source.partition("@")
+    try:
+        folder = snapshot_download(name, revision=revision or None, allow_patterns=list(WEIGHT_FILES))
+    except (RepositoryNotFoundError, LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0][:160]
+        raise ConfigError(
+            f"{field}: '{source}' is no local folder and cannot be fetched from the Hub: {reason}"
+        ) from error
+    commit = Path(folder).name
+    return folder_model(field, f"{name}@{commit}", Path(folder))
+
+
+def resolve_prompts(config: RunConfig, world_prompts: Artifact[PromptFiles] | None) -> dict[str, PromptHandle]:
+    """The four prompt files, parsed once so that a broken one stops the run before any work."""
+    prompts = {
+        name: resolve_prompt(name, source, world_prompts) for name, source in config.prompts.model_dump().items()
+    }
+    needed = {"hhh": 0, "faithful": 0, "user": config.self_play.user_shots}
+    for responder in config.responders:
+        needed[responder.prompt] = max(needed[responder.prompt], responder.shots)
+    needed[config.self_play.assistant_prompt] = max(
+        needed[config.self_play.assistant_prompt], config.self_play.assistant_shots
+    )
+    for name, shots in needed.items():
+        prompt_set = parse_prompt_set(name, prompts[name].text, prompts[name].source)
+        prompt_set.prefix(shots)
+    seeds = parse_seed_queries(prompts["seed_queries"].text, prompts["seed_queries"].source)
+    least = config.mining.static_shots + config.mining.dynamic_shots
+    if len(seeds.queries) < least:
+        raise ConfigError(
+            f"prompts.seed_queries: {prompts['seed_queries'].source} has {len(seeds.queries)} queries, mining asks for "
+            f"{least} (mining.static_shots + mining.dynamic_shots); add queries or lower these"
+        )
+    return prompts
+
+
+def resolve_prompt(name: str, source: str, world_prompts: Artifact[PromptFiles] | None) -> PromptHandle:
+    """One prompt file: `world`, `builtin`, or a path."""
+    match source:
+        case "world":
+            if world_prompts is None:
+                raise ConfigError(f"prompts.{name} is 'world', but this profile has no tiny world")
+            path = active_store().local_folder(world_prompts) / f"{name}.txt"
+            return PromptHandle.read(name, path).model_copy(update={"source": f"tiny world's {name}.txt"})
+        case "builtin":
+            path = BUILTIN_PROMPTS / f"{name}.txt"
+            return PromptHandle.read(name, path).model_copy(update={"source": f"models/prompts/{name}.txt"})
+        case _:
+            path = Path(source).expanduser()
+            try:
+                return PromptHandle.read(name, path)
+            except (OSError, UnicodeDecodeError) as error:
+                raise ConfigError(f"prompts.{name}: cannot read {path}: {error}") from error
+
+
+def resolve_file(field: str, source: str) -> FileHandle:
+    """A data file by content."""
+    path = Path(source).expanduser()
+    if not path.is_file():
+        raise ConfigError(f"{field}: file {source} does not exist")
+    return FileHandle(name=path.name, digest=file_digest(path), path=os.path.abspath(path))
+
+
+def check_inputs(config: RunConfig) -> None:
+    """Check every path of a configuration before the first step: models, prompt files, data files."""
+    for role, source in config.models.model_dump().items():
+        if not source.startswith(TINY_PREFIX) and (source.startswith((".", "/", "~")) or Path(source).is_dir()):
+            folder_model(f"models.{role}", source, Path(source).expanduser())
+    for name, source in config.prompts.model_dump().items():
+        if source != "world":
+            handle = resolve_prompt(name, source, None)
+            parse = (
+                parse_seed_queries
+                if name == "seed_queries"
+                else lambda text, where, n=name: parse_prompt_set(n, text, where)
+            )
+            parse(handle.text, handle.source)
+    if config.as_is.enabled and config.as_is.pairs_file:
+        resolve_file("as_is.pairs_file", config.as_is.pairs_file)
+    elif config.as_is.enabled and config.world is None:
+        raise ConfigError(
+            "as_is.enabled needs as_is.pairs_file outside the tiny world; set as_is.enabled=false to do without"
+        )
+    for file in (*config.evaluation.preference_files, *config.evaluation.overlap_files):
+        resolve_file("evaluation files", file)

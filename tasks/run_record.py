@@ -1,0 +1,73 @@
+"""What a run did, stage by stage, gathered while it runs; it becomes summary.json."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from threading import Lock
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class StageRecord(BaseModel):
+    """One stage of a run. Seconds are wall-clock; a cached stage worked for none."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stage: str
+    step: str
+    rows: dict[str, int] = Field(description="Contract -> rows")
+    artifacts: list[str] = Field(description="Folders in the store")
+    startup_s: float
+    working_s: float
+    wall_s: float = Field(description="As the flow saw it, waiting included")
+    started_at: str | None = Field(default=None, description="When the work began, UTC; None when cached")
+    cached: bool
+    counters: dict[str, float] = Field(default_factory=dict)
+
+
+@dataclass
+class RunRecord:
+    """Stages in the order they finished; `listener` hears of each."""
+
+    stages: list[StageRecord] = field(default_factory=list)
+    metrics: dict[str, float] = field(default_factory=dict)
+    listener: Callable[[StageRecord], None] | None = None
+    lock: Lock = field(default_factory=Lock)
+
+    def as_cached(self) -> list[StageRecord]:
+        """The stages as a run sees them that found all of them done."""
+        idle = {"cached": True, "startup_s": 0.0, "working_s": 0.0, "started_at": None, "counters": {}}
+        return [stage.model_copy(update=idle) for stage in self.stages]
+
+
+_RECORD: ContextVar[RunRecord | None] = ContextVar("run_record", default=None)
+
+
+@contextmanager
+def recording(record: RunRecord) -> Iterator[RunRecord]:
+    """Gather the stages that run inside."""
+    token = _RECORD.set(record)
+    try:
+        yield record
+    finally:
+        _RECORD.reset(token)
+
+
+def record_stage(stage: StageRecord) -> None:
+    """Add a stage to the run being recorded, if any."""
+    record = _RECORD.get()
+    if record is None:
+        return
+    with record.lock:
+        record.stages.append(stage)
+    if record.listener is not None:
+        record.listener(stage)
+
+
+def record_metrics(metrics: dict[str, float]) -> None:
+    """Add measured metrics to the run; what was not measured is absent, never zero."""
+    record = _RECORD.get()
+    if record is not None:
+        with record.lock:
+            record.metrics.update(metrics)

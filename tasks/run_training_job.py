@@ -1,0 +1,42 @@
+"""Run a training job for the running step: progress, start-up time, and the job's outputs as paths."""
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+from data_contracts.job_spec import JobManifest, JobSpec, TrainingSettings
+from models.launch import run_job
+from tasks.progress import ProgressReporter
+from tasks.step_context import add_startup, count, current, job_folder
+
+log = logging.getLogger("almost.jobs")
+
+
+def job_paths(name: str) -> dict[str, Path]:
+    """`output_dir` and `work_dir` of a job of the running step, as spec fields."""
+    folder = job_folder(name)
+    return {"output_dir": folder / "output", "work_dir": folder / "work"}
+
+
+def run_training_job(module: str, spec: JobSpec, training: TrainingSettings) -> JobManifest:
+    """Start the job, pass its progress on, count its start-up, and return its manifest."""
+    started = time.monotonic()
+    progress = ProgressReporter(1, "steps", current().label)
+    first = True
+
+    def on_progress(event: dict[str, Any]) -> None:
+        nonlocal first
+        if first:
+            add_startup(time.monotonic() - started)
+            first = False
+        progress.update(event["done"], event["total"], **event.get("metrics", {}))
+
+    manifest = run_job(module, spec, training, on_progress=on_progress, on_log=lambda line: log.debug("%s", line))
+    count(**{f"job_{name}": value for name, value in manifest.metrics.items()})
+    return manifest
+
+
+def output(spec: JobSpec, manifest: JobManifest, name: str) -> Path:
+    """Path of a named output of a finished job."""
+    return spec.output_dir / manifest.outputs[name]

@@ -1,0 +1,100 @@
+"""The run's headline metrics, computed from its tables. Each is a mean over rows that anyone can recompute."""
+
+from typing import Any
+
+import pyarrow.compute as pc
+
+from data_contracts.artifact import Artifact
+from data_contracts.comparisons import Comparisons
+from data_contracts.demonstrations import Demonstrations
+from data_contracts.evaluations import Evaluations
+from data_contracts.queries import Queries, RejectedQueries
+from data_contracts.reward_scores import RewardScores
+from data_contracts.rollouts import Rollouts
+from tasks.step_context import read
+
+
+def mining_metrics(queries: Artifact[Queries], rejected: Artifact[RejectedQueries]) -> dict[str, float]:
+    """Share of generations that became queries, and rejections by reason."""
+    reasons = pc.value_counts(read(RejectedQueries, rejected)["rejected_because"]).to_pylist()
+    total = queries.rows + rejected.rows
+    metrics = {"queries.kept": float(queries.rows), "queries.acceptance": queries.rows / total}
+    return metrics | {f"queries.rejected.{entry['values']}": float(entry["counts"]) for entry in reasons}
+
+
+def comparison_metrics(comparisons: Artifact[Comparisons], gold: Artifact[Evaluations] | None) -> dict[str, float]:
+    """Comparisons made and kept; in the tiny world, how often gold agrees with the assumed order."""
+    rows = read(Comparisons, comparisons).to_pylist()
+    kept = [row for row in rows if row["kept"]]
+    metrics = {"comparisons.all": float(len(rows)), "comparisons.kept": float(len(kept))}
+    if gold is None:
+        return metrics
+    table = read(Evaluations, gold)
+    score = dict(zip(table["item_id"].to_pylist(), table["value"].to_pylist(), strict=True))
+    heuristic = [
+        row for row in rows if "drop" not in (row["verdict_words"], row["verdict_length"], row["verdict_pairing"])
+    ]
+    for name, chosen in (("all", rows), ("heuristic", heuristic), ("kept", kept)):
+        agreement = gold_agreement(chosen, score)
+        if agreement is not None:
+            metrics[f"comparisons.gold_agreement.{name}"] = agreement
+    return metrics
+
+
+def gold_agreement(comparisons: list[dict[str, Any]], score: dict[str, float]) -> float | None:
+    """Share of comparisons whose chosen response has the higher gold score, of those where gold differs."""
+    decided = [
+        score[row["chosen_response_id"]] > score[row["rejected_response_id"]]
+        for row in comparisons
+        if row["chosen_response_id"] in score
+        and row["rejected_response_id"] in score
+        and score[row["chosen_response_id"]] != score[row["rejected_response_id"]]
+    ]
+    return sum(decided) / len(decided) if decided else None
+
+
+def reward_metrics(name: str, scores: Artifact[RewardScores]) -> dict[str, float]:
+    """Accuracy of a reward model on its held-out pairs, and of "the longer one wins" on the same pairs."""
+    table = read(RewardScores, scores)
+    heldout = table.filter(pc.equal(table["split"], "heldout"))
+    if heldout.num_rows == 0:
+        return {}
+    right = pc.mean(pc.greater(heldout["chosen_score"], heldout["rejected_score"]).cast("float64")).as_py()
+    longer = pc.mean(pc.greater(heldout["chosen_chars"], heldout["rejected_chars"]).cast("float64")).as_py()
+    return {
+        f"{name}.heldout_pairs": float(heldout.num_rows),
+        f"{name}.heldout_accuracy": right,
+        f"{name}.longer_wins_accuracy": longer,
+    }
+
+
+def policy_metrics(demonstrations: Artifact[Demonstrations], rollouts: Artifact[Rollouts]) -> dict[str, float]:
+    """Usable demonstrations, and reward-model score and KL in the first and last tenth of the PPO steps."""
+    usable = pc.sum(read(Demonstrations, demonstrations)["usable"].cast("int64")).as_py()
+    table = read(Rollouts, rollouts)
+    last = pc.max(table["step"]).as_py()
+    first_tenth, last_tenth = max(1, (last + 1) // 10), last - max(1, (last + 1) // 10)
+    early = table.filter(pc.less_equal(table["step"], first_tenth))
+    late = table.filter(pc.greater(table["step"], last_tenth))
+    return {
+        "demonstrations.usable": float(usable),
+        "ppo.score.first": pc.mean(early["score"]).as_py(),
+        "ppo.score.last": pc.mean(late["score"]).as_py(),
+        "ppo.kl.last": pc.mean(late["kl"]).as_py(),
+    }
+
+
+def evaluation_metrics(tables: list[Artifact[Evaluations]]) -> dict[str, float]:
+    """Mean value and number of rows per benchmark and subject."""
+    metrics: dict[str, float] = {}
+    for artifact in tables:
+        grouped = (
+            read(Evaluations, artifact)
+            .group_by(["benchmark", "subject"])
+            .aggregate([("value", "mean"), ("value", "count")])
+        )
+        for row in grouped.to_pylist():
+            name = f"{row['benchmark']}.{row['subject']}"
+            metrics[name] = row["value_mean"]
+            metrics[f"{name}.n"] = float(row["value_count"])
+    return metrics

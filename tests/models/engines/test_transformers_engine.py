@@ -1,0 +1,251 @@
+"""The engine against transformers' own `generate` and plain full forwards."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from model_folders import make_model, make_tokenizer, save_folder
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from data_contracts.errors import ConfigError, EngineError
+from models.engines.protocol import FinishReason, SamplingSettings, check_fits
+from models.engines.token_rows import encode_rows
+from models.engines.transformers_engine import TransformersEngine
+
+PREFIX = "Human: What grows in the garden?\n\nAssistant: Beans, roses and a little basil.\n\n-----\n\n"
+SUFFIXES = [
+    "Human: Who sings?\n\nAssistant:",
+    "Human: Is the sun up in the morning, or does it come up long after the blackbird sings?\n\nAssistant:",
+    "Human: Who sings?\n\nAssistant:",
+    "Human: And the roses?\n\nAssistant: They grow.\n\nHuman: Why?\n\nAssistant:",
+]
+GREEDY = SamplingSettings(max_new_tokens=12, temperature=0)
+SAMPLED = SamplingSettings(max_new_tokens=12, temperature=1.1, top_p=0.9)
+
+
+def reference(folder: Path, texts: list[str], new_tokens: int) -> list[tuple[str, int, float]]:
+    """Text, tokens and log-probability of each text's greedy completion, one row at a time, by transformers."""
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    results = []
+    for ids in encode_rows(tokenizer, texts):
+        prompt = torch.tensor([ids])
+        output = model.generate(prompt, max_new_tokens=new_tokens, do_sample=False, pad_token_id=0)
+        new = output[0, len(ids) :]
+        logprobs = model(output).logits[0, len(ids) - 1 : -1].log_softmax(-1)
+        text = tokenizer.decode(new, skip_special_tokens=True, clean_up_tokenization_spaces=False).strip()
+        results.append((text, len(new), logprobs.gather(-1, new[:, None]).sum().item()))
+    return results
+
+
+@pytest.mark.parametrize("prefix", [PREFIX, ""])
+@pytest.mark.parametrize("batch_size", [1, 3, 64])
+def test_greedy_equals_generate(llama_folder: Path, prefix: str, batch_size: int) -> None:
+    engine = TransformersEngine(llama_folder, batch_size=batch_size)
+    found = engine.generate(prefix, SUFFIXES, range(4), GREEDY)
+    for row, (text, tokens, logprob) in zip(found, reference(llama_folder, [prefix + s for s in SUFFIXES], 12), strict=True):
+        assert (row.text, row.token_count) == (text, tokens)
+        assert row.logprob == pytest.approx(logprob, abs=1e-4)
+
+
+def test_greedy_equals_generate_on_real_weights(stories_folder: Path) -> None:
+    engine = TransformersEngine(stories_folder)
+    prefix = "Once upon a time there was a little girl named Lily. She had a"
+    suffixes = [" red ball", " dog", " big red ball and she liked to play with it. One day"]
+    found = engine.generate(prefix, suffixes, [1, 2, 3], SamplingSettings(60, temperature=0))
+    for row, (text, tokens, logprob) in zip(found, reference(stories_folder, [prefix + s for s in suffixes], 60), strict=True):
+        assert (row.text, row.token_count) == (text, tokens)
+        assert row.logprob == pytest.approx(logprob, abs=1e-4)
+
+
+def test_every_configured_end_token_ends_a_text(stories_folder: Path) -> None:
+    engine = TransformersEngine(stories_folder)
+    assert engine.loaded.end_ids == (1, 2)
+    ended = engine.generate("", ["The end."] * 40, range(40), SamplingSettings(60, temperature=1.5))
+    assert {row.finish_reason for row in ended} == {FinishReason.END, FinishReason.LENGTH}
+    assert all("<s>" not in row.text and row.token_count < 60 for row in ended if row.finish_reason == FinishReason.END)
+
+
+@pytest.mark.parametrize("model_type", ["gemma2", "mistral"])
+def test_models_outside_the_cascade_take_the_plain_path(tmp_path: Path, model_type: str) -> None:
+    model = make_model(model_type, num_key_value_heads=2, head_dim=8, sliding_window=16)
+    folder = save_folder(tmp_path, model, make_tokenizer())
+    engine = TransformersEngine(folder, batch_size=3)
+    assert not engine.loaded.cascade
+    found = engine.generate(PREFIX, SUFFIXES, range(4), GREEDY)
+    for row, (text, _, logprob) in zip(found, reference(folder, [PREFIX + s for s in SUFFIXES], 12), strict=True):
+        assert row.text == text
+        assert row.logprob == pytest.approx(logprob, abs=1e-4)
+
+
+def test_a_sample_depends_on_its_seed_alone(llama_folder: Path) -> None:
+    seeds = [11, 12, 13, 11]
+    together = TransformersEngine(llama_folder, batch_size=64).generate(PREFIX, SUFFIXES, seeds, SAMPLED)
+    alone = TransformersEngine(llama_folder, batch_size=1).generate(PREFIX, SUFFIXES, seeds, SAMPLED)
+    assert [row.text for row in together] == [row.text for row in alone]
+    assert [row.logprob for row in together] == pytest.approx([row.logprob for row in alone], abs=1e-4)
+    moved = TransformersEngine(llama_folder).generate(PREFIX, SUFFIXES[::-1], seeds[::-1], SAMPLED)
+    assert [row.text for row in moved[::-1]] == [row.text for row in together]
+    again = TransformersEngine(llama_folder).generate(PREFIX, SUFFIXES, [21, 22, 23, 24], SAMPLED)
+    assert [row.text for row in again] != [row.text for row in together]
+
+
+def test_equal_prompts_with_different_seeds_differ_and_are_read_once(llama_folder: Path) -> None:
+    engine = TransformersEngine(llama_folder)
+    rows = engine.generate(PREFIX, [SUFFIXES[0]] * 4, [1, 2, 3, 2**70 + 1], SAMPLED)
+    assert len({row.text for row in rows}) >= 3
+    assert rows[0].text == rows[3].text  # seeds count by their low 64 bits
+    assert engine.counters.unique_prompt_tokens == rows[0].prompt_tokens
+    assert engine.counters.prompt_tokens == 4 * rows[0].prompt_tokens
+
+
+def test_the_prefix_is_read_once_across_calls(llama_folder: Path) -> None:
+    engine = TransformersEngine(llama_folder)
+    first = engine.generate(PREFIX, SUFFIXES, range(4), GREEDY)
+    read = engine.counters.computed_prompt_tokens
+    second = engine.generate(PREFIX, SUFFIXES, range(4), GREEDY)
+    assert second == first
+    assert engine.counters.computed_prompt_tokens - read == read - engine.count_tokens(PREFIX)
+    assert engine.counters.generated_tokens == sum(row.token_count for row in first + second)
+
+
+def test_a_stop_string_is_cut_and_ends_the_row(llama_folder: Path) -> None:
+    engine = TransformersEngine(llama_folder)
+    whole = engine.generate(PREFIX, SUFFIXES, range(4), GREEDY)
+    for row, suffix in zip(whole, SUFFIXES, strict=True):
+        stop = row.text[3:6]
+        cut = engine.generate(PREFIX, [suffix], [0], SamplingSettings(12, temperature=0, stop=(stop,)))[0]
+        assert cut.finish_reason is FinishReason.STOP
+        assert cut.text == row.text[: row.text.find(stop)].strip()
+        assert 0 < cut.token_count <= row.token_count
+
+
+def test_ban_empty_draws_no_end_before_a_visible_character(tmp_path: Path) -> None:
+    model = make_model()
+    model.get_output_embeddings().weight.data[2] *= 0  # logit 0 against random ones: ends soon
+    folder = save_folder(tmp_path, model, make_tokenizer())
+    engine = TransformersEngine(folder)
+    hot = {"max_new_tokens": 4, "temperature": 50.0, "stop": ("e",)}
+    free = engine.generate("", ["Human:"] * 300, range(300), SamplingSettings(**hot))
+    banned = engine.generate("", ["Human:"] * 300, range(300), SamplingSettings(**hot, ban_empty=True))
+    assert any(not row.text for row in free)
+    first_token_empty = [row for row in banned if not row.text and row.token_count == 1]
+    assert not first_token_empty
+
+
+def test_a_tokenizer_without_bos_scores_and_generates(tmp_path: Path) -> None:
+    folder = save_folder(tmp_path, make_model(), make_tokenizer(bos=False))
+    engine = TransformersEngine(folder)
+    found = engine.generate("", SUFFIXES, range(4), GREEDY)
+    expected = reference(folder, SUFFIXES, 12)
+    assert [row.text for row in found] == [text for text, _, _ in expected]
+    with pytest.raises(ConfigError, match="prompt 1 is empty"):
+        engine.generate("", ["Human:", ""], [0, 1], GREEDY)
+
+
+@pytest.mark.parametrize("prefix", ["", PREFIX])
+def test_option_scores_equal_a_full_forward(llama_folder: Path, prefix: str) -> None:
+    engine = TransformersEngine(llama_folder, batch_size=2)
+    options = [" Beans and roses grow.", " The blackbird", " A", " B"]
+    context = "Human: What sings?\n\nAssistant:"
+    model = AutoModelForCausalLM.from_pretrained(llama_folder, dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(llama_folder)
+    read = encode_rows(tokenizer, [prefix + context])[0]
+    for option, score in zip(options, engine.score_options(context, options, prefix), strict=True):
+        ids = encode_rows(tokenizer, [prefix + context + option])[0]
+        logprobs = model(torch.tensor([ids])).logits[0].log_softmax(-1)
+        expected = sum(logprobs[place - 1, ids[place]].item() for place in range(len(read), len(ids)))
+        assert score == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_space_between_context_and_option_belongs_to_the_option(llama_folder: Path) -> None:
+    engine = TransformersEngine(llama_folder)
+    assert engine.score_options("Human: Who? ", ["Beans"]) == engine.score_options("Human: Who?", [" Beans"])
+
+
+def test_long_prompts_are_read_in_chunks(llama_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = TransformersEngine(llama_folder).score_options(SUFFIXES[1], [" It sings long before the sun.", " A"])
+    monkeypatch.setattr("models.engines.row_runners.SCORE_LIMIT", 2_000)
+    monkeypatch.setattr("models.engines.cascade_attention.SCORE_TILE", 300)
+    engine = TransformersEngine(llama_folder)
+    assert engine.score_options(SUFFIXES[1], [" It sings long before the sun.", " A"]) == pytest.approx(whole, abs=1e-4)
+    rows = engine.generate(PREFIX, SUFFIXES, range(4), GREEDY)
+    assert [row.text for row in rows] == [text for text, _, _ in reference(llama_folder, [PREFIX + s for s in SUFFIXES], 12)]
+
+
+def test_a_prompt_longer_than_the_context_is_named_with_both_lengths(llama_folder: Path) -> None:
+    engine = TransformersEngine(llama_folder)
+    long = "Human: " + "basil " * 300
+    tokens = engine.count_tokens(long)
+    expected = rf"prompt 1 has {tokens} tokens and asks for 12 new ones, but the model's context holds 192"
+    with pytest.raises(ConfigError, match=expected):
+        engine.generate("", ["Human:", long], [1, 2], GREEDY)
+    with pytest.raises(ConfigError, match=rf"faithful prompt 1 has {tokens} tokens .* 192"):
+        check_fits(engine, "", ["Human:", long], 12, what="faithful prompt")
+    check_fits(engine, "", ["Human:"], 190)
+    with pytest.raises(ConfigError):
+        check_fits(engine, "", ["Human:"], 191)
+
+
+def test_seeds_must_match_the_rows(llama_folder: Path) -> None:
+    engine = TransformersEngine(llama_folder)
+    with pytest.raises(ConfigError, match="2 prompts came with 1 seeds"):
+        engine.generate("", ["a", "b"], [1], GREEDY)
+    assert engine.generate("", [], [], GREEDY) == []
+
+
+def test_nan_weights_are_reported(tmp_path: Path) -> None:
+    model = make_model()
+    model.get_input_embeddings().weight.data[5:] = float("nan")
+    engine = TransformersEngine(save_folder(tmp_path, model, make_tokenizer()))
+    with pytest.raises(EngineError, match="not finite at new token 0"):
+        engine.generate("", ["Human:"], [1], GREEDY)
+
+
+def test_incomplete_folders_are_refused(llama_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="does not exist"):
+        TransformersEngine(tmp_path / "nowhere")
+    for missing, message in [
+        ("config.json", "no config.json"),
+        ("model.safetensors", "no .safetensors"),
+        ("tokenizer*", "no tokenizer"),
+    ]:
+        folder = shutil.copytree(llama_folder, tmp_path / message.replace(" ", "-"))
+        for file in folder.glob(missing):
+            file.unlink()
+        with pytest.raises(ConfigError, match=message):
+            TransformersEngine(folder)
+    folder = shutil.copytree(llama_folder, tmp_path / "truncated")
+    (folder / "model.safetensors").write_bytes((llama_folder / "model.safetensors").read_bytes()[:1000])
+    with pytest.raises(ConfigError, match="cannot load the model"):
+        TransformersEngine(folder)
+
+
+def test_weights_that_a_folder_lacks_are_not_made_up(llama_folder: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = shutil.copytree(llama_folder, tmp_path / "partial")
+    weights = load_file(folder / "model.safetensors")
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ConfigError, match="lacks 1 weights"):
+        TransformersEngine(folder)
+
+
+def test_unknown_settings_are_refused(llama_folder: Path) -> None:
+    with pytest.raises(ConfigError, match="engine.dtype is 'float7'"):
+        TransformersEngine(llama_folder, dtype="float7")
+    with pytest.raises(ConfigError, match="engine.device"):
+        TransformersEngine(llama_folder, device="toaster")
+    for wrong in ({"max_new_tokens": 0}, {"temperature": -1.0}, {"top_p": 0.0}, {"stop": ("",)}):
+        with pytest.raises(ConfigError):
+            SamplingSettings(**({"max_new_tokens": 4} | wrong))
+
+
+def test_digest_follows_the_weights(llama_folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(llama_folder, tmp_path / "copy")
+    first = TransformersEngine(llama_folder).model_digest
+    assert TransformersEngine(copy).model_digest == first
+    save_folder(copy, make_model(num_key_value_heads=4), make_tokenizer())
+    assert TransformersEngine(copy).model_digest != first

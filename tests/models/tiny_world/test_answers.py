@@ -1,0 +1,85 @@
+"""Answers by style."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.tiny_world.answers import Style, state_items, write_answer
+from models.tiny_world.judge import GoldJudge
+from models.tiny_world.questions import QuestionKind, draw_question, parse_question
+from models.tiny_world.world import World, build_world
+
+LIST = "List the pet, town and job of Mira."
+
+
+def _answer(world: World, question: str, style: Style, seed: int = 0) -> str:
+    parsed = parse_question(question)
+    assert parsed is not None
+    return write_answer(world, parsed, style, np.random.default_rng(seed))
+
+
+def test_helpful_answers_word_for_word(hand_world: World) -> None:
+    assert _answer(hand_world, LIST, Style.HELPFUL) == "Mira: 1. pet fox. 2. town Rome. 3. job smith."
+    assert _answer(hand_world, "Give me the job and food of Mira.", Style.HELPFUL) == "Mira has job smith, food plum."
+    assert _answer(hand_world, "Who is Mira?", Style.HELPFUL) == "Mira has job smith, town Rome, pet fox, food plum."
+    assert (
+        _answer(hand_world, "How to make tea?", Style.HELPFUL)
+        == "Tea: 1. boil the water. 2. warm the pot. 3. steep the leaves."
+    )
+
+
+def test_terse_and_evasive_answers_word_for_word(hand_world: World) -> None:
+    assert _answer(hand_world, LIST, Style.TERSE) == "Mira: fox."
+    assert _answer(hand_world, "How to make tea?", Style.TERSE) == "Tea: boil the water."
+    assert _answer(hand_world, LIST, Style.EVASIVE) in {
+        "Mira? I don't know.",
+        "Mira? I'm not sure.",
+        "Mira? I cannot answer.",
+    }
+
+
+@settings(max_examples=150, deadline=None)
+@given(seed=st.integers(0, 2**32), style=st.sampled_from(list(Style)))
+def test_gold_follows_the_style(small_world: World, seed: int, style: Style) -> None:
+    rng = np.random.default_rng(seed)
+    question = draw_question(small_world, None, rng)
+    answer = write_answer(small_world, question, style, rng)
+    judgment = GoldJudge(small_world).judge(question, answer)
+    opening = "Well, " if style is Style.RAMBLING else ""
+    assert answer.startswith(opening + question.subject.capitalize())
+    assert judgment.refusal == (style is Style.EVASIVE)
+    assert judgment.fluff == (2 if style is Style.RAMBLING else 0)
+    assert (judgment.wrong > 0) == (style is Style.WRONG)
+    match style:
+        case Style.HELPFUL:
+            assert judgment.score == 1.0
+        case Style.AVERAGE:
+            assert answer.endswith("And more.") == (judgment.correct < judgment.asked)
+        case Style.TERSE:
+            assert judgment.correct == 1
+        case Style.EVASIVE:
+            assert judgment.score == 0.1
+        case Style.WRONG | Style.RAMBLING:
+            assert judgment.score < 1.0
+
+
+def test_in_the_second_world_length_says_nothing(small_world: World) -> None:
+    config = small_world.config.model_copy(update={"length_carries_signal": False})
+    world = build_world(config, small_world.seed)
+    rng = np.random.default_rng(0)
+    means = {}
+    for style in (Style.HELPFUL, Style.AVERAGE, Style.TERSE, Style.EVASIVE):
+        answers = [write_answer(world, draw_question(world, None, rng), style, rng) for _ in range(600)]
+        means[style] = np.mean([len(answer) for answer in answers])
+    assert max(means.values()) - min(means.values()) < 0.2 * means[Style.HELPFUL]
+
+
+@pytest.mark.parametrize(
+    ("numbered", "text"), [(True, "Mira: 1. pet fox. 2. job smith."), (False, "Mira: pet fox, job smith.")]
+)
+def test_a_list_with_and_without_numbers(numbered: bool, text: str) -> None:
+    question = parse_question(LIST)
+    assert question is not None
+    assert question.kind is QuestionKind.THREE
+    assert state_items(question, ["pet fox", "job smith"], numbered=numbered) == text
