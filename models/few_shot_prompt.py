@@ -173,7 +173,7 @@ def _sections(text: str) -> list[NumberedLines]:
 
 
 def _conversation(lines: NumberedLines, source: str) -> Conversation:
-    """Turns of one section: human first, strictly alternating, assistant last, none empty."""
+    """Turns of one section: human first, strictly alternating, none empty; the human may have the last word."""
     turns: list[tuple[int, Role, list[str]]] = []
     for number, line in lines:
         if marked := _MARKED.match(line):
@@ -186,8 +186,8 @@ def _conversation(lines: NumberedLines, source: str) -> Conversation:
             turns[-1][2].append(line)
         elif line.strip():
             raise ConfigError(f"{source}: line {number} should begin a conversation with '{MARKERS[Role.HUMAN]}'")
-    if turns[-1][1] is Role.HUMAN:
-        raise ConfigError(f"{source}: the conversation that ends at line {lines[-1][0]} lacks its last 'Assistant:'")
+    if len(turns) == 1:
+        raise ConfigError(f"{source}: the conversation at line {turns[0][0]} has no 'Assistant:' turn; add one")
     conversation = tuple(Turn(role, "\n".join(text).strip()) for _, role, text in turns)
     for (number, role, _), turn in zip(turns, conversation, strict=True):
         if not turn.text:

@@ -18,10 +18,9 @@ from data_contracts.responses import Responses
 from data_contracts.reward_scores import RewardScores
 from data_contracts.sections import EngineConfig
 from data_contracts.text_files import open_text
-from models.reward_model import RewardModel
-from tasks.loaded_models import as_model, folder_of
+from tasks.loaded_models import open_reward_model
 from tasks.step import step
-from tasks.step_context import count, read, startup, write
+from tasks.step_context import count, read, write
 
 LEAST_GOLD_DIFFERENCE = 0.05
 BENCHMARK_GOLD_PAIRS = "reward_gold_pairs"
@@ -129,13 +128,7 @@ def _gold_pairs(rows: list[dict[str, Any]], gold: dict[str, float]) -> list[tupl
 def _rewards(
     reward_model: Artifact[Checkpoint], engine: EngineConfig, conversations: list[Conversation]
 ) -> list[float]:
-    with startup():
-        model = RewardModel(
-            folder_of(as_model("reward", reward_model)),
-            threads=engine.threads,
-            batch_size=engine.batch_size,
-            device=engine.device,
-        )
+    model = open_reward_model(reward_model, engine)
     return model.score(conversations)
 
 

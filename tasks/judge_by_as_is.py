@@ -6,11 +6,10 @@ from data_contracts.conversation import Role, Turn
 from data_contracts.errors import EmptyResultError
 from data_contracts.folder_contracts import Checkpoint
 from data_contracts.sections import EngineConfig
-from models.reward_model import RewardModel
-from tasks.loaded_models import as_model, folder_of
+from tasks.loaded_models import open_reward_model
 from tasks.progress import ProgressReporter
 from tasks.step import step
-from tasks.step_context import read, startup, write
+from tasks.step_context import read, write
 
 REPORT_EVERY = 512
 
@@ -43,13 +42,7 @@ def judge_by_as_is(
 def _score(
     texts: list[tuple[str, str]], as_is: Artifact[Checkpoint], engine: EngineConfig
 ) -> dict[tuple[str, str], float]:
-    with startup():
-        model = RewardModel(
-            folder_of(as_model("as-is", as_is)),
-            threads=engine.threads,
-            batch_size=engine.batch_size,
-            device=engine.device,
-        )
+    model = open_reward_model(as_is, engine)
     progress = ProgressReporter(len(texts), "responses")
     scores: dict[tuple[str, str], float] = {}
     for start in range(0, len(texts), REPORT_EVERY):

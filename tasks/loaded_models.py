@@ -4,10 +4,12 @@ from pathlib import Path
 
 from data_contracts.artifact import Artifact
 from data_contracts.errors import ConfigError
+from data_contracts.folder_contracts import Checkpoint
 from data_contracts.model_handle import ModelHandle
 from data_contracts.sections import EngineConfig
 from models.engines import open_engine
 from models.engines.protocol import Engine
+from models.reward_model import RewardModel
 from tasks.step_context import active_store, count, startup
 
 
@@ -24,6 +26,17 @@ def folder_of(model: ModelHandle) -> Path:
 def as_model(name: str, checkpoint: Artifact) -> ModelHandle:
     """A checkpoint of this project as a model to load."""
     return ModelHandle(name=name, digest=checkpoint.digest, artifact=checkpoint.path)
+
+
+def open_reward_model(checkpoint: Artifact[Checkpoint], engine: EngineConfig) -> RewardModel:
+    """A reward model of this project, loaded as the profile's engine section says; loading counts as start-up."""
+    with startup():
+        return RewardModel(
+            folder_of(as_model("reward", checkpoint)),
+            threads=engine.threads,
+            batch_size=engine.batch_size,
+            device=None if engine.device == "auto" else engine.device,
+        )
 
 
 class LazyEngine:

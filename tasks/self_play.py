@@ -22,11 +22,11 @@ from models.engines.protocol import Completion, SamplingSettings, check_fits
 from models.few_shot_prompt import ASSISTANT_STOPS, USER_STOPS, assistant_suffix, parse_prompt_set, user_suffix
 from models.reward_model import RewardModel
 from models.seeding import derive_seed
-from tasks.loaded_models import LazyEngine, as_model, folder_of
+from tasks.loaded_models import LazyEngine, open_reward_model
 from tasks.progress import ProgressReporter
 from tasks.shards import shard_ranges, write_missing_shards
 from tasks.step import step
-from tasks.step_context import current, read, startup, write_parts
+from tasks.step_context import current, read, write_parts
 
 
 @step(version="1")
@@ -96,7 +96,7 @@ class Cast:
         self.assistant_prefix = parsed.prefix(play.assistant_shots)
         parsed = parse_prompt_set(user_prompts.name, user_prompts.text, user_prompts.source)
         self.user_prefix = parsed.prefix(play.user_shots)
-        self._reward_folder = folder_of(as_model("reward", reward_model))
+        self._reward_checkpoint = reward_model
         self._reward_model: RewardModel | None = None
 
     def play_all(self, queries: list[dict[str, Any]], split: dict[str, str]) -> list[dict[str, Any]]:
@@ -194,13 +194,7 @@ class Cast:
     def _scores(self, dialogues: list[Dialogue], completions: list[Completion]) -> list[float | None]:
         """Reward of each candidate; None for an empty one, which is never chosen while another has text."""
         if self._reward_model is None:
-            with startup():
-                self._reward_model = RewardModel(
-                    self._reward_folder,
-                    threads=self.engine.threads,
-                    batch_size=self.engine.batch_size,
-                    device=self.engine.device,
-                )
+            self._reward_model = open_reward_model(self._reward_checkpoint, self.engine)
         worded = [place for place, completion in enumerate(completions) if completion.text.strip()]
         conversations = [
             (*dialogues[place].turns, Turn(Role.ASSISTANT, completions[place].text.strip())) for place in worded

@@ -106,5 +106,5 @@ def _train(
     return TrainedRewardModel(
         checkpoint=write_folder(Checkpoint, output(spec, manifest, "model")),
         training_log=write(TrainingLog, TrainingLog.read_parts([output(spec, manifest, "training_log")])),
-        scores=write(RewardScores, RewardScores.read_parts([output(spec, manifest, "scores")])),
+        scores=write(RewardScores, RewardScores.read_parts([output(spec, manifest, "heldout_scores")])),
     )

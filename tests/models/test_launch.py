@@ -19,6 +19,13 @@ from tests.models.launch_jobs import JOB, BehaviourSpec
 SETTINGS = TrainingSettings(timeout_s=60)
 
 
+@pytest.fixture(autouse=True)
+def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stubborn processes get half a second before SIGKILL, not five."""
+    monkeypatch.setattr("models.launch.GRACE_S", 0.5)
+    monkeypatch.setattr("models.job_lock.GRACE_S", 0.5)
+
+
 def spec_of(tmp_path: Path, behaviour: str, seconds: float = 60.0) -> BehaviourSpec:
     """A spec whose job behaves as named."""
     return BehaviourSpec(

@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 
 import pytest
-
 from model_folders import make_model, make_tokenizer, save_folder
 
 

@@ -9,7 +9,11 @@ from models.engines.row_runners import CascadeRunner, read_prefix
 
 GROUPED = {"num_key_value_heads": 2, "head_dim": 8}
 OWN_HEADS = ("gpt2", "opt", "gpt_neox", "phi", "olmo")  # model types without grouped key-value heads
-FULL_ATTENTION = {"mistral": {"sliding_window": None}, "mixtral": {"sliding_window": None}, "starcoder2": {"sliding_window": None}}
+FULL_ATTENTION = {
+    "mistral": {"sliding_window": None},
+    "mixtral": {"sliding_window": None},
+    "starcoder2": {"sliding_window": None},
+}
 
 
 def small_model(model_type: str):

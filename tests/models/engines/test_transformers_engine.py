@@ -44,7 +44,9 @@ def reference(folder: Path, texts: list[str], new_tokens: int) -> list[tuple[str
 def test_greedy_equals_generate(llama_folder: Path, prefix: str, batch_size: int) -> None:
     engine = TransformersEngine(llama_folder, batch_size=batch_size)
     found = engine.generate(prefix, SUFFIXES, range(4), GREEDY)
-    for row, (text, tokens, logprob) in zip(found, reference(llama_folder, [prefix + s for s in SUFFIXES], 12), strict=True):
+    for row, (text, tokens, logprob) in zip(
+        found, reference(llama_folder, [prefix + s for s in SUFFIXES], 12), strict=True
+    ):
         assert (row.text, row.token_count) == (text, tokens)
         assert row.logprob == pytest.approx(logprob, abs=1e-4)
 
@@ -54,7 +56,9 @@ def test_greedy_equals_generate_on_real_weights(stories_folder: Path) -> None:
     prefix = "Once upon a time there was a little girl named Lily. She had a"
     suffixes = [" red ball", " dog", " big red ball and she liked to play with it. One day"]
     found = engine.generate(prefix, suffixes, [1, 2, 3], SamplingSettings(60, temperature=0))
-    for row, (text, tokens, logprob) in zip(found, reference(stories_folder, [prefix + s for s in suffixes], 60), strict=True):
+    for row, (text, tokens, logprob) in zip(
+        found, reference(stories_folder, [prefix + s for s in suffixes], 60), strict=True
+    ):
         assert (row.text, row.token_count) == (text, tokens)
         assert row.logprob == pytest.approx(logprob, abs=1e-4)
 
@@ -96,7 +100,8 @@ def test_equal_prompts_with_different_seeds_differ_and_are_read_once(llama_folde
     rows = engine.generate(PREFIX, [SUFFIXES[0]] * 4, [1, 2, 3, 2**70 + 1], SAMPLED)
     assert len({row.text for row in rows}) >= 3
     assert rows[0].text == rows[3].text  # seeds count by their low 64 bits
-    assert engine.counters.unique_prompt_tokens == rows[0].prompt_tokens
+    extra = engine.counters.unique_prompt_tokens - rows[0].prompt_tokens  # of the prefix, read to its end
+    assert 0 <= extra <= 2
     assert engine.counters.prompt_tokens == 4 * rows[0].prompt_tokens
 
 
@@ -171,7 +176,9 @@ def test_long_prompts_are_read_in_chunks(llama_folder: Path, monkeypatch: pytest
     engine = TransformersEngine(llama_folder)
     assert engine.score_options(SUFFIXES[1], [" It sings long before the sun.", " A"]) == pytest.approx(whole, abs=1e-4)
     rows = engine.generate(PREFIX, SUFFIXES, range(4), GREEDY)
-    assert [row.text for row in rows] == [text for text, _, _ in reference(llama_folder, [PREFIX + s for s in SUFFIXES], 12)]
+    assert [row.text for row in rows] == [
+        text for text, _, _ in reference(llama_folder, [PREFIX + s for s in SUFFIXES], 12)
+    ]
 
 
 def test_a_prompt_longer_than_the_context_is_named_with_both_lengths(llama_folder: Path) -> None:
@@ -183,9 +190,9 @@ def test_a_prompt_longer_than_the_context_is_named_with_both_lengths(llama_folde
         engine.generate("", ["Human:", long], [1, 2], GREEDY)
     with pytest.raises(ConfigError, match=rf"faithful prompt 1 has {tokens} tokens .* 192"):
         check_fits(engine, "", ["Human:", long], 12, what="faithful prompt")
-    check_fits(engine, "", ["Human:"], 190)
+    check_fits(engine, "", ["Human:"], 189)
     with pytest.raises(ConfigError):
-        check_fits(engine, "", ["Human:"], 191)
+        check_fits(engine, "", ["Human:"], 190)
 
 
 def test_seeds_must_match_the_rows(llama_folder: Path) -> None:
@@ -234,9 +241,9 @@ def test_weights_that_a_folder_lacks_are_not_made_up(llama_folder: Path, tmp_pat
 
 
 def test_unknown_settings_are_refused(llama_folder: Path) -> None:
-    with pytest.raises(ConfigError, match="engine.dtype is 'float7'"):
+    with pytest.raises(ConfigError, match=r"engine\.dtype is 'float7'"):
         TransformersEngine(llama_folder, dtype="float7")
-    with pytest.raises(ConfigError, match="engine.device"):
+    with pytest.raises(ConfigError, match=r"engine\.device"):
         TransformersEngine(llama_folder, device="toaster")
     for wrong in ({"max_new_tokens": 0}, {"temperature": -1.0}, {"top_p": 0.0}, {"stop": ("",)}):
         with pytest.raises(ConfigError):

@@ -11,7 +11,10 @@ from models.engines.vocabulary import StopStrings, Vocabulary
 CPU = torch.device("cpu")
 
 
-@given(st.lists(st.text("ab\n:", min_size=1, max_size=4), min_size=1, max_size=12), st.text("ab\n:", min_size=1, max_size=5))
+@given(
+    st.lists(st.text("ab\n:", min_size=1, max_size=4), min_size=1, max_size=12),
+    st.text("ab\n:", min_size=1, max_size=5),
+)
 def test_a_stop_string_is_noticed_at_the_token_that_completes_it(tokens: list[str], stop: str) -> None:
     stops = StopStrings([stop], tokens, CPU)
     for place in range(len(tokens)):

@@ -1,0 +1,185 @@
+"""The PPO loop on a tiny model with a scorer that is known exactly: it learns, resumes to the bit, and adds up."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from data_contracts.conversation import Role, Turn
+from data_contracts.errors import JobError
+from data_contracts.job_spec import TrainingSettings
+from data_contracts.rollouts import Rollouts
+from data_contracts.training_specs import PPOSpec, Schedule, ScoreNormalization
+from models.chat_template import prepare_tokenizer, prompt_ids
+from models.ppo_loop import PPOLoop, learning_rate_factors
+from models.ppo_policy import PolicyWithValue, load_causal
+from models.ppo_prompts import Prompt
+from models.ppo_scoring import RunningMoments, shape_scores
+
+LIKED = 100  # token id that the scorer likes
+
+
+class CountingScorer:
+    """Score = share of the response's tokens with an id under `LIKED`; knows nothing of text."""
+
+    def __init__(self, tokenizer) -> None:
+        self.tokenizer = tokenizer
+
+    def score(self, contexts: Sequence, prompts: Sequence, responses: Sequence[Sequence[int]]) -> list[float]:
+        return [sum(token < LIKED for token in response) / len(response) for response in responses]
+
+
+def make_spec(root: Path, model: Path, **changes) -> PPOSpec:
+    """A spec small enough for seconds."""
+    values = {
+        "output_dir": root / "out",
+        "work_dir": root / "work",
+        "seed": 5,
+        "policy": model,
+        "reward_model": model,
+        "prompts": (root / "prompts.parquet",),
+        "steps": 4,
+        "rollouts": 16,
+        "minibatch_size": 8,
+        "micro_batch_size": 8,
+        "epochs": 2,
+        "max_prompt_tokens": 40,
+        "max_new_tokens": 6,
+        "learning_rate": 3e-3,
+        "kl_coefficient": 0.01,
+        "missing_end_penalty": 0.0,
+        "validate_every": 2,
+        "training": TrainingSettings(save_every=2, use_cpu=True),
+    }
+    return PPOSpec(**(values | changes))
+
+
+def make_loop(spec: PPOSpec) -> PPOLoop:
+    """A loop on the tiny model with eight training prompts and two validation prompts."""
+    tokenizer = AutoTokenizer.from_pretrained(spec.policy)
+    prepare_tokenizer(tokenizer)
+    prompts = []
+    for i, name in enumerate(["Mira", "Tovik", "Sanel", "Bo", "Ed", "Al", "Lurok", "Ann", "Ivo", "Una"]):
+        context = (Turn(Role.HUMAN, f"Who is {name}?"),)
+        prompts.append(Prompt(f"p{i}", f"q{i}", "seen", context, prompt_ids(tokenizer, context)))
+    device = torch.device("cpu")
+    policy, reference = PolicyWithValue(load_causal(spec.policy, device)), load_causal(spec.policy, device)
+    return PPOLoop(
+        spec, policy, reference, CountingScorer(tokenizer), prompts[:8], prompts[8:], spec.work_dir / "checkpoints"
+    )
+
+
+def test_it_learns_what_the_scorer_likes(tiny_llama_dir: Path, tmp_path: Path) -> None:
+    sizes = {"rollouts": 32, "minibatch_size": 32, "micro_batch_size": 32}
+    spec = make_spec(tmp_path, tiny_llama_dir, steps=20, epochs=4, learning_rate=1e-2, **sizes)
+    state = make_loop(spec).run(lambda step, metrics: None)
+    scores = [metrics["score"] for _, metrics in state.history if "score" in metrics]
+    assert scores[-1] > scores[0] + 0.25
+    kls = [metrics["kl"] for _, metrics in state.history if "kl" in metrics]
+    assert kls[0] == pytest.approx(0.0, abs=1e-4), "policy and reference are the same model at the start"
+    assert kls[-1] > 0.5
+    checks = [metrics["validation_score"] for _, metrics in state.history if "validation_score" in metrics]
+    assert checks[-1] > checks[0] + 0.25
+
+
+def test_rollouts_obey_their_contract_and_add_up(tiny_llama_dir: Path, tmp_path: Path) -> None:
+    spec = make_spec(tmp_path, tiny_llama_dir, missing_end_penalty=0.5, whiten_advantages=False)
+    make_loop(spec).run(lambda step, metrics: None)
+    parts = sorted((spec.output_dir / "rollouts").glob("part-*.parquet"))
+    assert len(parts) == spec.steps
+    rows = Rollouts.check(Rollouts.read_parts(parts)).to_pylist()
+    assert len(rows) == spec.steps * spec.rollouts
+    for row in rows:
+        penalty = 0.5 if row["finish_reason"] == "length" else 0.0
+        assert row["reward"] == pytest.approx(row["score"] - penalty - 0.01 * row["kl"], abs=1e-4)
+        assert row["tokens"] <= spec.max_new_tokens
+        assert (row["finish_reason"] == "length") <= (row["tokens"] == spec.max_new_tokens)
+        assert row["prompt"].endswith("Assistant:")
+
+
+class Stop(Exception):
+    """Stands for a kill between two steps."""
+
+
+def test_resume_gives_the_undisturbed_weights_and_rollouts(tiny_llama_dir: Path, tmp_path: Path) -> None:
+    whole_spec = make_spec(tmp_path / "whole", tiny_llama_dir, kl_target=1.0, score_normalization="running")
+    whole = make_loop(whole_spec)
+    whole_state = whole.run(lambda step, metrics: None)
+
+    def stop_at_three(step: int, metrics: dict[str, float]) -> None:
+        if step == 3:
+            raise Stop
+
+    broken_spec = make_spec(tmp_path / "broken", tiny_llama_dir, kl_target=1.0, score_normalization="running")
+    with pytest.raises(Stop):
+        make_loop(broken_spec).run(stop_at_three)
+    steps: list[int] = []
+    again = make_loop(broken_spec)
+    state = again.run(lambda step, metrics: steps.append(step))
+    assert steps == [3, 4], "only what came after the checkpoint is done again"
+    assert state == whole_state
+    for ours, theirs in zip(again.policy.parameters(), whole.policy.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    for name in ("part-00003.parquet", "part-00004.parquet"):
+        first, second = (pq.read_table(s.output_dir / "rollouts" / name) for s in (whole_spec, broken_spec))
+        assert first.equals(second)
+
+
+def test_micro_batches_add_up_to_the_mini_batch(tiny_llama_dir: Path, tmp_path: Path) -> None:
+    weights = []
+    for micro in (1, 8):
+        spec = make_spec(tmp_path / str(micro), tiny_llama_dir, steps=1, epochs=1, micro_batch_size=micro)
+        loop = make_loop(spec)
+        loop.run(lambda step, metrics: None)
+        weights.append(torch.cat([p.detach().flatten() for p in loop.policy.parameters()]))
+    torch.testing.assert_close(weights[0], weights[1], atol=2e-4, rtol=0)
+
+
+def test_the_gradient_norm_is_clipped_and_reported(tiny_llama_dir: Path, tmp_path: Path) -> None:
+    loop = make_loop(make_spec(tmp_path, tiny_llama_dir, steps=1, max_grad_norm=1e-3, epochs=1))
+    norms: list[float] = []
+    real_step = loop.optimizer.step
+
+    def spy(*args, **kwargs):
+        grads = [p.grad.norm() for group in loop.optimizer.param_groups for p in group["params"] if p.grad is not None]
+        norms.append(float(torch.stack(grads).norm()))
+        return real_step(*args, **kwargs)
+
+    loop.optimizer.step = spy  # type: ignore[method-assign]
+    state = loop.run(lambda step, metrics: None)
+    assert all(norm <= 1.001e-3 for norm in norms)
+    assert state.history[-2][1]["grad_norm"] > 1e-3, "what is logged is the norm before clipping"
+
+
+def test_a_number_that_is_not_finite_stops_with_step_and_rows(tiny_llama_dir: Path, tmp_path: Path) -> None:
+    loop = make_loop(make_spec(tmp_path, tiny_llama_dir, score_clip=None))
+    loop.scorer.score = lambda contexts, prompts, responses: [float("inf")] * len(responses)  # type: ignore[method-assign]
+    with pytest.raises(JobError, match=r"PPO step 1, update 0: .* rows of the step"):
+        loop.run(lambda step, metrics: None)
+
+
+def test_scores_are_scaled_clipped_and_penalised(tiny_llama_dir: Path, tmp_path: Path) -> None:
+    seen = RunningMoments()
+    seen.add([1.0, 3.0])
+    seen.add([5.0, 7.0])
+    assert (seen.count, seen.mean, seen.std) == (4, 4.0, pytest.approx(5**0.5))
+    plain = make_spec(tmp_path, tiny_llama_dir, score_clip=6.0, missing_end_penalty=2.0)
+    shaped = shape_scores([5.0, 7.0], [True, False], plain, seen)
+    assert shaped.tolist() == [5.0, 4.0]
+    running = plain.model_copy(update={"score_normalization": ScoreNormalization.RUNNING})
+    expected = [1 / 5**0.5, 3 / 5**0.5 - 2.0]
+    assert shape_scores([5.0, 7.0], [True, False], running, seen).tolist() == pytest.approx(expected)
+    batch = plain.model_copy(update={"score_normalization": ScoreNormalization.BATCH})
+    assert shape_scores([5.0, 7.0], [True, True], batch, seen).tolist() == pytest.approx([-1.0, 1.0])
+
+
+def test_learning_rate_factors(tiny_llama_dir: Path, tmp_path: Path) -> None:
+    # 4 steps x 2 epochs x 2 mini-batches = 16 updates, of which a quarter warm up.
+    spec = make_spec(tmp_path, tiny_llama_dir, schedule=Schedule.LINEAR, warmup_share=0.25)
+    factor = learning_rate_factors(spec)
+    assert [factor(u) for u in (0, 3, 4, 10)] == pytest.approx([0.2, 0.8, 1.0, 0.5])
+    constant = learning_rate_factors(spec.model_copy(update={"schedule": Schedule.CONSTANT, "warmup_share": 0.0}))
+    assert {constant(u) for u in range(16)} == {1.0}
