@@ -1,8 +1,8 @@
 """Question-and-answer pairs with community votes, for the as-is reward model (ALMoST section 2.1, StackExchange)."""
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from data_contracts.arrow import compute as pc
 from data_contracts.contract import Contract, Rule, integer, not_blank, text
 
 

@@ -6,8 +6,8 @@ Nothing is thrown away: a comparison that a filter turns down stays in the table
 from enum import StrEnum
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from data_contracts.arrow import compute as pc
 from data_contracts.contract import Contract, Rule, boolean, finite, integer, number, one_of, text
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from data_contracts.arrow import compute as pc
 from data_contracts.errors import ContractError
 
 CONTRACT_METADATA = b"almost.contract"
@@ -60,7 +60,11 @@ class Contract:
             if set(row) != columns:
                 missing, unknown = sorted(columns - set(row)), sorted(set(row) - columns)
                 raise ContractError(f"{cls.contract_id()}: a row lacks {missing} and has unknown {unknown}")
-        return cls.check(pa.Table.from_pylist(list(rows), schema=cls.schema))
+        try:
+            table = pa.Table.from_pylist(list(rows), schema=_nullable(cls.schema))
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise ContractError(f"{cls.contract_id()}: {error}") from error
+        return cls.check(table)
 
     @classmethod
     def empty(cls) -> pa.Table:
@@ -74,14 +78,16 @@ class Contract:
         Raises:
             ContractError: columns differ, a cast fails, or rules are broken (all of them are listed).
         """
-        table = cls._cast(table)
-        broken = [problem for problem in cls._problems(table) if problem]
+        table = cls._cast(table, _nullable(cls.schema))  # nulls are told by column and count, with the other problems
+        broken = list(cls._problems(table))
         if broken:
             raise ContractError(f"{cls.contract_id()}: " + "; ".join(broken))
-        return table
+        return cls._cast(table, cls.schema)
 
     @classmethod
-    def _cast(cls, table: pa.Table) -> pa.Table:
+    def _cast(cls, table: pa.Table, schema: pa.Schema) -> pa.Table:
+        if len(set(table.column_names)) < len(table.column_names):
+            raise ContractError(f"{cls.contract_id()}: columns repeat in {table.column_names}")
         if set(table.column_names) != set(cls.schema.names):
             missing = sorted(set(cls.schema.names) - set(table.column_names))
             unknown = sorted(set(table.column_names) - set(cls.schema.names))
@@ -90,7 +96,7 @@ class Contract:
                 f"the contract has {cls.schema.names}"
             )
         try:
-            return table.select(cls.schema.names).cast(cls.schema)
+            return table.select(schema.names).cast(schema)
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, ValueError) as error:
             raise ContractError(f"{cls.contract_id()}: {error}") from error
 
@@ -152,8 +158,12 @@ class Contract:
             found = (table.schema.metadata or {}).get(CONTRACT_METADATA, b"none").decode()
             if found != cls.contract_id():
                 raise ContractError(f"{path} holds contract {found}, expected {cls.contract_id()}")
-            tables.append(cls._cast(table.replace_schema_metadata(None)))
+            tables.append(cls._cast(table.replace_schema_metadata(None), cls.schema))
         return pa.concat_tables(tables) if tables else cls.empty()
+
+
+def _nullable(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([field.with_nullable(True) for field in schema])
 
 
 def text(name: str, *, nullable: bool = False) -> pa.Field:

@@ -1,8 +1,8 @@
 """Demonstrations made by RM-guided self-play (ALMoST section 2.2): a row per assistant turn, all candidates kept."""
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from data_contracts.arrow import compute as pc
 from data_contracts.contract import Contract, Rule, at_least, boolean, finite, integer, number, one_of, text
 from data_contracts.conversation import CONVERSATION_TYPE
 

@@ -1,7 +1,7 @@
 """Keys of steps: step name + explicit version + the configuration the step reads + the digests of its inputs.
 
 Never paths, batch sizes or tables (DESIGN section 3). A field of a configuration section stays out of the key when it
-is declared with `not_in_key()`: it may change how fast a step runs, not what it makes.
+is declared with `NOT_IN_KEY`: it may change how fast a step runs, not what it makes.
 """
 
 import json
@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from fractions import Fraction
 from hashlib import sha256
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ def identity(value: Any) -> Any:
     """The part of an argument that enters the key, as plain JSON data.
 
     Raises:
-        TypeError: the value has no identity (a path, a table, a float NaN, ...).
+        TypeError: the value has no identity (a path, a table, NaN, infinity, ...).
     """
     if hasattr(value, "key_identity"):
         return value.key_identity()
@@ -31,7 +32,7 @@ def identity(value: Any) -> Any:
             return value
         case Enum():
             return value.value
-        case float() if value == value:
+        case float() if isfinite(value):
             return value
         case Fraction():
             return str(value)
@@ -41,7 +42,7 @@ def identity(value: Any) -> Any:
             return {str(name): identity(item) for name, item in value.items()}
         case Path():
             raise TypeError(f"a path cannot enter a key ({value}); pass a handle that knows its digest")
-        case Sequence():
+        case Sequence() if not isinstance(value, bytes | bytearray):
             return [identity(item) for item in value]
         case _:
             raise TypeError(f"{type(value).__name__} cannot enter a key: {value!r}")

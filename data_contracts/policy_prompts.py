@@ -1,8 +1,8 @@
 """The prompts PPO samples from: half seen in SFT, half not (ALMoST section 2.3)."""
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from data_contracts.arrow import compute as pc
 from data_contracts.contract import Contract, Rule, one_of, text
 from data_contracts.conversation import CONVERSATION_TYPE
 from data_contracts.demonstrations import QUERY_SPLITS

@@ -1,8 +1,8 @@
 """What a reward model is trained and tested on: two answers to one conversation, the better one first."""
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from data_contracts.arrow import compute as pc
 from data_contracts.contract import Contract, Rule, not_blank, one_of, text
 from data_contracts.conversation import CONVERSATION_TYPE
 from data_contracts.reward_scores import SPLITS

@@ -30,7 +30,7 @@ def load_profile(profile: str, overrides: Sequence[str] = ()) -> RunConfig:
     path = _profile_path(profile)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"profile {path}: not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"profile {path}: expected sections, found {type(content).__name__}")
@@ -102,7 +102,8 @@ def _index(target: list[Any], step: str, override: str) -> int:
 
 
 def _explain(error: ValidationError) -> str:
-    first = error.errors()[0]
+    # A misspelt field is the likeliest mistake, and the reason why others are "missing".
+    first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     field = ".".join(str(part) for part in first["loc"])
     message = first["msg"].removeprefix("Value error, ")
     shown = "" if first["type"] in ("missing", "value_error") else f" (found {str(first['input'])[:80]!r})"

@@ -3,8 +3,8 @@
 from enum import StrEnum
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from data_contracts.arrow import compute as pc
 from data_contracts.contract import Contract, Rule, at_least, boolean, finite, integer, not_blank, number, one_of, text
 
 

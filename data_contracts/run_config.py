@@ -51,7 +51,7 @@ class RunConfig(Section):
     policy: PolicyOptimization = PolicyOptimization()
     training: TrainingSettings = TrainingSettings()
     engine: EngineConfig = EngineConfig()
-    placement: Placement = Placement()
+    placement: Placement = Field(default_factory=Placement)  # reads the environment when a run starts
     evaluation: Evaluation = Evaluation()
 
     @model_validator(mode="after")

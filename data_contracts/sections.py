@@ -3,6 +3,7 @@
 Every default carries its source. Fields declared with `NOT_IN_KEY` change how fast a step runs, not what it makes.
 """
 
+import os
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -164,9 +165,18 @@ class Target(StrEnum):
 
 
 class Placement(Section):
-    """Where heavy stages run; `pool` dispatches to the stage's own deployment on the GPU pool."""
+    """Where heavy stages run; `pool` dispatches to the stage's own deployment on the GPU pool.
 
-    heavy: Target = Field(default=Target.INLINE, title="Heavy stages", description="inline or pool")
+    Not a property of an experiment: where a profile is silent, the environment decides (deployment `almost/full` sets
+    ALMOST_PLACEMENT=pool for its runs), and it enters no key.
+    """
+
+    heavy: Target = Field(
+        default_factory=lambda: os.environ.get("ALMOST_PLACEMENT", Target.INLINE),
+        validate_default=True,
+        title="Heavy stages",
+        description="inline or pool; empty: ALMOST_PLACEMENT, else inline",
+    )
     dispatch_timeout_s: int = Field(
         default=600, ge=1, title="Pool wait", description="Seconds a stage may stay pending"
     )
@@ -180,6 +190,9 @@ class Evaluation(Section):
     temperature: float = Field(default=0.0, ge=0, title="Temperature", description="0 = greedy")
     preference_files: tuple[str, ...] = Field(
         default=(), title="Preference files", description="HH-RLHF format (jsonl, gz): chosen, rejected"
+    )
+    preference_rows: int | None = Field(
+        default=None, ge=1, title="Preference rows", description="First rows of each preference file; empty: all"
     )
     overlap_files: tuple[str, ...] = Field(
         default=(), title="Evaluation texts", description="Mined queries that overlap these files are dropped"

@@ -1,8 +1,8 @@
 """What supervised fine-tuning reads: a context and the one response that is learnt."""
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from data_contracts.arrow import compute as pc
 from data_contracts.contract import Contract, Rule, not_blank, text
 from data_contracts.conversation import CONVERSATION_TYPE
 

@@ -6,7 +6,7 @@ Exit codes: 0 done; 2 the user's input is wrong (one line says what and where); 
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -23,7 +23,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-USAGE_ERROR = typer.BadParameter.__mro__[1]  # typer keeps its own copy of click and exports only this leaf
+# typer keeps its own copy of click and exports only this leaf of its usage errors
+USAGE_ERROR = cast(type[typer.BadParameter], typer.BadParameter.__mro__[1])
 
 ProfileOption = Annotated[str, typer.Option("--profile", "-p", help="Name of a profile, or path of a .yaml file.")]
 HomeOption = Annotated[str | None, typer.Option("--home", help="Store: folder or fsspec URL [ALMOST_HOME or .almost].")]

@@ -11,6 +11,7 @@ DEFAULTS = {
     "DO_NOT_TRACK": "1",
     "OMP_NUM_THREADS": "1",  # more threads than cores are ten times slower
     "TOKENIZERS_PARALLELISM": "false",
+    "TRANSFORMERS_VERBOSITY": "error",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
 }

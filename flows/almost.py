@@ -7,6 +7,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.evaluate import evaluate
 from flows.ingredients import prepare_ingredients
+from flows.metrics import record_run_metrics
 from flows.open_run import open_run
 from flows.parameters import (
     DataSeed,
@@ -21,7 +22,6 @@ from flows.parameters import (
 )
 from flows.synthetic_feedback import synthetic_feedback
 from flows.train_policy import train_policy
-from flows.metrics import record_run_metrics
 
 
 @flow(

@@ -29,7 +29,10 @@ def evaluate(
 ) -> EvaluationTables:
     """Judge responders, base, SFT and PPO by gold where there is gold; score the reward model on pairs."""
     files = [resolve_file("evaluation.preference_files", file) for file in config.evaluation.preference_files]
-    preferences = [score_preference_file(file, feedback.reward.checkpoint, config.engine) for file in files]
+    preferences = [
+        score_preference_file(file, config.evaluation.preference_rows, feedback.reward.checkpoint, config.engine)
+        for file in files
+    ]
     if config.world is None or given.world is None:
         return EvaluationTables(preferences=preferences)
     responses = judge_responses_by_gold(feedback.responses, config.world, config.seeds.world)

@@ -37,7 +37,9 @@ def prepare_ingredients(config: RunConfig) -> Ingredients:
             role: resolve_model(f"models.{role}", source, ladder) for role, source in config.models.model_dump().items()
         },
         prompts=resolve_prompts(config, world.prompts if world else None),
-        evaluation_texts=gather_evaluation_texts(overlap_files, world.questions if world else None),
+        evaluation_texts=gather_evaluation_texts(
+            overlap_files, world.questions if world else None, config.world, config.seeds.world
+        ),
         community_answers=_community_answers(config, world),
         world=world,
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import psutil
-from prefect import runtime
+from prefect.runtime import flow_run
 
 from data_contracts.home import home_url
 from data_contracts.run_config import RunConfig
@@ -44,7 +44,7 @@ class Run:
             message=message,
             profile=self.config.profile,
             home=self.store.url,
-            flow_run_id=str(runtime.flow_run.id) if runtime.flow_run.id else None,
+            flow_run_id=str(flow_run.id) if flow_run.id else None,
             started_at=self.started_at,
             wall_s=wall_s,
             process_startup_s=self.process_startup_s,

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from prefect import runtime
+from prefect.runtime import flow_run
 from pydantic import Field
 
 from data_contracts.profiles import load_profile
@@ -43,7 +43,7 @@ def configure(
 
 def run_name() -> str:
     """Name of a flow run: profile and data seed, as the form gave them."""
-    parameters: dict[str, Any] = runtime.flow_run.parameters or {}
+    parameters: dict[str, Any] = flow_run.parameters or {}
     seed = parameters.get("data_seed")
     name = str(parameters.get("profile", "tiny")).rsplit("/", 1)[-1].removesuffix(".yaml")
     return f"almost-{name}" if seed is None else f"almost-{name}-data{seed}"

@@ -10,8 +10,9 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Generic, ParamSpec, TypeVar, get_type_hints
 
-from prefect import Flow, flow, runtime
+from prefect import Flow, flow
 from prefect.deployments import run_deployment
+from prefect.runtime import flow_run
 from pydantic import TypeAdapter
 
 from data_contracts.errors import AlmostError, JobError
@@ -103,7 +104,7 @@ def _run_on_pool(stage: Stage[P, R], placement: Placement, *args: P.args, **kwar
 
 def _dispatch(stage: Stage[Any, Any], placement: Placement, call: dict[str, Any]) -> None:
     home = active_store().url
-    parent = f"{runtime.flow_run.id}:{runtime.flow_run.run_count}"
+    parent = f"{flow_run.id}:{flow_run.run_count}"
     child = run_deployment(
         name=f"{stage.name}/{GPU_DEPLOYMENT}",
         parameters={"home": home, "call": call},

@@ -14,8 +14,13 @@ _WORD = re.compile(r"[^\W_]+")
 class OverlapIndex:
     """Evaluation texts by their word n-grams."""
 
-    def __init__(self, items: Iterable[tuple[str, str]], ngram: int = 13) -> None:
-        """`items` are (name, text) pairs; the name, e.g. "mmlu/history-17", is what `find` reports."""
+    def __init__(
+        self, items: Iterable[tuple[str, str]], ngram: int = 13, terms: Iterable[tuple[str, str]] = ()
+    ) -> None:
+        """`items` are (name, text) pairs; the name, e.g. "mmlu/history-17", is what `find` reports.
+
+        `terms` are (name, word) pairs: a text that contains the word overlaps, whatever else it says.
+        """
         if ngram < 1:
             raise ValueError(f"ngram is {ngram}; at least one word is needed")
         self.ngram = ngram
@@ -30,14 +35,18 @@ class OverlapIndex:
             for gram in self._windows(words):
                 self._ngrams.setdefault(gram, name)
         self._short.pop("", None)
+        self._terms = {word: name for name, term in terms for word in normalised_words(term)}
 
     def __len__(self) -> int:
-        """Evaluation texts in the index."""
-        return self._count
+        """Evaluation texts and terms in the index."""
+        return self._count + len(self._terms)
 
     def find(self, text: str) -> str | None:
         """Name of the evaluation text that `text` overlaps, None when it is clean."""
         words = normalised_words(text)
+        term = next((word for word in words if word in self._terms), None)
+        if term is not None:
+            return self._terms[term]
         if len(words) < self.ngram:
             return self._short.get(" ".join(words))
         return next((self._ngrams[gram] for gram in self._windows(words) if gram in self._ngrams), None)

@@ -63,6 +63,11 @@ class RewardModel:
         """
         return self.score_ids([self._encode(conversation) for conversation in conversations])
 
+    def fits(self, conversation: Sequence[Turn]) -> bool:
+        """Whether the last exchange fits the model's positions, so that `score` can read it."""
+        answer = response_turn(self.tokenizer, tuple(conversation[:-1])[-1:], conversation[-1].text)
+        return self.max_length is None or len(answer.ids) <= self.max_length
+
     def score_candidates(self, context: Sequence[Turn], candidates: Sequence[str]) -> list[float]:
         """Rewards of several answers to one context that ends with a human turn."""
         return self.score([(*context, Turn(Role.ASSISTANT, candidate)) for candidate in candidates])

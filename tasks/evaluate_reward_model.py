@@ -5,6 +5,7 @@ A row's `option_scores` are the rewards of (better, worse); `value` is 1 when th
 
 import json
 import re
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def score_gold_pairs(
     rows = [
         row for row in rows if row["query_id"] in queries and row["response_id"] in score and row["response"].strip()
     ]
-    rewards = _rewards(reward_model, engine, [_single(row["query"], row["response"]) for row in rows])
+    rewards = open_reward_model(reward_model, engine).score([_single(row["query"], row["response"]) for row in rows])
     reward = {row["response_id"]: value for row, value in zip(rows, rewards, strict=True)}
     evaluations = []
     for better, worse in _gold_pairs(rows, score):
@@ -56,19 +57,27 @@ def score_gold_pairs(
 
 @step(version="1", run_name="{file.name}")
 def score_preference_file(
-    file: FileHandle, reward_model: Artifact[Checkpoint], engine: EngineConfig
+    file: FileHandle, rows: int | None, reward_model: Artifact[Checkpoint], engine: EngineConfig
 ) -> Artifact[Evaluations]:
-    """Accuracy on a file of HH-RLHF's format: `chosen` and `rejected` are whole conversations."""
-    pairs = read_preference_file(Path(file.path))
-    rewards = _rewards(reward_model, engine, [side for pair in pairs for side in pair])
-    rows = [
+    """Accuracy on a file of HH-RLHF's format: `chosen` and `rejected` are whole conversations.
+
+    Pairs with a side that is longer than the model's positions are counted and left out.
+    """
+    model = open_reward_model(reward_model, engine)
+    everything = read_preference_file(Path(file.path), rows)
+    pairs = [pair for pair in everything if model.fits(pair[0]) and model.fits(pair[1])]
+    count(pairs=len(pairs), pairs_too_long=len(everything) - len(pairs))
+    if not pairs:
+        raise ConfigError(f"evaluation.preference_files: no pair of {file.path} fits the reward model's context")
+    rewards = model.score([side for pair in pairs for side in pair])
+    evaluations = [
         _evaluation(f"preference:{file.name}", "reward", f"{number:06d}", pair[0][-2].text, list(both))
         for number, (pair, both) in enumerate(zip(pairs, zip(rewards[::2], rewards[1::2], strict=True), strict=True))
     ]
-    return write(Evaluations, Evaluations.from_rows(rows))
+    return write(Evaluations, Evaluations.from_rows(evaluations))
 
 
-def read_preference_file(path: Path) -> list[tuple[Conversation, Conversation]]:
+def read_preference_file(path: Path, rows: int | None = None) -> list[tuple[Conversation, Conversation]]:
     """Pairs of conversations, the preferred one first; pairs with an unreadable side are counted and left out.
 
     Raises:
@@ -76,7 +85,7 @@ def read_preference_file(path: Path) -> list[tuple[Conversation, Conversation]]:
     """
     pairs, unusable = [], 0
     with open_text(path) as source:
-        for number, line in enumerate(source, start=1):
+        for number, line in enumerate(islice(source, rows), start=1):
             try:
                 row = json.loads(line)
                 both = parse_transcript(row["chosen"]), parse_transcript(row["rejected"])
@@ -123,13 +132,6 @@ def _gold_pairs(rows: list[dict[str, Any]], gold: dict[str, float]) -> list[tupl
             if gold[better["response_id"]] - gold[worse["response_id"]] >= LEAST_GOLD_DIFFERENCE
         ]
     return pairs
-
-
-def _rewards(
-    reward_model: Artifact[Checkpoint], engine: EngineConfig, conversations: list[Conversation]
-) -> list[float]:
-    model = open_reward_model(reward_model, engine)
-    return model.score(conversations)
 
 
 def _evaluation(benchmark: str, subject: str, item_id: str, prompt: str, scores: list[float]) -> dict[str, Any]:

@@ -11,30 +11,41 @@ from data_contracts.errors import ConfigError
 from data_contracts.evaluation_texts import EvaluationTexts
 from data_contracts.model_handle import FileHandle
 from data_contracts.text_files import open_text
+from data_contracts.world_config import WorldConfig
 from data_contracts.world_tables import WorldQuestions
+from models.tiny_world.world import Split, build_world
 from tasks.step import step
 from tasks.step_context import read, write
 
 LEAST_CHARS = 12
-TRAIN_SPLIT = "train"
 
 
 @step(version="1")
 def gather_evaluation_texts(
-    files: tuple[FileHandle, ...], questions: Artifact[WorldQuestions] | None
+    files: tuple[FileHandle, ...],
+    questions: Artifact[WorldQuestions] | None,
+    world: WorldConfig | None,
+    world_seed: int,
 ) -> Artifact[EvaluationTexts]:
-    """Every text of the files, and the tiny world's dev and test questions, one row each."""
+    """Every text of the files; of the tiny world, the dev and test questions, and the names they are about."""
     rows: list[dict[str, Any]] = []
     for file in files:
         texts = dict.fromkeys(text for text in texts_of(Path(file.path)) if len(text) >= LEAST_CHARS)
-        rows += [{"text_id": f"{file.name}#{i}", "source": file.name, "text": text} for i, text in enumerate(texts)]
+        rows += [_text(f"{file.name}#{number}", file.name, text) for number, text in enumerate(texts)]
     if questions is not None:
-        for row in read(WorldQuestions, questions).to_pylist():
-            if row["split"] != TRAIN_SPLIT:
-                rows.append(
-                    {"text_id": row["question_id"], "source": f"tiny world {row['split']}", "text": row["question"]}
-                )
+        asked = read(WorldQuestions, questions).to_pylist()
+        heldout = [row for row in asked if row["split"] != Split.TRAIN]
+        rows += [_text(row["question_id"], f"tiny world {row['split']}", row["question"]) for row in heldout]
+    if world is not None:
+        facts = build_world(world, world_seed)
+        for split in (Split.DEV, Split.TEST):
+            terms = (*facts.names(split), *facts.task_names(split))
+            rows += [_text(f"{split}:{term}", f"tiny world {split}", term, kind="term") for term in terms]
     return write(EvaluationTexts, EvaluationTexts.from_rows(rows))
+
+
+def _text(text_id: str, source: str, text: str, kind: str = "text") -> dict[str, Any]:
+    return {"text_id": text_id, "source": source, "kind": kind, "text": text}
 
 
 def texts_of(path: Path) -> Iterator[str]:

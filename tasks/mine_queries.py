@@ -15,11 +15,10 @@ import re
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from data_contracts.artifact import Artifact
 from data_contracts.errors import EmptyResultError
-from data_contracts.evaluation_texts import EvaluationTexts
+from data_contracts.evaluation_texts import TEXT_KINDS, EvaluationTexts
 from data_contracts.mined_lines import MinedLines
 from data_contracts.model_handle import ModelHandle, PromptHandle
 from data_contracts.queries import Queries, QueryRejection, RejectedQueries
@@ -61,7 +60,7 @@ def mine_queries(
         EmptyResultError: not one query was kept.
     """
     seed_queries = parse_seed_queries(seeds.text, seeds.source)
-    screen = QueryScreen(mining, seed_queries, OverlapIndex(_texts(evaluation_texts), mining.decontaminate_ngram))
+    screen = QueryScreen(mining, seed_queries, _overlap_index(evaluation_texts, mining.decontaminate_ngram))
     lazy = LazyEngine(miner, engine)
     progress = ProgressReporter(mining.queries, "queries")
     parts, rounds = [], math.ceil(mining.queries * mining.max_attempts_per_query / mining.round_prompts)
@@ -194,9 +193,10 @@ def _generate(
     ]
 
 
-def _texts(artifact: Artifact[EvaluationTexts]) -> list[tuple[str, str]]:
-    table: pa.Table = read(EvaluationTexts, artifact)
-    return list(zip(table["text_id"].to_pylist(), table["text"].to_pylist(), strict=True))
+def _overlap_index(artifact: Artifact[EvaluationTexts], ngram: int) -> OverlapIndex:
+    rows = read(EvaluationTexts, artifact).to_pylist()
+    by_kind = {kind: [(row["text_id"], row["text"]) for row in rows if row["kind"] == kind] for kind in TEXT_KINDS}
+    return OverlapIndex(by_kind["text"], ngram, by_kind["term"])
 
 
 def _require_queries(screen: QueryScreen, mining: Mining) -> None:

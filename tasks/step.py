@@ -16,8 +16,8 @@ from functools import update_wrapper
 from typing import Any, Generic, ParamSpec, TypeVar, get_args, get_type_hints
 
 from prefect import task
+from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
-from prefect.states import State
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from data_contracts.artifact import Artifact
@@ -166,7 +166,7 @@ class Step(Generic[P, R]):
         started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         started = time.monotonic()
         with entered(context):
-            outputs = self.fn(**arguments)
+            outputs = self.fn(**arguments)  # type: ignore[call-arg]
         wall_s = time.monotonic() - started
         cost = Cost(
             started_at=started_at,

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-import pyarrow.compute as pc
-
+from data_contracts.arrow import compute as pc
 from data_contracts.artifact import Artifact
 from data_contracts.comparisons import Comparisons
 from data_contracts.demonstrations import Demonstrations

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from data_contracts.arrow import compute as pc
 from data_contracts.conversation import Role, Turn, from_column
 from data_contracts.errors import EmptyResultError
 from data_contracts.preference_pairs import PreferencePairs

@@ -28,9 +28,7 @@ def model(tiny_llama_dir: Path):
 
 def sample(model, prompts: list[list[int]], draws: np.ndarray, batch_size: int = 8) -> list[list[int]]:
     """Sample at temperature 1."""
-    return sample_responses(
-        model, prompts, draws, end_id=END, pad_id=PAD, temperature=1.0, batch_size=batch_size
-    )
+    return sample_responses(model, prompts, draws, end_id=END, pad_id=PAD, temperature=1.0, batch_size=batch_size)
 
 
 def test_tokens_invert_the_cumulative_distribution() -> None:

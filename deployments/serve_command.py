@@ -1,0 +1,229 @@
+"""`almost serve`: Prefect server, work pools, two workers and the deployments, in one terminal.
+
+Ctrl-C or SIGTERM ends all of it, running stages and their jobs included, and exits 0; interrupted runs are marked
+Crashed, so that they hold no slot. When one of the processes dies, the others are ended too and the exit code is 1.
+"""
+
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+
+from data_contracts.errors import AlmostError, ConfigError
+from data_contracts.home import PROJECT_ROOT
+from data_contracts.store import Store
+from deployments.processes import Child, end_all
+from deployments.quiet_prefect import DEFAULTS
+
+SERVER_START_S = 180.0
+POLL_S = 0.3
+FLOWS_GRACE_S = 12.0
+SERVER_GRACE_S = 10.0
+WORKER_POLL_S = "2"
+
+
+class Interrupted(BaseException):
+    """SIGINT or SIGTERM arrived."""
+
+
+class ChildDied(AlmostError):
+    """Server or worker ended although nobody asked for it."""
+
+
+def serve_all(home: str, host: str, port: int) -> int:
+    """Run until interrupted; the exit code: 0 interrupted, 1 a process died.
+
+    Raises:
+        ConfigError: the port is in use, the host is not this machine's, or the home cannot be used by workers.
+    """
+    if home.startswith("memory://"):
+        raise ConfigError("--home memory://...: lives in one process only; give workers a folder or a remote URL")
+    logs = Store(home).scratch / "serve"
+    logs.mkdir(parents=True, exist_ok=True)
+    check_port(host, port)
+    server = Service(home, host, port, logs)
+    with interruptible():
+        try:
+            server.start()
+            server.announce()
+            server.watch()
+        except Interrupted:
+            print("\nalmost: stopping workers, running stages and the server ...", flush=True)
+            code = 0
+        except (ChildDied, subprocess.CalledProcessError) as error:
+            print(f"almost: {error}; stopping the rest", file=sys.stderr, flush=True)
+            code = 1
+        finally:
+            _ignore_signals()
+            server.stop()
+    print("almost: everything is stopped", flush=True)
+    return code
+
+
+def check_port(host: str, port: int) -> None:
+    """Raise ConfigError when nothing can listen there."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except (OSError, OverflowError) as error:
+        raise ConfigError(
+            f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}; choose another with --port, "
+            f"or end the process that has it"
+        ) from error
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Inside, SIGINT and SIGTERM raise Interrupted."""
+
+    def raise_interrupted(_signal: int, _frame: FrameType | None) -> None:
+        raise Interrupted
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, raise_interrupted) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _ignore_signals() -> None:
+    """A second Ctrl-C must not leave half of the processes behind; stopping takes seconds."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
+class Service:
+    """Server, workers and deployments of one `almost serve`."""
+
+    def __init__(self, home: str, host: str, port: int, logs: Path) -> None:
+        reachable = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
+        self.host, self.port, self.logs = host, port, logs
+        self.url = f"http://{f'[{reachable}]' if ':' in reachable else reachable}:{port}"
+        self.api = f"{self.url}/api"
+        self.mark = uuid.uuid4().hex
+        self.server: Child | None = None
+        self.workers: list[Child] = []
+        self.environment = environment_of_children(home, self.api)
+
+    def start(self) -> None:
+        """Start everything in order; returns when a run can be started."""
+        print("almost: starting the Prefect server (the first start sets its database up) ...", flush=True)
+        self.server = self._child("server", ["server", "start", "--host", self.host, "--port", str(self.port)])
+        self._wait_until(self._is_healthy, SERVER_START_S, "the server answers", self.server)
+        os.environ["PREFECT_API_URL"] = self.api  # before this process imports Prefect
+        from deployments.work_pools import CPU_POOL, GPU_POOL, create_pools, mark_dead_runs
+
+        create_pools()
+        mark_dead_runs(no_worker_left=False)
+        print("almost: deploying prefect.yaml ...", flush=True)
+        self._deploy()
+        for pool in (CPU_POOL, GPU_POOL):
+            name = f"worker-{pool}"
+            self.workers.append(self._child(name, ["worker", "start", "--pool", pool, "--type", "process"]))
+
+    def announce(self) -> None:
+        """Say where things are, and how to start a run."""
+        prefect = shlex.quote(os.path.relpath(_prefect()) if Path.cwd() == PROJECT_ROOT else _prefect())
+        print(
+            f"almost: ready; UI: {self.url}; logs: {self.logs}\n"
+            f"start a run from another terminal (or in the UI):\n"
+            f"  PREFECT_API_URL={self.api} {prefect} deployment run almost/full --watch\n"
+            f"  ... --param profile=smoke --param 'overrides=[\"training.zero_stage=2\", \"training.processes=2\"]'\n"
+            f"Ctrl-C stops everything.",
+            flush=True,
+        )
+
+    def watch(self) -> None:
+        """Wait until a process dies (ChildDied) or a signal comes (Interrupted)."""
+        while True:
+            self._raise_if_dead()
+            time.sleep(POLL_S)
+
+    def stop(self) -> None:
+        """End workers with their runs, mark those runs, then end the server."""
+        if self.workers:
+            end_all(self.workers, FLOWS_GRACE_S)
+            if self.server is not None and self.server.exit_code() is None:
+                from deployments.work_pools import mark_dead_runs
+
+                with suppress(Exception):  # nothing must keep the server from being ended
+                    mark_dead_runs(no_worker_left=True)
+        if self.server is not None:
+            end_all([self.server], SERVER_GRACE_S)
+
+    def _child(self, name: str, arguments: list[str]) -> Child:
+        command = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
+        return Child(name, command, self.logs / f"{name}.log", self.environment, self.mark, PROJECT_ROOT)
+
+    def _deploy(self) -> None:
+        log = self.logs / "deploy.log"
+        with log.open("wb") as sink:
+            done = subprocess.run(
+                [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
+                cwd=PROJECT_ROOT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                check=False,
+            )
+        if done.returncode:
+            raise ChildDied(f"deploying prefect.yaml failed with exit code {done.returncode}; log: {log}")
+
+    def _wait_until(self, holds: Callable[[], bool], seconds: float, what: str, child: Child) -> None:
+        deadline = time.monotonic() + seconds
+        while not holds():
+            self._raise_if_dead()
+            if time.monotonic() > deadline:
+                raise ChildDied(f"waited {seconds:.0f} s until {what}; log: {child.log}")
+            time.sleep(POLL_S)
+
+    def _raise_if_dead(self) -> None:
+        for child in [*([self.server] if self.server else []), *self.workers]:
+            code = child.exit_code()
+            if code is not None:
+                raise ChildDied(
+                    f"{child.name} ended with exit code {code}; log: {child.log}; last lines:\n{child.last_lines()}"
+                )
+
+    def _is_healthy(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.api}/health", timeout=5) as answer:
+                return answer.status == 200
+        except (urllib.error.URLError, OSError):
+            return False
+
+
+def environment_of_children(home: str, api: str) -> dict[str, str]:
+    """This process's environment, with the API, the home and the project's root; logs of runs must reach the UI."""
+    kept = {name: value for name, value in os.environ.items() if name != "PREFECT_LOGGING_LEVEL"}
+    chosen = os.environ.get("PREFECT_LOGGING_LEVEL")
+    level = chosen if chosen and chosen != DEFAULTS["PREFECT_LOGGING_LEVEL"] else "INFO"
+    return {
+        "PREFECT_WORKER_QUERY_SECONDS": WORKER_POLL_S,
+        **kept,
+        "PREFECT_LOGGING_LEVEL": level,
+        "PREFECT_API_URL": api,
+        "ALMOST_HOME": home,
+        "ALMOST_ROOT": str(PROJECT_ROOT),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _prefect() -> str:
+    return shutil.which("prefect", path=str(Path(sys.executable).parent)) or "prefect"

@@ -1,0 +1,54 @@
+"""The reward-model job: loss as in the paper, held-out scores, and the saved model that gives them again."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from data_contracts.conversation import Role, Turn, from_column
+from data_contracts.errors import EmptyResultError
+from data_contracts.preference_pairs import PreferencePairs
+from data_contracts.reward_scores import RewardScores
+from data_contracts.training_log import TrainingLog
+from models.jobs.train_reward_model import pair_metrics
+from models.launch import run_job
+from models.reward_model import RewardModel
+from tests.models.jobs.training_inputs import reward_spec
+
+JOB = "models.jobs.train_reward_model"
+
+
+def test_model_scores_and_manifest(tiny_llama_dir: Path, tmp_path: Path) -> None:
+    spec = reward_spec(tmp_path, tiny_llama_dir, epochs=4)
+    manifest = run_job(JOB, spec, spec.training)
+    assert manifest.metrics["heldout_pairs"] == 6
+    assert manifest.metrics["heldout_accuracy"] == 1.0, "refusals are easy to tell"
+    assert manifest.metrics["last_loss"] < manifest.metrics["first_loss"]
+    assert manifest.metrics["first_loss"] == pytest.approx(math.log(2), abs=0.15)
+    scores = RewardScores.check(RewardScores.read_parts([spec.output_dir / "heldout_scores.parquet"])).to_pylist()
+    rewards = RewardModel(spec.output_dir / "model")
+    rows = {row["pair_id"]: row for row in PreferencePairs.read_parts(spec.pairs).to_pylist()}
+    for score in scores:
+        row = rows[score["pair_id"]]
+        assert row["split"] == score["split"] == "heldout"
+        talks = [(*from_column(row["context"]), Turn(Role.ASSISTANT, row[side])) for side in ("chosen", "rejected")]
+        assert rewards.score(talks) == pytest.approx([score["chosen_score"], score["rejected_score"]], abs=1e-5)
+    log = TrainingLog.read_parts([spec.output_dir / "training_log.parquet"]).to_pylist()
+    assert {"loss", "grad_norm", "learning_rate", "accuracy"} <= {row["metric"] for row in log}
+
+
+def test_no_pair_that_fits_is_an_empty_result(tiny_llama_dir: Path, tmp_path: Path) -> None:
+    spec = reward_spec(tmp_path, tiny_llama_dir, max_length=8)
+    with pytest.raises(EmptyResultError, match="21 of split 'train' read, 21 longer than max_length 8"):
+        run_job(JOB, spec, spec.training)
+
+
+def test_pair_metrics_by_hand() -> None:
+    # Margins 2, 0, -1: one right, one tie (half), one wrong.
+    metrics = pair_metrics([2.0, 1.0, 0.0], [0.0, 1.0, 1.0])
+    assert metrics["heldout_accuracy"] == pytest.approx(1.5 / 3)
+    expected = (math.log(1 + math.exp(-2)) + math.log(2) + math.log(1 + math.exp(1))) / 3
+    assert metrics["heldout_loss"] == pytest.approx(expected)
+    assert metrics["heldout_margin"] == pytest.approx(1 / 3)
+    assert pair_metrics([1000.0], [-1000.0])["heldout_loss"] == 0.0
+    assert pair_metrics([], []) == {"heldout_pairs": 0.0}

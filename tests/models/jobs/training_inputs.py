@@ -1,0 +1,100 @@
+"""Small tables and specs for the tests of the training jobs."""
+
+from pathlib import Path
+from typing import Any
+
+from data_contracts.conversation import Role, Turn, to_column
+from data_contracts.job_spec import TrainingSettings
+from data_contracts.policy_prompts import PolicyPrompts
+from data_contracts.preference_pairs import PreferencePairs
+from data_contracts.training_conversations import TrainingConversations
+from data_contracts.training_specs import FinetuneSpec, PPOSpec, RewardSpec
+
+NAMES, PETS = ["Mira", "Tovik", "Sanel", "Lurok"], ["fox", "owl", "hen"]
+SETTINGS = TrainingSettings(use_cpu=True, save_every=3, timeout_s=300)
+
+
+def context(i: int) -> list[dict[str, str]]:
+    """The i-th question."""
+    return to_column((Turn(Role.HUMAN, f"What pet does {NAMES[i % 4]} have? {i}"),))
+
+
+def answer(i: int) -> str:
+    """The i-th good answer."""
+    return f"{NAMES[i % 4]} has pet {PETS[i % 3]}, and {'more ' * (i % 5)}."
+
+
+def finetune_spec(root: Path, model: Path, rows: int = 21, **changes: Any) -> FinetuneSpec:
+    """An SFT spec whose data lies in `root`."""
+    table = TrainingConversations.from_rows(
+        [{"row_id": f"r{i}", "context": context(i), "response": answer(i)} for i in range(rows)]
+    )
+    TrainingConversations.write_part(table, root / "rows.parquet")
+    values: dict[str, Any] = {
+        "base_model": model,
+        "conversations": (root / "rows.parquet",),
+        "epochs": 2,
+        "batch_size": 8,
+        "micro_batch_size": 2,
+        "learning_rate": 1e-3,
+        "max_length": 96,
+    }
+    return FinetuneSpec(**_places(root), **(values | {"training": SETTINGS} | changes))
+
+
+def reward_spec(root: Path, model: Path, rows: int = 21, heldout: int = 6, **changes: Any) -> RewardSpec:
+    """A reward spec whose data lies in `root`; refusals are the rejected side."""
+    table = PreferencePairs.from_rows(
+        [
+            {
+                "pair_id": f"p{i}",
+                "query_id": f"q{i}",
+                "split": "train" if i < rows else "heldout",
+                "context": context(i),
+                "chosen": answer(i),
+                "rejected": "I do not know.",
+            }
+            for i in range(rows + heldout)
+        ]
+    )
+    PreferencePairs.write_part(table, root / "pairs.parquet")
+    values: dict[str, Any] = {
+        "base_model": model,
+        "pairs": (root / "pairs.parquet",),
+        "epochs": 2,
+        "batch_size": 8,
+        "micro_batch_size": 2,
+        "learning_rate": 1e-3,
+        "max_length": 96,
+    }
+    return RewardSpec(**_places(root), **(values | {"training": SETTINGS} | changes))
+
+
+def ppo_spec(root: Path, policy: Path, reward_model: Path, **changes: Any) -> PPOSpec:
+    """A PPO spec with twelve prompts in `root`."""
+    table = PolicyPrompts.from_rows(
+        [
+            {"prompt_id": f"p{i}", "query_id": f"q{i}", "split": ("seen", "unseen")[i % 2], "context": context(i)}
+            for i in range(12)
+        ]
+    )
+    PolicyPrompts.write_part(table, root / "prompts.parquet")
+    values: dict[str, Any] = {
+        "policy": policy,
+        "reward_model": reward_model,
+        "prompts": (root / "prompts.parquet",),
+        "steps": 4,
+        "rollouts": 8,
+        "minibatch_size": 8,
+        "micro_batch_size": 8,
+        "max_prompt_tokens": 64,
+        "max_new_tokens": 8,
+        "learning_rate": 1e-3,
+        "validate_every": 2,
+        "training": SETTINGS,
+    }
+    return PPOSpec(**_places(root), **(values | changes))
+
+
+def _places(root: Path) -> dict[str, Any]:
+    return {"output_dir": root / "out", "work_dir": root / "work", "seed": 3}
