@@ -34,7 +34,7 @@ class FolderContract:
         missing = [name for name in cls.required if not (folder / name).is_file()]
         if missing:
             raise ContractError(f"{cls.contract_id()}: {folder} lacks {', '.join(missing)}")
-        unsafe = sorted(p.name for p in folder.rglob("*") if p.suffix in FORBIDDEN_SUFFIXES)
+        unsafe = sorted(p.name for p in folder.rglob("*") if p.suffix.lower() in FORBIDDEN_SUFFIXES)
         if unsafe:
             raise ContractError(f"{cls.contract_id()}: {folder} holds pickled files {unsafe}; use safetensors")
 

@@ -187,7 +187,8 @@ class Evaluation(Section):
 
     questions: int = Field(default=200, ge=1, title="Test questions", description="Of the tiny world's test split")
     max_new_tokens: int = Field(default=64, ge=1, title="New tokens at most")
-    temperature: float = Field(default=0.0, ge=0, title="Temperature", description="0 = greedy")
+    temperature: float = Field(default=1.0, ge=0, title="Temperature", description="As the responders'; 0 = greedy")
+    top_p: float = Field(default=0.9, gt=0, le=1, title="Nucleus mass", description="As the responders'")
     preference_files: tuple[str, ...] = Field(
         default=(), title="Preference files", description="HH-RLHF format (jsonl, gz): chosen, rejected"
     )

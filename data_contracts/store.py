@@ -35,7 +35,7 @@ class Store:
         self.url = url
         self.backend: Backend = open_backend(url)
         self.scratch = scratch or self._default_scratch()
-        self._verified: dict[str, tuple[float, int]] = {}
+        self._verified: dict[str, tuple[int, int]] = {}
         try:
             self.scratch.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -125,7 +125,7 @@ class Store:
         return self.commit_parts(contract, key, [self.write_shard(contract, key, 0, table)], provenance)
 
     def commit_folder(self, contract: type[FolderContract], key: str, folder: Path, provenance: Provenance) -> Artifact:
-        """Check, store and commit a folder of files; its files are moved into the store."""
+        """Check, store and commit a folder of files, each under its own name."""
         contract.check_folder(folder)
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         digests = {path.relative_to(folder).as_posix(): file_digest(path) for path in files}
@@ -171,15 +171,21 @@ class Store:
         content = self.backend.read_bytes(f"{artifact.path}/{MANIFEST_FILE}")
         if content is None:
             raise DamagedArtifactError(f"{self.url}/{artifact.path} has no manifest; run the stage again")
-        manifest = Manifest.model_validate_json(content)
+        try:
+            manifest = Manifest.model_validate_json(content)
+        except ValueError as error:
+            raise DamagedArtifactError(f"{artifact.path} has a broken manifest; run the stage again") from error
         if manifest.digest != artifact.digest:
             raise DamagedArtifactError(f"{artifact.path} holds other bytes than its handle says; run the stage again")
         return manifest
 
     def cost(self, artifact: Artifact) -> Cost | None:
-        """The sidecar of an artifact, if it was written."""
+        """The sidecar of an artifact, if it was written whole."""
         content = self.backend.read_bytes(f"{artifact.path}/{COST_FILE}")
-        return None if content is None else Cost.model_validate_json(content)
+        try:
+            return None if content is None else Cost.model_validate_json(content)
+        except ValueError:
+            return None
 
     def materialise(self, artifact: Artifact) -> list[Path]:
         """Local paths of all parts; remote parts are copied once to the scratch folder and verified."""
@@ -215,7 +221,7 @@ class Store:
             return content is not None and _sha256(content) == part.sha256
         if not path.is_file() or path.stat().st_size != part.bytes:
             return False
-        stamp = (path.stat().st_mtime, part.bytes)
+        stamp = (path.stat().st_mtime_ns, path.stat().st_ino)
         if self._verified.get(name) != stamp:
             if file_digest(path) != part.sha256:
                 return False

@@ -21,6 +21,7 @@ class Backend(Protocol):
     def put_bytes(self, name: str, content: bytes) -> None: ...
     def put_new(self, name: str, content: bytes) -> bool: ...
     def read_bytes(self, name: str) -> bytes | None: ...
+    def folders(self, folder: str) -> list[str]: ...
     def list(self, folder: str) -> list[str]: ...
     def delete(self, name: str) -> None: ...
     def fetch(self, name: str, local: Path) -> None: ...
@@ -34,13 +35,10 @@ class LocalBackend:
         self.root = root
 
     def put_file(self, local: Path, name: str) -> None:
-        """Store a finished local file; the local name stays, so that a crash before the manifest loses nothing."""
+        """Copy a finished local file; a link would let a resumed job write into the store."""
         target = self._target(name)
         temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
-        try:
-            os.link(local, temporary)
-        except OSError:  # another file system, or one without hard links
-            shutil.copyfile(local, temporary)
+        shutil.copyfile(local, temporary)
         temporary.replace(target)
 
     def put_bytes(self, name: str, content: bytes) -> None:
@@ -66,6 +64,11 @@ class LocalBackend:
             return (self.root / name).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
+
+    def folders(self, folder: str) -> list[str]:
+        """list[str] of the folders directly in `folder`, without their path."""
+        path = self.root / folder
+        return sorted(entry.name for entry in path.iterdir() if entry.is_dir()) if path.is_dir() else []
 
     def list(self, folder: str) -> list[str]:
         """Names of the objects directly in `folder`."""
@@ -139,6 +142,15 @@ class RemoteBackend:
             return self.fs.cat_file(self._full(name))
         except FileNotFoundError:
             return None
+
+    def folders(self, folder: str) -> list[str]:
+        """list[str] of the folders directly in `folder`, without their path."""
+        self.fs.invalidate_cache()
+        try:
+            entries = self.fs.ls(self._full(folder), detail=True)
+        except FileNotFoundError:
+            return []
+        return sorted(e["name"].rstrip("/").rsplit("/", 1)[-1] for e in entries if e["type"] == "directory")
 
     def list(self, folder: str) -> list[str]:
         """Names of the objects directly in `folder`."""

@@ -49,7 +49,8 @@ def _ladder(config: RunConfig, world: TinyWorld | None) -> dict[str, Artifact[Ch
     if world is None or config.pretraining is None:
         return {}
     trained = run_stage(
-        PRETRAIN_LADDER, config.placement, world, config.pretraining, config.training, config.seeds.ladder
+        # Plain, whatever the other jobs use: another ZeRO stage or number of ranks does not pre-train the ladder again.
+        PRETRAIN_LADDER, config.placement, world, config.pretraining, config.policy_training(), config.seeds.ladder
     )
     return {name: model.checkpoint for name, model in trained.items()}
 

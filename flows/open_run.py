@@ -14,7 +14,7 @@ from data_contracts.home import home_url
 from data_contracts.run_config import RunConfig
 from data_contracts.store import Store
 from tasks.resolve_inputs import check_inputs
-from tasks.run_listener import stage_listener
+from tasks.run_listener import logging_progress, stage_listener
 from tasks.run_record import RunRecord, recording
 from tasks.run_report import publish_report
 from tasks.run_summary import RunSummary, idle_seconds, write_summary
@@ -70,7 +70,7 @@ def open_run(
     run.process_startup_s = max(0.0, time.time() - psutil.Process().create_time())
     run.record.listener = stage_listener()
     try:
-        with use_store(store), recording(run.record), covering(StageRange(stop_after, start_from)):
+        with use_store(store), recording(run.record), logging_progress(), covering(StageRange(stop_after, start_from)):
             yield run
     except StageReached as reached:
         _leave(run, "stopped", f"after {reached}")

@@ -19,6 +19,7 @@ from data_contracts.errors import AlmostError, JobError
 from data_contracts.keys import step_key
 from data_contracts.sections import Placement, Target
 from data_contracts.store import Store
+from tasks.run_listener import logging_progress, stage_listener
 from tasks.run_record import RunRecord, record_stage, recording
 from tasks.step import NotInStoreError, lookup_only
 from tasks.step_context import active_store, use_store
@@ -63,7 +64,8 @@ class Stage(Generic[P, R]):
 
         @flow(name=self.name, description=inspect.cleandoc(self.__doc__ or self.name), flow_run_name=self.name)
         def run(home: str, call: dict[str, Any]) -> None:
-            with use_store(Store(home)):
+            record = RunRecord(listener=stage_listener())
+            with use_store(Store(home)), recording(record), logging_progress():
                 self.fn(**self.decode(call))  # type: ignore[call-arg]
 
         return run

@@ -57,7 +57,7 @@ def judge_model_by_gold(
     """Let a model answer test questions, with no shot, and judge the answers; questions of the test split only."""
     asked = [row for row in read(WorldQuestions, questions).to_pylist() if row["split"] == TEST_SPLIT]
     asked = asked[: evaluation.questions]
-    settings = SamplingSettings(evaluation.max_new_tokens, evaluation.temperature, 1.0, ASSISTANT_STOPS)
+    settings = SamplingSettings(evaluation.max_new_tokens, evaluation.temperature, evaluation.top_p, ASSISTANT_STOPS)
     suffixes = [assistant_suffix([Turn(Role.HUMAN, row["question"])]) for row in asked]
     seeds = [derive_seed(seed, "gold", row["question_id"]) for row in asked]
     lazy = LazyEngine(model, engine)

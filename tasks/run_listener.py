@@ -1,13 +1,17 @@
-"""Who hears of finished stages: the terminal sets a listener, elsewhere the Prefect log does."""
+"""Who hears of finished stages and of progress: the terminal if one watches, and the Prefect log of the run."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
 
+from tasks.progress import LISTENERS, Progress
 from tasks.run_record import StageRecord
 
 TERMINAL: list[Callable[[StageRecord], None]] = []
+LOG_EVERY_S = 10.0
 
 
 def describe(stage: StageRecord) -> str:
@@ -15,6 +19,14 @@ def describe(stage: StageRecord) -> str:
     rows = ", ".join(f"{rows:,} {contract.split('@')[0]}" for contract, rows in stage.rows.items())
     spent = "cached" if stage.cached else f"{stage.working_s:.1f} s + {stage.startup_s:.1f} s start-up"
     return f"{stage.stage}: {rows or 'done'} ({spent})"
+
+
+def describe_progress(progress: Progress) -> str:
+    """One line for how far a stage is."""
+    metrics = " ".join(f"{name} {value:.3g}" for name, value in progress.metrics.items())
+    left = f", {progress.left_s:.0f} s left" if progress.left_s is not None else ""
+    done = f"{progress.done:,.0f}/{progress.total:,.0f} {progress.unit}"
+    return f"{progress.stage}: {done}{left} {metrics}".rstrip()
 
 
 def stage_listener() -> Callable[[StageRecord], None]:
@@ -29,3 +41,25 @@ def stage_listener() -> Callable[[StageRecord], None]:
             return
 
     return listen
+
+
+@contextmanager
+def logging_progress() -> Iterator[None]:
+    """Inside, the run's log hears how far long work is: its first report, then at most one line per stage and 10 s.
+
+    The logger is taken here, because progress may be reported from threads that know no run.
+    """
+    logger = get_run_logger()
+    told: dict[str, float] = {}
+
+    def tell(progress: Progress) -> None:
+        now = time.monotonic()
+        if now - told.get(progress.stage, float("-inf")) >= LOG_EVERY_S and progress.done < progress.total:
+            told[progress.stage] = now
+            logger.info(describe_progress(progress))
+
+    LISTENERS.append(tell)
+    try:
+        yield
+    finally:
+        LISTENERS.remove(tell)

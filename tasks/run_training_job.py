@@ -32,7 +32,7 @@ def run_training_job(module: str, spec: JobSpec, training: TrainingSettings) -> 
             first = False
         progress.update(event["done"], event["total"], **event.get("metrics", {}))
 
-    manifest = run_job(module, spec, training, on_progress=on_progress, on_log=lambda line: log.debug("%s", line))
+    manifest = run_job(module, spec, training, on_progress=on_progress, on_log=lambda line: log.info("%s", line))
     count(**{f"job_{name}": value for name, value in manifest.metrics.items()})
     return manifest
 

@@ -45,18 +45,20 @@ def main() -> None:
     """Fine-tune and write `model`, `training_log` and the manifest."""
     spec = read_spec(FinetuneSpec)
     prepare_distributed(spec.training)
-    import torch
-    from datasets import Dataset
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from trl.trainer.sft_config import SFTConfig
-    from trl.trainer.sft_trainer import SFTTrainer
-
-    from models.jobs import trl_training as shared
+    from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(spec.base_model)
     prepare_tokenizer(tokenizer)
     check_tokenizer(tokenizer)
     row_ids, ids, labels, count = tokenize_rows(spec, tokenizer)
+    import torch  # the slow imports come after what may already be wrong
+    from datasets import Dataset
+    from transformers import AutoModelForCausalLM
+    from trl.trainer.sft_config import SFTConfig
+    from trl.trainer.sft_trainer import SFTTrainer
+
+    from models.jobs import trl_training as shared
+
     order = stream_order(len(ids), spec.epochs, spec.batch_size, spec.seed)
     layout = batch_layout(spec.batch_size, spec.micro_batch_size, spec.training.processes)
     settings = shared.trainer_settings(spec, layout, len(order) // spec.batch_size)

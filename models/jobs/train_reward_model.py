@@ -133,18 +133,19 @@ def main() -> None:
     """Train, save `model`, `training_log` and `heldout_scores`, and write the manifest."""
     spec = read_spec(RewardSpec)
     prepare_distributed(spec.training)
-    from datasets import Dataset
     from transformers import AutoTokenizer
-    from trl.trainer.reward_config import RewardConfig
-    from trl.trainer.reward_trainer import RewardTrainer
-
-    from models.jobs import trl_training as shared
 
     tokenizer = AutoTokenizer.from_pretrained(spec.base_model)
     prepare_tokenizer(tokenizer)
     check_tokenizer(tokenizer)
     table, count = PreferencePairs.read_parts(spec.pairs), TruncationCount()
     pairs = tokenize_pairs(spec, table, tokenizer, count)
+    from datasets import Dataset  # the slow imports come after what may already be wrong
+    from trl.trainer.reward_config import RewardConfig
+    from trl.trainer.reward_trainer import RewardTrainer
+
+    from models.jobs import trl_training as shared
+
     order = stream_order(len(pairs.pair_ids), spec.epochs, spec.batch_size, spec.seed)
     layout = batch_layout(spec.batch_size, spec.micro_batch_size, spec.training.processes)
     settings = shared.trainer_settings(spec, layout, len(order) // spec.batch_size)

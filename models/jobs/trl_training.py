@@ -127,12 +127,25 @@ def save_model(trainer: Any, spec: RewardSpec | FinetuneSpec) -> Path:
             merged = trainer.accelerator.unwrap_model(trainer.model).merge_and_unload()
             merged.save_pretrained(folder)
             trainer.processing_class.save_pretrained(folder)
+    elif spec.training.zero_stage:
+        _save_gathered(trainer, folder)
     else:
         trainer.save_model(str(folder))
     trainer.accelerator.wait_for_everyone()
     if is_rank_zero():
         (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle: the spec says it all
     return folder
+
+
+def _save_gathered(trainer: Any, folder: Path) -> None:
+    """Gather the weights from all ranks and save them as a plain run does: a tied weight once, under its own name."""
+    state = trainer.accelerator.get_state_dict(trainer.deepspeed)
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    if is_rank_zero():
+        tied = getattr(model, "all_tied_weights_keys", None) or {}
+        weights = {name: weight for name, weight in state.items() if name not in tied}
+        model.save_pretrained(folder, state_dict=weights)
+        trainer.processing_class.save_pretrained(folder)
 
 
 def forget_zero() -> None:
@@ -143,7 +156,7 @@ def forget_zero() -> None:
 
 
 def write_log(trainer: Any, spec: RewardSpec | FinetuneSpec) -> dict[str, float]:
-    """Write the training log and return first and last loss, mean gradient norm and steps as metrics."""
+    """Write the training log and return steps, first and last loss, processes and ZeRO stage as metrics."""
     skipped = {"step", "epoch", "total_flos", "train_runtime", "train_samples_per_second", "train_steps_per_second"}
     history = [
         (int(entry["step"]), {k: float(v) for k, v in entry.items() if k not in skipped and k != "train_loss"})
@@ -153,4 +166,9 @@ def write_log(trainer: Any, spec: RewardSpec | FinetuneSpec) -> dict[str, float]
     if is_rank_zero():
         TrainingLog.write_part(TrainingLog.from_rows(training_log_rows(history)), spec.output_dir / LOG_NAME)
     losses = [metrics["loss"] for _, metrics in history]
-    return {"steps": float(len(losses)), "first_loss": losses[0], "last_loss": losses[-1]}
+    engine = getattr(trainer, "deepspeed", None)
+    measured = {  # as it ran, not as it was asked for
+        "processes": float(trainer.accelerator.num_processes),
+        "zero_stage": float(engine.zero_optimization_stage() if engine is not None else 0),
+    }
+    return {"steps": float(len(losses)), "first_loss": losses[0], "last_loss": losses[-1], **measured}

@@ -160,7 +160,7 @@ def test_unknown_profiles_name_the_known_ones(tmp_path: Path):
         (b"\xff\xfe\x00mining", "not"),
         (b"minning: {queries: 3}", "no such field"),
         (b"mining: {queries: 3}", "models"),
-        (b"3: 4", "3"),
+        (b"3: 4", "models"),
     ],
 )
 def test_a_broken_profile_file_is_told_in_one_line(tmp_path: Path, content: bytes, part: str):

@@ -78,7 +78,8 @@ def test_logprobs_equal_the_plain_models(model) -> None:
     with torch.no_grad():
         logprobs, values, entropy = policy(batch, 1.0)
     for i, (prompt, response) in enumerate(zip(PROMPTS, responses, strict=True)):
-        whole = torch.log_softmax(model(input_ids=torch.tensor([prompt + response])).logits[0], dim=-1)
+        logits = model(input_ids=torch.tensor([prompt + response])).logits[0].detach()
+        whole = torch.log_softmax(logits, dim=-1)
         for t, token in enumerate(response):
             at = whole[len(prompt) + t - 1]
             assert float(logprobs[i, t]) == pytest.approx(float(at[token]), abs=1e-5)

@@ -1,0 +1,112 @@
+"""`almost show [RUN]`: what a run made and measured, with a few rows of each table in readable form."""
+
+from pathlib import Path
+
+import pyarrow as pa
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from data_contracts.artifact import Artifact
+from data_contracts.contract import Contract
+from data_contracts.errors import AlmostError, ConfigError
+from data_contracts.manifest import MANIFEST_FILE, Manifest
+from data_contracts.store import Store
+from deployments.plain_text import plain
+from deployments.sample_rows import SAMPLES
+from tasks.run_summary import LATEST, RUNS, RunSummary, read_summary
+
+KNOWN_SHOWN = 8
+PIPE_WIDTH = 120
+
+
+class RunTables:
+    """The tables a run made, by contract, read from the store when asked for."""
+
+    def __init__(self, store: Store, summary: RunSummary) -> None:
+        self._store = store
+        paths = [path for stage in summary.stages for path in stage.artifacts]
+        self._paths = list(dict.fromkeys(paths))
+
+    def read(self, contract: type[Contract]) -> pa.Table:
+        """All rows of a contract that the run's stages made, in the order of the stages; no rows if none did."""
+        own = [path for path in self._paths if path.split("/")[0] == contract.contract_id()]
+        tables = [self._store.read(contract, self._handle(path)) for path in own]
+        return pa.concat_tables(tables) if tables else contract.empty()
+
+    def read_last(self, contract: type[Contract]) -> pa.Table:
+        """Rows of the last table of a contract: later stages add verdicts to earlier rows."""
+        own = [path for path in self._paths if path.split("/")[0] == contract.contract_id()]
+        return self._store.read(contract, self._handle(own[-1])) if own else contract.empty()
+
+    def _handle(self, path: str) -> Artifact:
+        content = self._store.backend.read_bytes(f"{path}/{MANIFEST_FILE}")
+        if content is None:
+            raise AlmostError(f"{self._store.url}/{path} is gone; the same almost run command makes it again")
+        manifest = Manifest.model_validate_json(content)
+        return Artifact(contract=manifest.contract, path=path, digest=manifest.digest, rows=manifest.rows)
+
+
+def show_run(home: str, run_id: str | None) -> None:
+    """Print a run's summary, metrics and sample rows.
+
+    Raises:
+        ConfigError: there is no such run; the message names the known ones.
+    """
+    if "://" not in home and not (Path(home) / RUNS).is_dir():
+        raise ConfigError(f"there are no runs in {home}; start one with almost run, or name its store with --home")
+    store = Store(home)
+    summary = find_summary(store, run_id)
+    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=False)
+    if not console.is_terminal:
+        console.width = PIPE_WIDTH
+    print_summary(console, summary)
+    tables = RunTables(store, summary)
+    for title, sample in SAMPLES:
+        lines = sample(tables)
+        if lines:
+            console.print(Text(f"\n{title}", style="bold"))
+        for line in lines:
+            console.print(line)
+
+
+def find_summary(store: Store, run_id: str | None) -> RunSummary:
+    """The summary of a run, or of the newest finished one; ConfigError names the known runs."""
+    known = [name for name in store.backend.folders(RUNS) if name != LATEST]
+    if run_id is not None and run_id not in known:
+        newest = ", ".join(sorted(known, reverse=True)[:KNOWN_SHOWN]) or "none"
+        raise ConfigError(f"unknown run {plain(run_id, 80)!r} in {store.url}; known, newest first: {newest}")
+    try:
+        summary = read_summary(store, run_id)
+    except ValidationError as error:
+        raise ConfigError(f"the summary of run {run_id or LATEST} was written by another version") from error
+    if summary is None:
+        others = f"; unfinished or failed: {', '.join(known[-KNOWN_SHOWN:])}" if known else ""
+        raise ConfigError(f"there is no finished run in {store.url}{others}")
+    return summary
+
+
+def print_summary(console: Console, summary: RunSummary) -> None:
+    """Heading, a row per stage, and the metrics."""
+    seeds = ", ".join(f"{name} {value}" for name, value in summary.seeds.items())
+    console.print(Text(f"run {summary.run_id}: {summary.status} {plain(summary.message)}".strip(), style="bold"))
+    console.print(f"profile {summary.profile}; seeds: {seeds}; started {summary.started_at}, took {summary.wall_s:.0f} s")
+    console.print(f"store {summary.home}")
+    stages = Table(box=None, pad_edge=False, title_justify="left")
+    for column, justify in (("stage", "left"), ("rows", "left"), ("working s", "right"), ("start-up s", "right")):
+        stages.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for stage in summary.stages:
+        rows = ", ".join(f"{rows:,} {contract.split('@')[0]}" for contract, rows in stage.rows.items())
+        spent = ("cached", "") if stage.cached else (f"{stage.working_s:.1f}", f"{stage.startup_s:.1f}")
+        stages.add_row(stage.stage, rows or "-", *spent)
+    console.print()
+    console.print(stages)
+    if summary.metrics:
+        metrics = Table(box=None, pad_edge=False)
+        metrics.add_column("metric", overflow="fold")
+        metrics.add_column("value", justify="right")
+        for name, value in summary.metrics.items():
+            metrics.add_row(name, f"{value:,.3f}".rstrip("0").rstrip("."))
+        console.print()
+        console.print(metrics)

@@ -1,0 +1,94 @@
+"""Run steps without Prefect: the plain function inside a step's context, on a store of the test's own."""
+
+import os
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from data_contracts.contract import Contract
+from data_contracts.model_handle import ModelHandle, PromptHandle
+from data_contracts.store import Store
+from tasks.step import Step
+from tasks.step_context import StepContext, entered, use_store
+
+CONVERSATIONS = """Answer kindly.
+
+-----
+
+Human: What pet does Mira have?
+
+Assistant: Mira has pet fox.
+
+-----
+
+Human: Tell me about Tovik.
+
+Assistant: Tovik: 1. pet fox. 2. town Rome.
+"""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A store that steps read and write; a folder, with scratch beside it."""
+    with use_store(Store(str(tmp_path / "home"))) as opened:
+        yield opened
+
+
+@pytest.fixture
+def compute(store: Store) -> Callable[..., Any]:
+    """Run a step as its Prefect task would, without Prefect: from the store if it is there, else computed."""
+
+    def run(step: Step[..., Any], *args: Any, **kwargs: Any) -> Any:
+        step._execute(step._bind(*args, **kwargs))
+        found = step.find(*args, **kwargs)
+        assert found is not None
+        return found
+
+    return run
+
+
+@pytest.fixture
+def commit(store: Store) -> Callable[..., Any]:
+    """Commit rows as an artifact made by nobody in particular."""
+
+    def run(contract: type[Contract], rows: list[dict[str, Any]]) -> Any:
+        key = uuid.uuid4().hex
+        context = StepContext(store, key, "test", "1", "none", "test", {})
+        return store.commit_table(contract, key, contract.from_rows(rows), context.provenance())
+
+    return run
+
+
+@pytest.fixture
+def in_step(store: Store) -> Iterator[StepContext]:
+    """The context of a running step, for functions that report counters or progress."""
+    context = StepContext(store, uuid.uuid4().hex, "test", "1", "none", "test", {})
+    with entered(context):
+        yield context
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> ModelHandle:
+    """A random two-layer Llama: it says nonsense, always the same for the same seed."""
+    from tests.models.conftest import build_tiny_llama
+
+    folder = build_tiny_llama(tmp_path_factory.mktemp("tiny_llama"), layers=1)
+    return ModelHandle(name="tiny", digest="tiny-random", folder=str(folder))
+
+
+@pytest.fixture
+def conversations() -> PromptHandle:
+    """A prompt set of two conversations."""
+    return prompt("hhh", CONVERSATIONS)
+
+
+def prompt(name: str, content: str) -> PromptHandle:
+    """A prompt file's handle, without the file."""
+    return PromptHandle(name=name, digest=uuid.uuid5(uuid.NAMESPACE_OID, content).hex, text=content, source=f"{name}.txt")
