@@ -87,7 +87,7 @@ class Mining(Section):
 class Responder(Section):
     """One prompted vanilla model; responders are listed best first: the order is the rule of thumb."""
 
-    name: str = Field(title="Name", min_length=1)
+    name: str = Field(title="Name", pattern=r"^\w[\w.-]*$", description="Letters, digits, '.', '-', '_'; part of ids")
     model: str = Field(title="Ladder model", description="small, mid or large")
     prompt: str = Field(title="Prompt set", description="hhh or faithful")
     shots: int = Field(ge=0, title="Shots")

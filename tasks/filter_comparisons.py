@@ -61,18 +61,23 @@ def discard_reason(response: str, heuristics: HeuristicFilter) -> tuple[DropReas
         return DropReason.EMPTY, ""
     if not heuristics.enabled:
         return None
-    lowered = text.lower().replace("’", "'")
+    lowered = _plain(text)
     for refusal in heuristics.refusals:
-        if refusal.lower() in lowered:
+        if _plain(refusal) in lowered:
             return DropReason.REFUSAL, refusal
     for filler in heuristics.fillers:
-        if re.match(rf"{re.escape(filler.lower())}\b", lowered):
+        if re.match(rf"{re.escape(_plain(filler))}(?!\w)", lowered):
             return DropReason.FILLER, filler
     if heuristics.upstream_shape:
         defect = _shape_defect(text)
         if defect is not None:
             return DropReason.SHAPE, defect
     return None
+
+
+def _plain(text: str) -> str:
+    """Lower case, with typewriter apostrophes."""
+    return text.lower().replace("’", "'")
 
 
 def _shape_defect(text: str) -> str | None:

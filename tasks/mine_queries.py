@@ -89,7 +89,7 @@ class QueryScreen:
         self.mining = mining
         self.evaluation = evaluation
         self.index = RougeLIndex(mining.rouge_l, mining.drop_ties)
-        self.bad_words = re.compile(r"\b(" + "|".join(map(re.escape, mining.bad_words)) + r")\b", re.IGNORECASE)
+        self.bad_words = re.compile(rf"(?<!\w)({'|'.join(map(re.escape, mining.bad_words))})(?!\w)", re.IGNORECASE)
         self.kept: list[dict[str, Any]] = []
         self.rejected: list[dict[str, Any]] = []
         self.judged = 0

@@ -44,7 +44,7 @@ def pair_by_rank(responses: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _comparison(chosen: dict[str, Any], rejected: dict[str, Any]) -> dict[str, Any]:
     return {
-        "comparison_id": f"{chosen['query_id']}-{chosen['responder']}{rejected['responder']}",
+        "comparison_id": f"{chosen['query_id']}-{chosen['responder']}>{rejected['responder']}",
         "query_id": chosen["query_id"],
         "query": chosen["query"],
         "chosen_response_id": chosen["response_id"],

@@ -185,6 +185,8 @@ def responders(**changes: object) -> list[dict[str, object]]:
         ({"responders": responders(model="huge")}, "'A' uses model 'huge'; known: small, mid, large"),
         ({"responders": responders(prompt="user")}, "'A' uses prompt 'user'; known: hhh, faithful"),
         ({"responders": responders(name="B")}, "names repeat"),
+        ({"responders": responders(name="A>B")}, "responders.0.name"),
+        ({"responders": responders(name="")}, "responders.0.name"),
         ({"responders": responders()[:1]}, "at least 2"),
         ({"responders": None}, "responders"),
         ({"mining": {"model": "tiny"}}, "mining.model is 'tiny'"),

@@ -76,11 +76,33 @@ def in_step(store: Store) -> Iterator[StepContext]:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> ModelHandle:
-    """A random two-layer Llama: it says nonsense, always the same for the same seed."""
+    """A random one-layer Llama: it says nonsense, a few words at a time, always the same for the same seed."""
+    return random_model(tmp_path_factory.mktemp("tiny_model"), eagerness=1.5)
+
+
+@pytest.fixture(scope="session")
+def silent_model(tmp_path_factory: pytest.TempPathFactory) -> ModelHandle:
+    """A random Llama that ends every text at once."""
+    return random_model(tmp_path_factory.mktemp("silent_model"), eagerness=30.0)
+
+
+def random_model(folder: Path, eagerness: float) -> ModelHandle:
+    """A random Llama; `eagerness` makes line ends and the end token likelier, by a direction all embeddings share."""
+    import torch
+    from transformers import AutoTokenizer, LlamaForCausalLM
+
     from tests.models.conftest import build_tiny_llama
 
-    folder = build_tiny_llama(tmp_path_factory.mktemp("tiny_llama"), layers=1)
-    return ModelHandle(name="tiny", digest="tiny-random", folder=str(folder))
+    build_tiny_llama(folder, layers=1)
+    model, tokenizer = LlamaForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    ends = [place for place in range(len(tokenizer)) if "\n" in tokenizer.decode([place])] + [tokenizer.eos_token_id]
+    with torch.no_grad():
+        weights = model.model.embed_tokens.weight  # (vocabulary, hidden), tied to the output layer
+        shared = torch.full((weights.shape[1],), 0.06)
+        weights += shared
+        weights[ends] += eagerness * shared
+    model.save_pretrained(folder)
+    return ModelHandle(name=folder.name, digest=f"random-{eagerness}", folder=str(folder))
 
 
 @pytest.fixture
