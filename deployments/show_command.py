@@ -97,7 +97,7 @@ def print_summary(console: Console, summary: RunSummary) -> None:
     for column, justify in (("stage", "left"), ("rows", "left"), ("working s", "right"), ("start-up s", "right")):
         stages.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for stage in summary.stages:
-        rows = ", ".join(f"{rows:,} {contract.split('@')[0]}" for contract, rows in stage.rows.items())
+        rows = stage.tables()
         spent = ("cached", "") if stage.cached else (f"{stage.working_s:.1f}", f"{stage.startup_s:.1f}")
         stages.add_row(stage.stage, rows or "-", *spent)
     console.print()

@@ -51,6 +51,7 @@ class Run:
             startup_s=sum(stage.startup_s for stage in stages),
             working_s=sum(stage.working_s for stage in stages),
             orchestration_s=idle_seconds(stages, wall_s),
+            seed=self.config.seeds.data,
             seeds=self.config.seeds.model_dump(),
             stages=stages,
             metrics=self.record.metrics,

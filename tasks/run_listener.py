@@ -16,7 +16,7 @@ LOG_EVERY_S = 10.0
 
 def describe(stage: StageRecord) -> str:
     """One line for one stage."""
-    rows = ", ".join(f"{rows:,} {contract.split('@')[0]}" for contract, rows in stage.rows.items())
+    rows = stage.tables()
     spent = "cached" if stage.cached else f"{stage.working_s:.1f} s + {stage.startup_s:.1f} s start-up"
     return f"{stage.stage}: {rows or 'done'} ({spent})"
 

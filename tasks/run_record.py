@@ -16,14 +16,21 @@ class StageRecord(BaseModel):
 
     stage: str
     step: str
-    rows: dict[str, int] = Field(description="Contract -> rows")
-    artifacts: list[str] = Field(description="Folders in the store")
+    rows: int = Field(description="Rows of the stage's main table; 0 for a checkpoint")
+    artifact: str = Field(description="Folder of the stage's main output in the store")
+    artifacts: dict[str, int] = Field(description="Folders of all outputs -> rows")
+    seconds: float = Field(description="startup_s + working_s; 0 when cached")
     startup_s: float
     working_s: float
     wall_s: float = Field(description="As the flow saw it, waiting included")
     started_at: str | None = Field(default=None, description="When the work began, UTC; None when cached")
     cached: bool
     counters: dict[str, float] = Field(default_factory=dict)
+
+    def tables(self) -> str:
+        """The stage's tables and their rows, for people."""
+        named = {path.split("@")[0]: rows for path, rows in self.artifacts.items() if rows}
+        return ", ".join(f"{rows:,} {name}" for name, rows in named.items())
 
 
 @dataclass
@@ -37,7 +44,7 @@ class RunRecord:
 
     def as_cached(self) -> list[StageRecord]:
         """The stages as a run sees them that found all of them done."""
-        idle = {"cached": True, "startup_s": 0.0, "working_s": 0.0, "started_at": None, "counters": {}}
+        idle = {"cached": True, "startup_s": 0.0, "working_s": 0.0, "seconds": 0.0, "started_at": None, "counters": {}}
         return [stage.model_copy(update=idle) for stage in self.stages]
 
 

@@ -26,11 +26,11 @@ def _stage_rows(summary: RunSummary) -> list[dict[str, object]]:
     return [
         {
             "stage": stage.stage,
-            "rows": ", ".join(f"{rows:,} {contract.split('@')[0]}" for contract, rows in stage.rows.items()),
+            "rows": stage.tables(),
             "working s": round(stage.working_s, 1),
             "start-up s": round(stage.startup_s, 1),
             "cached": stage.cached,
-            "artifact": stage.artifacts[0] if stage.artifacts else "",
+            "artifact": stage.artifact,
         }
         for stage in summary.stages
     ]

@@ -33,6 +33,7 @@ class RunSummary(BaseModel):
     startup_s: float = Field(description="Sum over stages: job processes starting, models loading")
     working_s: float = Field(description="Sum over stages; stages beside each other count twice")
     orchestration_s: float = Field(description="Wall-clock time in which no stage was running")
+    seed: int = Field(description="The data seed")
     seeds: dict[str, int]
     stages: list[StageRecord]
     metrics: dict[str, float]

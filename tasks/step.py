@@ -192,8 +192,10 @@ class Step(Generic[P, R]):
             StageRecord(
                 stage=label,
                 step=self.name,
-                rows={artifact.contract: artifact.rows for artifact in artifacts if artifact.rows},
-                artifacts=[artifact.path for artifact in artifacts],
+                rows=artifacts[0].rows,
+                artifact=artifacts[0].path,
+                artifacts={artifact.path: artifact.rows for artifact in artifacts},
+                seconds=cost.startup_s + cost.working_s if cost else 0.0,
                 startup_s=cost.startup_s if cost else 0.0,
                 working_s=cost.working_s if cost else 0.0,
                 wall_s=wall_s,
