@@ -76,8 +76,8 @@ class RunConfig(Section):
         )
         return self
 
-    def policy_training(self) -> TrainingSettings:
-        """How PPO runs: plain, on one process, whatever ZeRO stage the other jobs use (PPO under ZeRO is not built)."""
+    def single_process_training(self) -> TrainingSettings:
+        """How pre-training and PPO run, whatever ZeRO stage the other jobs use: plain, on one process (for now)."""
         return self.training.model_copy(update={"zero_stage": 0, "processes": 1, "offload": False})
 
     @model_validator(mode="after")

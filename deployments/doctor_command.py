@@ -48,5 +48,7 @@ def run_checks(checks: Mapping[str, Callable[[str], Finding]], home: str, limit_
         thread.start()
     for thread in threads.values():
         thread.join(max(0.0, deadline - time.monotonic()))
-    late = Finding(Status.BROKEN, f"no answer within {limit_s:.0f} s", "see what it waits for: network, disk, GPU driver")
+    late = Finding(
+        Status.BROKEN, f"no answer within {limit_s:.0f} s", "see what it waits for: network, disk, GPU driver"
+    )
     return {name: findings.get(name, late) for name in checks}

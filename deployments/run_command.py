@@ -3,10 +3,8 @@
 import sys
 import time
 
-from data_contracts.errors import ConfigError
 from data_contracts.profiles import load_profile
 from data_contracts.store import Store
-from deployments.terminal import Terminal
 
 
 def run_profile(profile: str, home: str, settings: list[str], until: str | None, from_: str | None) -> None:
@@ -17,15 +15,14 @@ def run_profile(profile: str, home: str, settings: list[str], until: str | None,
     """
     started = time.monotonic()
     config = load_profile(profile, settings)
-    store = Store(home)
     from tasks.resolve_inputs import check_inputs
-    from tasks.stage_range import StageName
+    from tasks.stage_range import StageRange, stage_named
 
-    stages = {stage.value: stage for stage in StageName}
-    for option, name in (("--until", until), ("--from", from_)):
-        if name is not None and name not in stages:
-            raise ConfigError(f"{option} {name}: unknown stage; known: {', '.join(stages)}")
+    stages = StageRange(stage_named("--until", until), stage_named("--from", from_))
     check_inputs(config)
+    store = Store(home)
+    from deployments.terminal import Terminal  # imports Prefect, which takes a second: a typo is told before
+
     with Terminal(f"profile {config.profile}, store {home}") as terminal:
         from flows.almost import almost
 
@@ -33,8 +30,8 @@ def run_profile(profile: str, home: str, settings: list[str], until: str | None,
             profile=profile,
             overrides=tuple(settings),
             home=home,
-            stop_after=stages[until] if until else None,
-            start_from=stages[from_] if from_ else None,
+            stop_after=stages.until,
+            start_from=stages.from_,
         )
     terminal.summarise(store, run_id, time.monotonic() - started)
     sys.stdout.flush()

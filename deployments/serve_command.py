@@ -73,14 +73,16 @@ def serve_all(home: str, host: str, port: int) -> int:
 
 def check_port(host: str, port: int) -> None:
     """Raise ConfigError when nothing can listen there."""
+    if not 0 < port < 1 << 16:
+        raise ConfigError(f"cannot listen on {host}:{port}: --port is a number from 1 to 65535")
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise ConfigError(
-            f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}; choose another with --port, "
+            f"cannot listen on {host}:{port}: {error.strerror or error}; choose another with --port, "
             f"or end the process that has it"
         ) from error
 
@@ -143,7 +145,7 @@ class Service:
             f"almost: ready; UI: {self.url}; logs: {self.logs}\n"
             f"start a run from another terminal (or in the UI):\n"
             f"  PREFECT_API_URL={self.api} {prefect} deployment run almost/full --watch\n"
-            f"  ... --param profile=smoke --param 'overrides=[\"training.zero_stage=2\", \"training.processes=2\"]'\n"
+            f'  ... --param profile=smoke --param \'overrides=["training.zero_stage=2", "training.processes=2"]\'\n'
             f"Ctrl-C stops everything.",
             flush=True,
         )

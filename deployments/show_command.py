@@ -91,7 +91,9 @@ def print_summary(console: Console, summary: RunSummary) -> None:
     """Heading, a row per stage, and the metrics."""
     seeds = ", ".join(f"{name} {value}" for name, value in summary.seeds.items())
     console.print(Text(f"run {summary.run_id}: {summary.status} {plain(summary.message)}".strip(), style="bold"))
-    console.print(f"profile {summary.profile}; seeds: {seeds}; started {summary.started_at}, took {summary.wall_s:.0f} s")
+    console.print(
+        f"profile {summary.profile}; seeds: {seeds}; started {summary.started_at}, took {summary.wall_s:.0f} s"
+    )
     console.print(f"store {summary.home}")
     stages = Table(box=None, pad_edge=False, title_justify="left")
     for column, justify in (("stage", "left"), ("rows", "left"), ("working s", "right"), ("start-up s", "right")):

@@ -50,7 +50,12 @@ def _ladder(config: RunConfig, world: TinyWorld | None) -> dict[str, Artifact[Ch
         return {}
     trained = run_stage(
         # Plain, whatever the other jobs use: another ZeRO stage or number of ranks does not pre-train the ladder again.
-        PRETRAIN_LADDER, config.placement, world, config.pretraining, config.policy_training(), config.seeds.ladder
+        PRETRAIN_LADDER,
+        config.placement,
+        world,
+        config.pretraining,
+        config.single_process_training(),
+        config.seeds.ladder,
     )
     return {name: model.checkpoint for name, model in trained.items()}
 

@@ -1,11 +1,13 @@
 """The parameters of flow `almost`, hence the form in the Prefect UI. Empty fields mean "as the profile says"."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
+from prefect import Flow
 from prefect.runtime import flow_run
 from pydantic import Field
+from pydantic.fields import FieldInfo
 
-from data_contracts.profiles import load_profile
+from data_contracts.profiles import load_profile, profile_names
 from data_contracts.run_config import RunConfig
 from tasks.stage_range import StageName
 
@@ -47,3 +49,26 @@ def run_name() -> str:
     seed = parameters.get("data_seed")
     name = str(parameters.get("profile", "tiny")).rsplit("/", 1)[-1].removesuffix(".yaml")
     return f"almost-{name}" if seed is None else f"almost-{name}-data{seed}"
+
+
+def label_form(flow: Flow[Any, Any]) -> None:
+    """Give the form the titles and descriptions of the annotations above, and profiles a drop-down.
+
+    Prefect titles every field with its bare name and takes descriptions from docstrings only; the schema it shows is
+    the flow's `parameters`.
+    """
+    for name, hint in get_type_hints(flow.fn, include_extras=True).items():
+        field = next((entry for entry in getattr(hint, "__metadata__", ()) if isinstance(entry, FieldInfo)), None)
+        if field is None:
+            continue
+        shown = flow.parameters.properties[name]
+        shown |= {"title": field.title, "description": field.description}
+        for choice in shown.get("anyOf", []):
+            if choice.get("type") == "null":
+                choice["title"] = "From the profile"
+    profile = flow.parameters.properties["profile"]
+    profile.pop("type", None)
+    profile["anyOf"] = [
+        {"title": "Profile of the project", "type": "string", "enum": profile_names()},
+        {"title": "Path of a file", "type": "string"},
+    ]

@@ -21,7 +21,7 @@ from data_contracts.sections import Placement, Target
 from data_contracts.store import Store
 from tasks.run_listener import logging_progress, stage_listener
 from tasks.run_record import RunRecord, record_stage, recording
-from tasks.step import NotInStoreError, lookup_only
+from tasks.step import NotInStoreError, Step, lookup_only
 from tasks.step_context import active_store, use_store
 
 P = ParamSpec("P")
@@ -62,7 +62,7 @@ class Stage(Generic[P, R]):
     def as_flow(self) -> Flow[[str, dict[str, Any]], None]:
         """The Prefect flow that computes the stage in whatever process it is called."""
 
-        @flow(name=self.name, description=inspect.cleandoc(self.__doc__ or self.name), flow_run_name=self.name)
+        @flow(name=self.name, description=inspect.cleandoc(self.__doc__ or self.name))
         def run(home: str, call: dict[str, Any]) -> None:
             record = RunRecord(listener=stage_listener())
             with use_store(Store(home)), recording(record), logging_progress():
@@ -104,13 +104,19 @@ def _run_on_pool(stage: Stage[P, R], placement: Placement, *args: P.args, **kwar
     return outputs
 
 
+def _child_name(stage: Stage[Any, Any], call: dict[str, Any]) -> str:
+    """Whose stage it is, and which of several: almost-tiny, almost-tiny-A."""
+    detail = stage.fn.label(stage.decode(call)).removeprefix(stage.fn.name) if isinstance(stage.fn, Step) else ""
+    return f"{flow_run.name}{detail}"
+
+
 def _dispatch(stage: Stage[Any, Any], placement: Placement, call: dict[str, Any]) -> None:
     home = active_store().url
     parent = f"{flow_run.id}:{flow_run.run_count}"
     child = run_deployment(
         name=f"{stage.name}/{GPU_DEPLOYMENT}",
         parameters={"home": home, "call": call},
-        flow_run_name=stage.name,
+        flow_run_name=_child_name(stage, call),
         timeout=None,
         poll_interval=PENDING_POLL_S,
         as_subflow=True,

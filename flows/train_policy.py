@@ -41,7 +41,7 @@ def train_policy(config: RunConfig, given: Ingredients, feedback: SyntheticFeedb
         sft.checkpoint,
         feedback.reward.checkpoint,
         config.policy,
-        config.policy_training(),
+        config.single_process_training(),
         config.seeds.train,
     )
     return TrainedPolicy(demonstrations, sft, ppo)

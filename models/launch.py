@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from data_contracts.errors import JobError
+from data_contracts.errors import ConfigError, JobError
 from data_contracts.job_spec import MANIFEST_NAME, JobManifest, JobSpec, TrainingSettings
 from models.job_errors import raise_for_exit
 from models.job_lock import GRACE_S, HeldLock, hold, signal_group
@@ -24,6 +24,8 @@ from models.job_output import LineReader, LogCallback, ProgressCallback
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 SPEC_NAME, LOG_NAME = "spec.json", "job.log"
 LAST_LINES = 40
+# Of a launcher around this process: the job's ranks are counted by its own launcher.
+_RANK_NAMES = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
 _SECRET = re.compile(r"^PREFECT_|(_KEY|_KEY_ID|_TOKEN|_SECRET|_PASSWORD)$", re.IGNORECASE)
 
 
@@ -40,10 +42,15 @@ def run_job(
     of this very spec that is already in `spec.output_dir` is returned at once.
 
     Raises:
+        ConfigError: `training` is not what a spec with settings of its own holds.
         ConfigError, ContractError, EmptyResultError, EngineError: the job says that its input is at fault.
         TransientJobError: it was killed from outside, or another process kept the work directory.
         JobError: anything else; the message carries module, exit code, log path and the last lines.
     """
+    if getattr(spec, "training", training) != training:
+        raise ConfigError(
+            f"{module}: run_job was given other training settings than the spec holds; pass spec.training"
+        )
     finished = _finished(module, spec)
     if finished is not None:
         return finished
@@ -97,7 +104,7 @@ def _command(module: str, spec: JobSpec, training: TrainingSettings) -> list[str
 
 def job_environment(training: TrainingSettings) -> dict[str, str]:
     """The environment of a job: this process's without its secrets, plus threads, import root and no network."""
-    kept = {name: value for name, value in os.environ.items() if not _SECRET.search(name)}
+    kept = {name: value for name, value in os.environ.items() if not _SECRET.search(name) and name not in _RANK_NAMES}
     threads = str(training.threads_per_process)
     return kept | {
         "PYTHONPATH": str(PROJECT_ROOT),

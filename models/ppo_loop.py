@@ -26,7 +26,7 @@ from models.ppo_policy import PolicyWithValue
 from models.ppo_prompts import Prompt
 from models.ppo_rollouts import sample_responses, to_batch, uniforms
 from models.ppo_scoring import RolloutScorer, shape_scores
-from models.ppo_update import Experience, Updater, gather_experience
+from models.ppo_update import Experience, Updater, check_finite, gather_experience
 
 BEST_NAME = "best"
 _SAMPLING, _VALIDATION = 7, 9  # names of random streams beside the seed
@@ -128,8 +128,9 @@ class PPOLoop:
         batch = to_batch([p.ids for p in sampled.prompts], sampled.responses, self.tokenizer.pad_token_id)
         coefficient = self.state.kl_coefficient
         experience = gather_experience(self.policy, self.reference, batch, scores, spec, coefficient)
-        losses = self.updater.step(experience, step)
+        check_finite(experience, step, sampled.prompts)
         self._write_rollouts(step, sampled, experience)
+        losses = self.updater.step(experience, step)
         kl = float(experience.kl.sum(dim=1).mean())
         if spec.kl_target is not None:
             rollouts = len(sampled.scores)

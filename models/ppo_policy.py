@@ -131,14 +131,16 @@ def load_causal(path: Path, device: torch.device) -> Any:
     if not (path / "config.json").is_file():
         raise ConfigError(f"{path} is not a model folder: it has no config.json")
     model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
-    model.to(device)
-    module: Any
+    _turn_dropout_off(model)
+    return model.to(device).eval()
+
+
+def _turn_dropout_off(model: Any) -> None:
     for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
         if hasattr(module, "attention_dropout"):
             module.attention_dropout = 0.0
-    return model.eval()
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
 
 
 def freeze_lower_layers(model: Any, unfrozen: int | None) -> None:

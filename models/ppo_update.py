@@ -1,6 +1,7 @@
 """One PPO step on a batch of rollouts: advantages once, then several passes of clipped updates."""
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from data_contracts.errors import JobError
 from data_contracts.training_specs import PPOSpec
 from models.ppo_math import gae, kl_per_token, policy_loss, rewards_with_kl, value_loss, whiten
 from models.ppo_policy import PolicyWithValue, TokenBatch, reference_logprobs
+from models.ppo_prompts import Prompt
 
 
 @dataclass
@@ -68,6 +70,18 @@ def gather_experience(
     return Experience(batch, logprobs, values, kl, rewards, advantages, returns)
 
 
+def check_finite(experience: Experience, step: int, prompts: Sequence[Prompt]) -> None:
+    """Raise JobError, naming step and prompts, when a rollout's numbers are not all finite."""
+    numbers = (experience.logprobs, experience.values, experience.rewards, experience.advantages)
+    bad = ~torch.stack([torch.isfinite(part).all(dim=1) for part in numbers]).all(dim=0)  # (B,)
+    if bool(bad.any()):
+        names = [prompts[i].prompt_id for i in bad.nonzero().flatten().tolist()]
+        raise JobError(
+            f"PPO step {step}: {len(names)} of {len(prompts)} rollouts have a reward, value or log-probability that is "
+            f"not finite; prompts {', '.join(names[:8])} ...; lower learning_rate or clip the scores"
+        )
+
+
 class Updater:
     """Clipped PPO updates; the learning rate is a pure function of the update's number."""
 
@@ -113,8 +127,8 @@ class Updater:
         norm = float(torch.nn.utils.clip_grad_norm_(trained, self.spec.max_grad_norm))
         if not np.isfinite([norm, *measured.values()]).all():
             raise JobError(
-                f"PPO step {step}, update {self.update}: gradient norm {norm}, {measured}; rows of the step: "
-                f"{chosen.tolist()[:8]} ...; lower learning_rate or clip the scores"
+                f"PPO step {step}, update {self.update}: gradient norm {norm}, {measured}; rollouts "
+                f"{', '.join(f'{step}-{i}' for i in chosen.tolist()[:8])} ...; lower learning_rate or clip the scores"
             )
         self.optimizer.step()
         self.update += 1

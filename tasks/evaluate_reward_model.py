@@ -3,7 +3,6 @@
 A row's `option_scores` are the rewards of (better, worse); `value` is 1 when the better one scores higher, .5 on a tie.
 """
 
-import json
 import re
 from itertools import islice
 from pathlib import Path
@@ -18,11 +17,12 @@ from data_contracts.model_handle import FileHandle
 from data_contracts.responses import Responses
 from data_contracts.reward_scores import RewardScores
 from data_contracts.sections import EngineConfig
-from data_contracts.text_files import open_text
+from data_contracts.text_files import json_lines
 from tasks.loaded_models import open_reward_model
 from tasks.step import step
 from tasks.step_context import count, read, write
 
+FIELD = "evaluation.preference_files"
 LEAST_GOLD_DIFFERENCE = 0.05
 BENCHMARK_GOLD_PAIRS = "reward_gold_pairs"
 BENCHMARK_LONGER = "longer_gold_pairs"
@@ -68,7 +68,7 @@ def score_preference_file(
     pairs = [pair for pair in everything if model.fits(pair[0]) and model.fits(pair[1])]
     count(pairs=len(pairs), pairs_too_long=len(everything) - len(pairs))
     if not pairs:
-        raise ConfigError(f"evaluation.preference_files: no pair of {file.path} fits the reward model's context")
+        raise ConfigError(f"{FIELD}: no pair of {file.path} fits the reward model's context")
     rewards = model.score([side for pair in pairs for side in pair])
     evaluations = [
         _evaluation(f"preference:{file.name}", "reward", f"{number:06d}", pair[0][-2].text, list(both))
@@ -83,23 +83,21 @@ def read_preference_file(path: Path, rows: int | None = None) -> list[tuple[Conv
     Raises:
         ConfigError: the file is missing, not JSON lines, or holds no usable pair.
     """
-    pairs, unusable = [], 0
-    with open_text(path) as source:
-        for number, line in enumerate(islice(source, rows), start=1):
-            try:
-                row = json.loads(line)
-                both = parse_transcript(row["chosen"]), parse_transcript(row["rejected"])
-            except (ValueError, KeyError, TypeError) as error:
-                raise ConfigError(
-                    f"{path} line {number}: expected JSON with 'chosen' and 'rejected': {error}"
-                ) from error
-            usable = both[0] is not None and both[1] is not None
-            unusable += not usable
-            pairs += [both] if usable else []
+    pairs: list[tuple[Conversation, Conversation]] = []
+    unusable = 0
+    for number, row in islice(json_lines(path, FIELD), rows):
+        try:
+            chosen, rejected = parse_transcript(row["chosen"]), parse_transcript(row["rejected"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ConfigError(f"{FIELD}: {path} line {number} has no texts 'chosen' and 'rejected'") from error
+        if chosen is None or rejected is None:
+            unusable += 1
+        else:
+            pairs.append((chosen, rejected))
     if not pairs:
-        raise ConfigError(f"{path} holds no pair of conversations that end with the assistant")
+        raise ConfigError(f"{FIELD}: {path} holds no pair of conversations that end with the assistant")
     count(unusable_pairs=unusable)
-    return pairs  # type: ignore[return-value]
+    return pairs
 
 
 def parse_transcript(transcript: str) -> Conversation | None:
@@ -108,7 +106,7 @@ def parse_transcript(transcript: str) -> Conversation | None:
     roles = [Role.HUMAN if name == "Human" else Role.ASSISTANT for name in pieces[1::2]]
     turns = tuple(Turn(role, text.strip()) for role, text in zip(roles, pieces[2::2], strict=True))
     expected = [Role.HUMAN, Role.ASSISTANT] * (len(turns) // 2)
-    if len(turns) < 2 or roles != expected or not turns[-1].text:
+    if pieces[0].strip() or len(turns) < 2 or roles != expected or not turns[-1].text:
         return None
     return turns
 

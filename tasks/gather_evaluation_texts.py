@@ -10,13 +10,14 @@ from data_contracts.artifact import Artifact
 from data_contracts.errors import ConfigError
 from data_contracts.evaluation_texts import EvaluationTexts
 from data_contracts.model_handle import FileHandle
-from data_contracts.text_files import open_text
+from data_contracts.text_files import json_lines, open_text, reading
 from data_contracts.world_config import WorldConfig
 from data_contracts.world_tables import WorldQuestions
 from models.tiny_world.world import Split, build_world
 from tasks.step import step
 from tasks.step_context import read, write
 
+FIELD = "evaluation.overlap_files"
 LEAST_CHARS = 12
 
 
@@ -29,9 +30,9 @@ def gather_evaluation_texts(
 ) -> Artifact[EvaluationTexts]:
     """Every text of the files; of the tiny world, the dev and test questions, and the names they are about."""
     rows: list[dict[str, Any]] = []
-    for file in files:
+    for place, file in enumerate(files, start=1):  # two folders may hold files of one name
         texts = dict.fromkeys(text for text in texts_of(Path(file.path)) if len(text) >= LEAST_CHARS)
-        rows += [_text(f"{file.name}#{number}", file.name, text) for number, text in enumerate(texts)]
+        rows += [_text(f"{place}:{file.name}#{number}", file.name, text) for number, text in enumerate(texts)]
     if questions is not None:
         asked = read(WorldQuestions, questions).to_pylist()
         heldout = [row for row in asked if row["split"] != Split.TRAIN]
@@ -54,24 +55,20 @@ def texts_of(path: Path) -> Iterator[str]:
     Raises:
         ConfigError: unknown ending, or the content is not what the ending says.
     """
-    name = path.name.removesuffix(".gz")
-    try:
-        with open_text(path) as source:
-            match Path(name).suffix:
-                case ".txt":
-                    yield from (line.strip() for line in source)
-                case ".csv":
-                    yield from (cell.strip() for row in csv.reader(source) for cell in row)
-                case ".jsonl":
-                    yield from (text for line in source if line.strip() for text in _strings(json.loads(line)))
-                case ".json":
-                    yield from _strings(json.load(source))
-                case other:
-                    raise ConfigError(
-                        f"evaluation.overlap_files: {path} ends in '{other}'; known: txt, csv, json, jsonl"
-                    )
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"evaluation.overlap_files: cannot read {path}: {error}") from error
+    ending = Path(path.name.removesuffix(".gz")).suffix
+    if ending == ".jsonl":
+        yield from (text for _, value in json_lines(path, FIELD) for text in _strings(value))
+        return
+    with reading(path, FIELD), open_text(path) as source:
+        match ending:
+            case ".txt":
+                yield from (line.strip() for line in source)
+            case ".csv":
+                yield from (cell.strip() for row in csv.reader(source) for cell in row)
+            case ".json":
+                yield from _strings(json.load(source))
+            case other:
+                raise ConfigError(f"{FIELD}: {path} ends in '{other}'; known: txt, csv, json, jsonl")
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -4,6 +4,7 @@ Everything a person can get wrong here ends in a ConfigError that names the fiel
 """
 
 import os
+from functools import cache
 from pathlib import Path
 
 from data_contracts.artifact import Artifact
@@ -13,7 +14,7 @@ from data_contracts.keys import file_digest
 from data_contracts.manifest import Part, content_digest
 from data_contracts.model_handle import FileHandle, ModelHandle, PromptHandle
 from data_contracts.run_config import TINY_PREFIX, RunConfig
-from models.few_shot_prompt import parse_prompt_set, parse_seed_queries
+from tasks.check_prompts import check_prompts
 from tasks.loaded_models import as_model
 from tasks.step_context import active_store
 
@@ -37,24 +38,35 @@ def resolve_model(field: str, source: str, ladder: dict[str, Artifact[Checkpoint
     """
     if source.startswith(TINY_PREFIX):
         return as_model(source, ladder[source.removeprefix(TINY_PREFIX)])
-    if source.startswith((".", "/", "~")) or Path(source).is_dir():
+    if _is_folder(source):
         return folder_model(field, source, Path(source).expanduser())
     return _hub_model(field, source)
 
 
 def folder_model(field: str, name: str, folder: Path) -> ModelHandle:
     """A local Hugging Face folder, identified by the hashes of weights, configuration and tokenizer."""
+    require_model_files(field, folder)
+    files = sorted({path for pattern in WEIGHT_FILES for path in folder.glob(pattern)})
+    parts = [Part(name=path.name, sha256=_digest(path, path.stat().st_mtime_ns), bytes=0, rows=0) for path in files]
+    return ModelHandle(name=name, digest=content_digest("model", parts), folder=str(folder.absolute()))
+
+
+@cache
+def _digest(path: Path, _mtime_ns: int) -> str:
+    """A file's digest, computed once per process: several roles may name one folder of many gigabytes."""
+    return file_digest(path)
+
+
+def require_model_files(field: str, folder: Path) -> None:
+    """Raise ConfigError unless the folder holds a configuration, a tokenizer and safetensors weights."""
     if not folder.is_dir():
-        raise ConfigError(f"{field}: model folder {folder} does not exist")
+        raise ConfigError(f"{field}: model folder {folder} does not exist; give a folder or a Hub id")
     missing = [name for name in ("config.json", "tokenizer_config.json") if not (folder / name).is_file()]
     if not list(folder.glob("*.safetensors")):
         pickled = " (it has pickled weights: convert them to safetensors)" if list(folder.glob("*.bin")) else ""
         missing.append(f"*.safetensors{pickled}")
     if missing:
-        raise ConfigError(f"{field}: model folder {folder} is incomplete, it lacks {', '.join(missing)}")
-    files = sorted({path for pattern in WEIGHT_FILES for path in folder.glob(pattern)})
-    parts = [Part(name=path.name, sha256=file_digest(path), bytes=0, rows=0) for path in files]
-    return ModelHandle(name=name, digest=content_digest("model", parts), folder=str(folder.absolute()))
+        raise ConfigError(f"{field}: model folder {folder} is incomplete, it lacks {', '.join(missing)}; copy it again")
 
 
 def _hub_model(field: str, source: str) -> ModelHandle:
@@ -79,23 +91,18 @@ def resolve_prompts(config: RunConfig, world_prompts: Artifact[PromptFiles] | No
     prompts = {
         name: resolve_prompt(name, source, world_prompts) for name, source in config.prompts.model_dump().items()
     }
-    needed = {"hhh": 0, "faithful": 0, "user": config.self_play.user_shots}
-    for responder in config.responders:
-        needed[responder.prompt] = max(needed[responder.prompt], responder.shots)
-    needed[config.self_play.assistant_prompt] = max(
-        needed[config.self_play.assistant_prompt], config.self_play.assistant_shots
-    )
-    for name, shots in needed.items():
-        prompt_set = parse_prompt_set(name, prompts[name].text, prompts[name].source)
-        prompt_set.prefix(shots)
-    seeds = parse_seed_queries(prompts["seed_queries"].text, prompts["seed_queries"].source)
-    least = config.mining.static_shots + config.mining.dynamic_shots
-    if len(seeds.queries) < least:
-        raise ConfigError(
-            f"prompts.seed_queries: {prompts['seed_queries'].source} has {len(seeds.queries)} queries, mining asks for "
-            f"{least} (mining.static_shots + mining.dynamic_shots); add queries or lower these"
-        )
+    check_prompts(config, prompts, local_folders(config))
     return prompts
+
+
+def local_folders(config: RunConfig) -> dict[str, Path]:
+    """Role -> folder, of the models that are folders on this machine."""
+    sources = config.models.model_dump().items()
+    return {role: Path(source).expanduser() for role, source in sources if _is_folder(source)}
+
+
+def _is_folder(source: str) -> bool:
+    return not source.startswith(TINY_PREFIX) and (source.startswith((".", "/", "~")) or Path(source).is_dir())
 
 
 def resolve_prompt(name: str, source: str, world_prompts: Artifact[PromptFiles] | None) -> PromptHandle:
@@ -121,29 +128,27 @@ def resolve_file(field: str, source: str) -> FileHandle:
     """A data file by content."""
     path = Path(source).expanduser()
     if not path.is_file():
-        raise ConfigError(f"{field}: file {source} does not exist")
+        raise ConfigError(f"{field}: file {source} does not exist; check the path")
     return FileHandle(name=path.name, digest=file_digest(path), path=os.path.abspath(path))
 
 
 def check_inputs(config: RunConfig) -> None:
     """Check every path of a configuration before the first step: models, prompt files, data files."""
-    for role, source in config.models.model_dump().items():
-        if not source.startswith(TINY_PREFIX) and (source.startswith((".", "/", "~")) or Path(source).is_dir()):
-            folder_model(f"models.{role}", source, Path(source).expanduser())
-    for name, source in config.prompts.model_dump().items():
-        if source != "world":
-            handle = resolve_prompt(name, source, None)
-            parse = (
-                parse_seed_queries
-                if name == "seed_queries"
-                else lambda text, where, n=name: parse_prompt_set(n, text, where)
-            )
-            parse(handle.text, handle.source)
+    folders = local_folders(config)
+    for role, folder in folders.items():
+        require_model_files(f"models.{role}", folder)
+    prompts = {
+        name: resolve_prompt(name, source, None)
+        for name, source in config.prompts.model_dump().items()
+        if source != "world"
+    }
+    check_prompts(config, prompts, folders)
     if config.as_is.enabled and config.as_is.pairs_file:
         resolve_file("as_is.pairs_file", config.as_is.pairs_file)
     elif config.as_is.enabled and config.world is None:
         raise ConfigError(
             "as_is.enabled needs as_is.pairs_file outside the tiny world; set as_is.enabled=false to do without"
         )
-    for file in (*config.evaluation.preference_files, *config.evaluation.overlap_files):
-        resolve_file("evaluation files", file)
+    for field in ("preference_files", "overlap_files"):
+        for file in getattr(config.evaluation, field):
+            resolve_file(f"evaluation.{field}", file)

@@ -64,9 +64,27 @@ class StageRange:
     until: StageName | None = None
     from_: StageName | None = None
 
+    def __post_init__(self) -> None:
+        if self.until and self.from_ and _ORDER.index(self.from_) > _ORDER.index(self.until):
+            raise ConfigError(f"--from {self.from_} lies behind --until {self.until}: nothing would run; swap them")
+
 
 OPEN_RANGE = StageRange()
 _RANGE: ContextVar[StageRange] = ContextVar("stage_range", default=OPEN_RANGE)
+
+
+def stage_named(option: str, name: str | None) -> StageName | None:
+    """The stage that an option names, None when it was left out.
+
+    Raises:
+        ConfigError: no such stage.
+    """
+    if name is None:
+        return None
+    try:
+        return StageName(name)
+    except ValueError as error:
+        raise ConfigError(f"{option} {name}: unknown stage; known: {', '.join(StageName)}") from error
 
 
 @contextmanager

@@ -24,12 +24,12 @@ def on_cpu(training: TrainingSettings) -> bool:
 def zero_config(training: TrainingSettings) -> dict[str, Any] | None:
     """The DeepSpeed configuration of `training`, None without ZeRO; "auto" takes the trainer's value."""
     stage = training.zero_stage
+    if training.offload and stage < 2:
+        raise ConfigError(f"training.offload needs training.zero_stage 2 or 3, found {stage}")
     if stage == 0:
         return None
     zero: dict[str, Any] = {"stage": stage, "contiguous_gradients": True, "overlap_comm": not on_cpu(training)}
     if training.offload:
-        if stage == 1:
-            raise ConfigError("training.offload needs training.zero_stage 2 or 3, found 1")
         zero["offload_optimizer"] = {"device": "cpu", "pin_memory": False}
         if stage == 3:
             zero["offload_param"] = {"device": "cpu", "pin_memory": False}
@@ -53,7 +53,14 @@ def zero_config(training: TrainingSettings) -> dict[str, Any] | None:
 
 
 def prepare_distributed(training: TrainingSettings) -> None:
-    """Set up what must stand before a trainer's arguments are built: device choice, rendezvous, process group."""
+    """Set up what must stand before a trainer's arguments are built: device choice, rendezvous, process group.
+
+    Raises:
+        ConfigError: the number of ranks is not the one that batches are cut for.
+    """
+    ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    if ranks != training.processes:
+        raise ConfigError(f"training.processes is {training.processes}, but the job was started on {ranks} ranks")
     cpu = on_cpu(training)
     os.environ.pop("ACCELERATE_USE_CPU", None)  # it would turn DeepSpeed off without a word
     if cpu:

@@ -36,7 +36,13 @@ def all_contracts() -> list[type[Contract]]:
 class Animals(Contract):
     name = "animals"
     schema = pa.schema(
-        [text("animal_id"), integer("legs"), number("weight", nullable=True), boolean("tame"), text("sound", nullable=True)]
+        [
+            text("animal_id"),
+            integer("legs"),
+            number("weight", nullable=True),
+            boolean("tame"),
+            text("sound", nullable=True),
+        ]
     )
     key = "animal_id"
     rules = (
@@ -278,9 +284,9 @@ def comparison(**changes: object) -> dict[str, object]:
 )
 def test_rules_of_comparisons(changes: dict[str, object], rule: str):
     assert Comparisons.from_rows([comparison()]).num_rows == 1
-    assert Comparisons.from_rows(
-        [comparison(kept=False, verdict_words="drop", dropped_because="refusal")]
-    ).num_rows == 1
+    assert (
+        Comparisons.from_rows([comparison(kept=False, verdict_words="drop", dropped_because="refusal")]).num_rows == 1
+    )
     with pytest.raises(ContractError, match=rule):
         Comparisons.from_rows([comparison(**changes)])
 

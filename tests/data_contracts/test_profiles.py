@@ -87,7 +87,13 @@ def test_values_are_typed_by_the_field(override: str, section: str, field: str, 
 def test_overrides_reach_into_lists_and_nested_sections_and_the_last_one_wins():
     config = load_profile(
         "smoke",
-        ["responders.0.shots=2", "world.community.pairs=50", "pretraining.sizes.small.hidden=16", "seeds.data=1", "seeds.data=9"],
+        [
+            "responders.0.shots=2",
+            "world.community.pairs=50",
+            "pretraining.sizes.small.hidden=16",
+            "seeds.data=1",
+            "seeds.data=9",
+        ],
     )
     assert config.responders[0].shots == 2
     assert config.world is not None
@@ -194,7 +200,10 @@ def responders(**changes: object) -> list[dict[str, object]]:
         ({"self_play": {"user_model": "policy"}}, "self_play.user_model"),
         ({"self_play": {"assistant_prompt": "user"}}, "self_play.assistant_prompt"),
         ({"prompts": {"hhh": "world"}}, "prompts.hhh is 'world', but there is no section 'world'"),
-        ({"models": dict.fromkeys(("small", "mid", "large", "reward", "policy"), "tiny:small")}, "'world' and 'pretraining'"),
+        (
+            {"models": dict.fromkeys(("small", "mid", "large", "reward", "policy"), "tiny:small")},
+            "'world' and 'pretraining'",
+        ),
     ],
 )
 def test_rules_across_sections(tmp_path: Path, changes: dict[str, object], part: str):
@@ -207,6 +216,6 @@ def test_a_tiny_model_must_be_one_of_the_ladder():
 
 def test_ppo_runs_plain_whatever_zero_stage_the_other_jobs_use():
     config = load_profile("smoke", ["training.zero_stage=3", "training.processes=4", "training.offload=true"])
-    settings = config.policy_training()
+    settings = config.single_process_training()
     assert (settings.zero_stage, settings.processes, settings.offload) == (0, 1, False)
     assert settings.save_every == config.training.save_every

@@ -156,6 +156,14 @@ def test_two_launchers_of_one_work_directory_run_one_job(tmp_path: Path) -> None
     assert not any("dead launcher" in line for line in lines)
 
 
+def test_settings_that_differ_from_the_specs_are_refused(tmp_path: Path) -> None:
+    from tests.models.jobs.training_inputs import finetune_spec
+
+    spec = finetune_spec(tmp_path, tmp_path)
+    with pytest.raises(ConfigError, match=r"pass spec\.training"):
+        run_job("models.jobs.finetune_policy", spec, TrainingSettings(processes=2))
+
+
 def test_environment_and_command() -> None:
     environment = job_environment(TrainingSettings(threads_per_process=3))
     assert environment["OMP_NUM_THREADS"] == "3"

@@ -157,7 +157,7 @@ def test_the_gradient_norm_is_clipped_and_reported(tiny_llama_dir: Path, tmp_pat
 def test_a_number_that_is_not_finite_stops_with_step_and_rows(tiny_llama_dir: Path, tmp_path: Path) -> None:
     loop = make_loop(make_spec(tmp_path, tiny_llama_dir, score_clip=None))
     loop.scorer.score = lambda contexts, prompts, responses: [float("inf")] * len(responses)  # type: ignore[method-assign]
-    with pytest.raises(JobError, match=r"PPO step 1, update 0: .* rows of the step"):
+    with pytest.raises(JobError, match=r"PPO step 1: 16 of 16 rollouts .* prompts p\d"):
         loop.run(lambda step, metrics: None)
 
 

@@ -12,7 +12,9 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from data_contracts.artifact import Artifact
 from data_contracts.contract import Contract
+from data_contracts.folder_contracts import Checkpoint
 from data_contracts.model_handle import ModelHandle, PromptHandle
 from data_contracts.store import Store
 from tasks.step import Step
@@ -105,6 +107,35 @@ def random_model(folder: Path, eagerness: float) -> ModelHandle:
     return ModelHandle(name=folder.name, digest=f"random-{eagerness}", folder=str(folder))
 
 
+@pytest.fixture(scope="session")
+def reward_folder(tmp_path_factory: pytest.TempPathFactory, tiny_model: ModelHandle) -> Path:
+    """A random reward model, as a training job leaves it."""
+    import torch
+    from transformers import AutoTokenizer, LlamaForSequenceClassification
+
+    from models.chat_template import prepare_tokenizer
+
+    folder = tmp_path_factory.mktemp("reward_model")
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model.folder)
+    prepare_tokenizer(tokenizer)
+    torch.manual_seed(0)
+    model = LlamaForSequenceClassification.from_pretrained(tiny_model.folder, num_labels=1)
+    model.config.pad_token_id = tokenizer.pad_token_id
+    with torch.no_grad():
+        model.score.weight.normal_(0.0, 1.0)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def reward_checkpoint(store: Store, reward_folder: Path) -> Artifact[Checkpoint]:
+    """The random reward model as an artifact."""
+    key = uuid.uuid4().hex
+    context = StepContext(store, key, "test", "1", "none", "test", {})
+    return store.commit_folder(Checkpoint, key, reward_folder, context.provenance())
+
+
 @pytest.fixture
 def conversations() -> PromptHandle:
     """A prompt set of two conversations."""
@@ -113,4 +144,6 @@ def conversations() -> PromptHandle:
 
 def prompt(name: str, content: str) -> PromptHandle:
     """A prompt file's handle, without the file."""
-    return PromptHandle(name=name, digest=uuid.uuid5(uuid.NAMESPACE_OID, content).hex, text=content, source=f"{name}.txt")
+    return PromptHandle(
+        name=name, digest=uuid.uuid5(uuid.NAMESPACE_OID, content).hex, text=content, source=f"{name}.txt"
+    )

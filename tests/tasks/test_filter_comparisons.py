@@ -31,7 +31,9 @@ def pairs_of(*texts: str, query_id: str = "q1") -> list[dict[str, Any]]:
     )  # fmt: skip
 
 
-def judged(*texts: str, heuristics: HeuristicFilter = PAPER, pairing: Pairing = Pairing.ALL) -> dict[str, dict[str, Any]]:
+def judged(
+    *texts: str, heuristics: HeuristicFilter = PAPER, pairing: Pairing = Pairing.ALL
+) -> dict[str, dict[str, Any]]:
     """Pair, e.g. "AB" -> its judged row."""
     rows = judge_comparisons(pairs_of(*texts), heuristics, pairing)
     Comparisons.from_rows(rows)

@@ -164,7 +164,9 @@ def test_another_seed_draws_other_shots():
 
 # --- the step ---------------------------------------------------------------------------------------------------
 
-MINING = Mining(queries=5, static_shots=2, dynamic_shots=1, round_prompts=4, max_new_tokens=12, max_attempts_per_query=8)
+MINING = Mining(
+    queries=5, static_shots=2, dynamic_shots=1, round_prompts=4, max_new_tokens=12, max_attempts_per_query=8
+)
 ENGINE = EngineConfig(batch_size=4)
 
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.torch import load_file
 
-from data_contracts.errors import EmptyResultError, TransientJobError
+from data_contracts.errors import EmptyResultError, JobError, TransientJobError
 from data_contracts.job_spec import TrainingSettings
 from data_contracts.training_log import TrainingLog
 from models.jobs.batch_stream import batch_layout, endless_order, stream_order
@@ -112,6 +112,19 @@ def test_lora_is_merged_into_a_plain_model(tiny_llama_dir: Path, tmp_path: Path)
     changed = {name for name, weights in before.items() if not weights.equal(after[name])}
     assert changed
     assert all("proj" in name for name in changed)
+
+
+def test_a_loss_that_is_not_finite_stops_with_step_and_rows() -> None:
+    from types import SimpleNamespace
+
+    from models.jobs.trl_training import TrainingWatch
+
+    watch = TrainingWatch([f"r{i}" for i in range(8)], batch_size=4)
+    state = SimpleNamespace(global_step=2, max_steps=2)
+    watch.on_log(None, state, None, logs={"loss": 1.0, "grad_norm": 2.0})
+    watch.on_log(None, state, None, logs={"train_runtime": 1.0})
+    with pytest.raises(JobError, match="grad_norm is nan at step 2; rows r4, r5, r6, r7"):
+        watch.on_log(None, state, None, logs={"loss": 1.0, "grad_norm": float("nan")})
 
 
 def test_stream_runs_through_the_epochs_without_a_seam() -> None:

@@ -1,0 +1,142 @@
+"""The whole chain under a real Prefect: what it leaves, what a second run redoes, and how a damaged store heals."""
+
+import importlib
+import json
+import pkgutil
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from command import Command, digests, manifests, outputs_of, stage_of, summary_of
+
+import data_contracts
+from data_contracts.contract import CONTRACT_METADATA, Contract
+
+pytestmark = pytest.mark.flow
+
+PAPER_TABLES = {
+    "queries@1",
+    "rejected_queries@1",
+    "responses@1",
+    "comparisons@1",
+    "reward_scores@1",
+    "demonstrations@1",
+    "rollouts@1",
+    "training_log@1",
+    "evaluations@1",
+}
+
+
+def known_contracts() -> dict[str, type[Contract]]:
+    for module in pkgutil.iter_modules(data_contracts.__path__):
+        importlib.import_module(f"data_contracts.{module.name}")
+    return {contract.contract_id(): contract for contract in Contract.__subclasses__()}
+
+
+def checkpoints(home: Path) -> list[Path]:
+    return sorted(path.parent for path in home.glob("checkpoint@1/*/files-*/config.json"))
+
+
+def test_summary_tells_what_happened(finished: Path):
+    summary = summary_of(finished)
+    assert (summary["status"], summary["profile"], summary["home"]) == ("finished", "mini", str(finished))
+    assert summary["metrics"]["queries.kept"] == 24
+    assert summary["orchestration_s"] < summary["wall_s"]
+    stages = {stage["stage"]: stage for stage in summary["stages"]}
+    assert stages["sample_responses-A"]["rows"] == 24
+    assert stages["rank_comparisons"]["rows"] == 24 * 3
+    tables = {path.split("@")[0]: rows for path, rows in stages["optimize_policy"]["artifacts"].items()}
+    assert tables["rollouts"] == 2 * 8
+
+
+def test_every_table_opens_with_plain_pyarrow_and_obeys_its_contract(finished: Path):
+    contracts = known_contracts()
+    seen = set()
+    for path in finished.glob("*@*/*/part-*.parquet"):
+        contract_id = path.parent.parent.name
+        table = pq.read_table(path)
+        assert table.schema.metadata[CONTRACT_METADATA].decode() == contract_id
+        contracts[contract_id].check(table.replace_schema_metadata(None))
+        seen.add(contract_id)
+    assert seen >= PAPER_TABLES
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_every_checkpoint_loads_with_plain_transformers(finished: Path):
+    import torch
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+
+    found = {"score": 0, "generate": 0}
+    for folder in checkpoints(finished):
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        inputs = tokenizer("Human: Who is it?\n\nAssistant:", return_tensors="pt", return_token_type_ids=False)
+        if "SequenceClassification" in json.loads((folder / "config.json").read_text())["architectures"][0]:
+            model = AutoModelForSequenceClassification.from_pretrained(folder)
+            with torch.no_grad():
+                assert torch.isfinite(model(**inputs).logits).all()
+            found["score"] += 1
+        else:
+            model = AutoModelForCausalLM.from_pretrained(folder)
+            made = model.generate(**inputs, max_new_tokens=4, do_sample=False)
+            assert made.shape[1] > inputs["input_ids"].shape[1]
+            found["generate"] += 1
+    assert found == {"score": 2, "generate": 5}  # as-is and synthetic RM; three of the ladder, SFT, PPO
+
+
+def test_identical_run_elsewhere_with_relative_home_finds_everything(
+    almost: Command, copied: Callable[[], Path], tmp_path: Path
+):
+    home = copied()
+    before = digests(home)
+    done = almost.mini("home", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert "22 stages, 22 cached" in done.stdout
+    assert digests(home) == before
+    assert summary_of(home)["home"] == str(home)
+    assert not list((home / "scratch" / "jobs").glob("*"))
+
+
+def test_until_and_from_limit_a_run(almost: Command, copied: Callable[[], Path]):
+    home = copied()
+    done = almost.mini(home, "--until", "sft", "--from", "sft")
+    assert done.returncode == 0, done.stdout
+    summary = summary_of(home)
+    assert (summary["status"], summary["message"]) == ("stopped", "after sft")
+    assert summary["stages"][-1]["stage"] == "finetune_policy"
+
+
+def test_from_refuses_when_an_earlier_stage_is_missing(almost: Command, copied: Callable[[], Path]):
+    home = copied()
+    for folder in outputs_of(home, "self_play"):
+        shutil.rmtree(folder)
+    before = digests(home)
+    done = almost.mini(home, "--from", "policy")
+    assert done.returncode == 2, done.stdout
+    assert "almost: --from policy: the outputs of self_play are not in the store" in done.stdout
+    assert digests(home) == before
+
+
+def test_damaged_part_is_rebuilt_and_says_so(almost: Command, copied: Callable[[], Path]):
+    home = copied()
+    before = digests(home)
+    [folder] = outputs_of(home, "filter_comparisons")
+    [part] = folder.glob("part-*.parquet")
+    part.write_bytes(part.read_bytes()[:-1])
+    done = almost.mini(home, "--until", "comparisons")
+    assert done.returncode == 0, done.stdout
+    assert "missing or altered; the artifact will be rebuilt" in done.stdout
+    assert "has been rebuilt with the same bytes" in done.stdout
+    assert digests(home) == before
+    assert not stage_of(home, "filter_comparisons")["cached"]
+    assert sum(not stage["cached"] for stage in summary_of(home)["stages"]) == 1
+
+
+def test_store_in_memory_takes_the_chain_to_a_reward_model(almost: Command, tmp_path: Path):
+    scratch = {"ALMOST_SCRATCH": str(tmp_path)}
+    done = almost.mini("memory://almost-flow-test", "--until", "reward_model", environment=scratch)
+    assert done.returncode == 0, done.stdout
+    assert "memory://almost-flow-test/runs/" in done.stdout
+    assert "train_reward_model: 27 training_log, 5 reward_scores" in done.stdout
+    assert not manifests(tmp_path)
