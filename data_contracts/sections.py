@@ -178,7 +178,7 @@ class Placement(Section):
         description="inline or pool; empty: ALMOST_PLACEMENT, else inline",
     )
     dispatch_timeout_s: int = Field(
-        default=600, ge=1, title="Pool wait", description="Seconds a stage may stay pending"
+        default=600, ge=1, title="Pool wait", description="Seconds without a worker after which the log warns"
     )
 
 

@@ -56,19 +56,23 @@ class Child:
         self._sink.close()
 
 
-def end_all(children: list[Child], grace_s: float) -> None:
-    """SIGTERM to the children and all their descendants, SIGKILL to what is left after `grace_s`."""
+def end_all(children: list[Child], grace_s: float) -> set[int]:
+    """SIGTERM to the children and all their descendants, SIGKILL to what is left after `grace_s`; returns their pids."""
+    ended = set()
     for process in _families(children):
+        ended.add(process.pid)
         _signal(process, signal.SIGTERM)
     deadline = time.monotonic() + grace_s
     while _families(children) and time.monotonic() < deadline:
         time.sleep(POLL_S)
     while left := _families(children):
         for process in left:
+            ended.add(process.pid)
             _signal(process, signal.SIGKILL)
         time.sleep(POLL_S)
     for child in children:
         child.close()
+    return ended
 
 
 def _families(children: list[Child]) -> list[psutil.Process]:

@@ -131,12 +131,13 @@ class Service:
         from deployments.work_pools import CPU_POOL, GPU_POOL, create_pools, mark_dead_runs
 
         create_pools()
-        mark_dead_runs(no_worker_left=False)
+        mark_dead_runs()
         print("almost: deploying prefect.yaml ...", flush=True)
         self._deploy()
         for pool in (CPU_POOL, GPU_POOL):
             name = f"worker-{pool}"
-            self.workers.append(self._child(name, ["worker", "start", "--pool", pool, "--type", "process"]))
+            start = ["worker", "start", "--pool", pool, "--type", "process", "--name", self._worker_name(pool)]
+            self.workers.append(self._child(name, start))
 
     def announce(self) -> None:
         """Say where things are, and how to start a run."""
@@ -159,18 +160,21 @@ class Service:
     def stop(self) -> None:
         """End workers with their runs, mark those runs, then end the server."""
         if self.workers:
-            end_all(self.workers, FLOWS_GRACE_S)
+            ended = end_all(self.workers, FLOWS_GRACE_S)
             if self.server is not None and self.server.exit_code() is None:
-                from deployments.work_pools import mark_dead_runs
+                from deployments.work_pools import CPU_POOL, GPU_POOL, mark_dead_runs
 
                 with suppress(Exception):  # nothing must keep the server from being ended
-                    mark_dead_runs(no_worker_left=True)
+                    mark_dead_runs(ended, [self._worker_name(pool) for pool in (CPU_POOL, GPU_POOL)])
         if self.server is not None:
             end_all([self.server], SERVER_GRACE_S)
 
     def _child(self, name: str, arguments: list[str]) -> Child:
         command = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
         return Child(name, command, self.logs / f"{name}.log", self.environment, self.mark, PROJECT_ROOT)
+
+    def _worker_name(self, pool: str) -> str:
+        return f"{pool} on {socket.gethostname()} ({self.mark[:6]})"
 
     def _deploy(self) -> None:
         log = self.logs / "deploy.log"

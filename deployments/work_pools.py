@@ -1,6 +1,6 @@
 """The two work pools, and what is left in them by a server that was stopped while runs were going on."""
 
-import socket
+from collections.abc import Collection
 from uuid import UUID
 
 import psutil
@@ -14,7 +14,7 @@ from prefect.client.schemas.filters import (
     WorkPoolFilter,
     WorkPoolFilterName,
 )
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun, StateType, WorkerStatus
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
 
@@ -36,16 +36,23 @@ def create_pools() -> None:
                 client.create_work_pool(WorkPoolCreate(name=name, type="process", concurrency_limit=slots))
 
 
-def mark_dead_runs(no_worker_left: bool) -> int:
-    """Set runs whose process on this machine is gone to Crashed; they would hold the pool's slots for ever.
+def mark_dead_runs(ended: Collection[int] = (), own_workers: Collection[str] = ()) -> int:
+    """Set runs whose process is gone to Crashed, for they would hold a slot of the pool for ever; returns their number.
 
-    With `no_worker_left`, also runs that a worker had taken but not yet given a process. Returns their number.
+    Gone is a run whose process is among `ended`, and, when no worker but `own_workers` is online (these are taken to
+    have been stopped), every run without a living process on this machine.
     """
     with get_client(sync_client=True) as client:
-        dead = [run for run in _alive_runs(client) if _is_dead(run, no_worker_left)]
+        abandoned = not _others_online(client, own_workers)
+        dead = [run for run in _alive_runs(client) if _is_dead(run, ended, abandoned)]
         for run in dead:
             _crash(client, run.id)
         return len(dead)
+
+
+def _others_online(client: SyncPrefectClient, own_workers: Collection[str]) -> bool:
+    workers = [worker for pool in (CPU_POOL, GPU_POOL) for worker in client.read_workers_for_work_pool(pool)]
+    return any(worker.status is WorkerStatus.ONLINE and worker.name not in own_workers for worker in workers)
 
 
 def _alive_runs(client: SyncPrefectClient) -> list[FlowRun]:
@@ -56,11 +63,12 @@ def _alive_runs(client: SyncPrefectClient) -> list[FlowRun]:
     )
 
 
-def _is_dead(run: FlowRun, no_worker_left: bool) -> bool:
-    host, _, pid = (run.infrastructure_pid or "").rpartition(":")
-    if not pid.isdigit():
-        return no_worker_left
-    return host == socket.gethostname() and not psutil.pid_exists(int(pid))
+def _is_dead(run: FlowRun, ended: Collection[int], abandoned: bool) -> bool:
+    written = (run.infrastructure_pid or "").rpartition(":")[2]
+    pid = int(written) if written.isdigit() else None
+    if pid in ended:
+        return True
+    return abandoned and (pid is None or not psutil.pid_exists(pid))
 
 
 def _crash(client: SyncPrefectClient, run_id: UUID) -> None:

@@ -18,7 +18,6 @@ from flows.parameters import (
     StartFrom,
     StopAfter,
     configure,
-    label_form,
     run_name,
 )
 from flows.synthetic_feedback import synthetic_feedback
@@ -49,6 +48,3 @@ def almost(
         evaluations = evaluate(config, given, feedback, policy)
         record_run_metrics(feedback, policy, evaluations)
     return run.run_id
-
-
-label_form(almost)

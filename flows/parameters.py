@@ -1,36 +1,57 @@
 """The parameters of flow `almost`, hence the form in the Prefect UI. Empty fields mean "as the profile says"."""
 
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 
-from prefect import Flow
 from prefect.runtime import flow_run
-from pydantic import Field
-from pydantic.fields import FieldInfo
+from pydantic import Field, WithJsonSchema
 
 from data_contracts.profiles import load_profile, profile_names
 from data_contracts.run_config import RunConfig
 from tasks.stage_range import StageName
 
+
+def _labelled(title: str, description: str, *choices: dict[str, Any], **bounds: Any) -> tuple[Any, ...]:
+    """Annotations that give a field of the form its title, description and choices.
+
+    Prefect titles fields with their bare names; what stands in `json_schema_extra` is put on top of that.
+    """
+    label = Field(json_schema_extra={"title": title, "description": description}, **bounds)
+    return (label, WithJsonSchema({"anyOf": list(choices)})) if choices else (label,)
+
+
+NUMBER = {"type": "integer", "minimum": 0, "title": "Number"}
+COUNT = {"type": "integer", "minimum": 1, "title": "Number"}
+STAGE = {"type": "string", "enum": [stage.value for stage in StageName], "title": "Stage"}
+TEXT = {"type": "string", "title": "Text"}
+EMPTY = {"type": "null", "title": "Empty"}
+
 ProfileName = Annotated[
-    str, Field(title="Profile", description="smoke, tiny, ... or the path of a .yaml file that workers can read")
+    str,
+    *_labelled(
+        "Profile",
+        "A profile of the project, or the path of a .yaml file that workers can read",
+        {"type": "string", "enum": profile_names(), "title": "Profile"},
+        {"type": "string", "title": "Path"},
+    ),
 ]
 DataSeed = Annotated[
-    int | None, Field(title="Data seed", description="New queries, responses and demonstrations; empty: the profile's")
+    int | None,
+    *_labelled("Data seed", "New queries, responses and demonstrations; empty: the profile's", NUMBER, EMPTY, ge=0),
 ]
 QueryCount = Annotated[
-    int | None, Field(title="Number of queries", ge=1, description="Queries to mine; empty: the profile's")
+    int | None, *_labelled("Number of queries", "Queries to mine; empty: the profile's", COUNT, EMPTY, ge=1)
 ]
-StopAfter = Annotated[
-    StageName | None, Field(title="Stop after", description="Last stage to run; empty: the whole paper")
-]
+StopAfter = Annotated[StageName | None, *_labelled("Stop after", "Last stage; empty: the whole paper", STAGE, EMPTY)]
 StartFrom = Annotated[
-    StageName | None, Field(title="Start from", description="Stages before this one must be in the store already")
+    StageName | None,
+    *_labelled("Start from", "Stages before it must be in the store already; empty: any", STAGE, EMPTY),
 ]
 Overrides = Annotated[
-    tuple[str, ...], Field(title="Overrides", description="section.field=value, as with --set, e.g. policy.steps=20")
+    tuple[str, ...], *_labelled("Overrides", "section.field=value, one per item, as with --set: policy.steps=20")
 ]
 Home = Annotated[
-    str | None, Field(title="Home", description="Store of the run: folder or fsspec URL; empty: ALMOST_HOME or .almost")
+    str | None,
+    *_labelled("Home", "Store of the run: folder or URL; empty: the worker's ALMOST_HOME or .almost", TEXT, EMPTY),
 ]
 
 
@@ -49,26 +70,3 @@ def run_name() -> str:
     seed = parameters.get("data_seed")
     name = str(parameters.get("profile", "tiny")).rsplit("/", 1)[-1].removesuffix(".yaml")
     return f"almost-{name}" if seed is None else f"almost-{name}-data{seed}"
-
-
-def label_form(flow: Flow[Any, Any]) -> None:
-    """Give the form the titles and descriptions of the annotations above, and profiles a drop-down.
-
-    Prefect titles every field with its bare name and takes descriptions from docstrings only; the schema it shows is
-    the flow's `parameters`.
-    """
-    for name, hint in get_type_hints(flow.fn, include_extras=True).items():
-        field = next((entry for entry in getattr(hint, "__metadata__", ()) if isinstance(entry, FieldInfo)), None)
-        if field is None:
-            continue
-        shown = flow.parameters.properties[name]
-        shown |= {"title": field.title, "description": field.description}
-        for choice in shown.get("anyOf", []):
-            if choice.get("type") == "null":
-                choice["title"] = "From the profile"
-    profile = flow.parameters.properties["profile"]
-    profile.pop("type", None)
-    profile["anyOf"] = [
-        {"title": "Profile of the project", "type": "string", "enum": profile_names()},
-        {"title": "Path of a file", "type": "string"},
-    ]

@@ -7,11 +7,15 @@ store is the only truth, so nothing but success travels through Prefect.
 """
 
 import inspect
+import time
 from collections.abc import Callable
 from typing import Any, Generic, ParamSpec, TypeVar, get_type_hints
+from uuid import UUID
 
-from prefect import Flow, flow
+from prefect import Flow, flow, get_client
+from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
+from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from pydantic import TypeAdapter
 
@@ -27,7 +31,7 @@ from tasks.step_context import active_store, use_store
 P = ParamSpec("P")
 R = TypeVar("R")
 GPU_DEPLOYMENT = "gpu"
-PENDING_POLL_S = 2
+POLL_S = 2
 
 
 class Stage(Generic[P, R]):
@@ -111,21 +115,38 @@ def _child_name(stage: Stage[Any, Any], call: dict[str, Any]) -> str:
 
 
 def _dispatch(stage: Stage[Any, Any], placement: Placement, call: dict[str, Any]) -> None:
-    home = active_store().url
     parent = f"{flow_run.id}:{flow_run.run_count}"
-    child = run_deployment(
+    asked: Any = run_deployment(
         name=f"{stage.name}/{GPU_DEPLOYMENT}",
-        parameters={"home": home, "call": call},
+        parameters={"home": active_store().url, "call": call},
         flow_run_name=_child_name(stage, call),
-        timeout=None,
-        poll_interval=PENDING_POLL_S,
+        timeout=0,
         as_subflow=True,
         idempotency_key=step_key(stage.name, parent, {"call": call}),
     )
-    state = child.state  # type: ignore[union-attr]
+    child = _wait_for(asked.id, stage.name, placement.dispatch_timeout_s)
+    state = child.state
     if state is None or not state.is_completed():
-        reason = state.message if state is not None else "unknown"
+        reason = (state.message if state is not None else None) or "no reason given"
         raise JobError(
             f"stage {stage.name} on the GPU pool ended {state.name if state else 'without a state'}: {reason} "
-            f"(flow run {child.name}, {child.id})"  # type: ignore[union-attr]
+            f"(flow run {child.name}, {child.id})"
         )
+
+
+def _wait_for(run_id: UUID, stage: str, warn_after_s: float) -> FlowRun:
+    """Wait until a flow run ends; warn whenever no worker has taken it for `warn_after_s`."""
+    told = time.monotonic()
+    with get_client(sync_client=True) as client:
+        while True:
+            run = client.read_flow_run(run_id)
+            if run.state is not None and run.state.is_final():
+                return run
+            waits = run.state is None or run.state.is_scheduled() or run.state.is_pending()
+            if waits and time.monotonic() - told >= warn_after_s:
+                told = time.monotonic()
+                get_run_logger().warning(
+                    "stage %s has waited %.0f s for a slot of the GPU pool; is a worker of that pool running? (flow run %s)",
+                    stage, warn_after_s, run_id,
+                )  # fmt: skip
+            time.sleep(POLL_S)

@@ -105,7 +105,7 @@ def _tokens(folder: Path, text: str) -> int:
 
 
 @cache
-def _tokenizer(folder: Path):  # noqa: ANN202 - transformers' own type needs its import, which takes a second
+def _tokenizer(folder: Path):
     from transformers import AutoTokenizer
 
     try:

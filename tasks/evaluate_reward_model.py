@@ -37,7 +37,7 @@ def score_gold_pairs(
     engine: EngineConfig,
 ) -> Artifact[Evaluations]:
     """Accuracy on pairs of responses to the RM's held-out queries, labelled by gold; beside it, "longer wins"."""
-    queries = set(read(RewardScores, heldout)["query_id"].to_pylist())
+    queries = {row["query_id"] for row in read(RewardScores, heldout).to_pylist() if row["split"] == "heldout"}
     score = dict(zip(*(read(Evaluations, gold)[c].to_pylist() for c in ("item_id", "value")), strict=True))
     rows = [row for artifact in responses for row in read(Responses, artifact).to_pylist()]
     rows = [

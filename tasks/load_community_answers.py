@@ -56,7 +56,7 @@ def _row(path: Path, number: int, row: Any) -> dict[str, Any]:
     found = {}
     for column, names in COLUMNS.items():
         name = next((name for name in names if isinstance(row.get(name), str)), None)
-        if name is None or not row[name].strip() and column == "question":
+        if name is None or (not row[name].strip() and column == "question"):
             raise ConfigError(f"{FIELD}: {path} row {number} has no text '{column}'; found {sorted(row)}")
         found[column] = row[name]
     return {"pair_id": f"c{number:06d}", "chosen_votes": 1, "rejected_votes": 0, **found}

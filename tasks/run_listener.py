@@ -1,5 +1,6 @@
 """Who hears of finished stages and of progress: the terminal if one watches, and the Prefect log of the run."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -50,6 +51,9 @@ def logging_progress() -> Iterator[None]:
     The logger is taken here, because progress may be reported from threads that know no run.
     """
     logger = get_run_logger()
+    project = logging.getLogger("almost")
+    if project.level == logging.NOTSET:  # a terminal has set it; elsewhere what jobs print goes to the run's log
+        project.setLevel(logging.INFO)
     told: dict[str, float] = {}
 
     def tell(progress: Progress) -> None:

@@ -26,10 +26,9 @@ def _stage_rows(summary: RunSummary) -> list[dict[str, object]]:
     return [
         {
             "stage": stage.stage,
+            "working s": "cached" if stage.cached else round(stage.working_s, 1),  # narrow columns first: none is cut
+            "start-up s": "" if stage.cached else round(stage.startup_s, 1),
             "rows": stage.tables(),
-            "working s": round(stage.working_s, 1),
-            "start-up s": round(stage.startup_s, 1),
-            "cached": stage.cached,
             "artifact": stage.artifact,
         }
         for stage in summary.stages
@@ -42,9 +41,10 @@ def _markdown(summary: RunSummary) -> str:
         "",
         f"Profile `{summary.profile}`, {summary.status}. {summary.message}".strip(),
     ]
-    if summary.profile in ("smoke", "tiny"):
+    if summary.config.get("world"):
         lines += ["", "Numbers of the tiny world: a miniature, not a result about real language models."]
-    lines += ["", "| metric | value |", "|---|---|"]
-    lines += [f"| {name} | {value:.3f} |" for name, value in summary.metrics.items()]
     lines += ["", f"Files: `{summary.home}`, summary: `{summary.home}/runs/{summary.run_id}/summary.json`"]
+    lines += ["", "| metric | value |", "|---|---|"]
+    for name, value in summary.metrics.items():
+        lines.append(f"| {name} | {f'{value:,.3f}'.rstrip('0').rstrip('.')} |")
     return "\n".join(lines)

@@ -121,13 +121,13 @@ class Step(Generic[P, R]):
         started = time.monotonic()
         check_reached(self.name)
         found = self._find(store, key)
+        if found is None:
+            require_found(self.name)
         if _LOOKUP_ONLY.get():
             if found is None:
                 raise NotInStoreError(f"{self.name}: the store has no verified outputs for key {key}")
             self._record(store, self.label(arguments), found, cached=False, wall_s=0.0)
             return StepFuture(lambda: found)
-        if found is None:
-            require_found(self.name)
         label = self.label(arguments)
         prefect_task = self._task.with_options(
             task_run_name=label,

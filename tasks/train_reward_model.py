@@ -63,6 +63,11 @@ def train_as_is_reward_model(
     order = np.random.default_rng(derive_seed(seed, "as-is pairs")).permutation(len(rows))[:pairs]
     chosen = [rows[position] for position in sorted(order)]
     usable = [r for r in chosen if r["chosen"].strip() and r["rejected"].strip() and r["chosen"] != r["rejected"]]
+    if not usable:
+        raise EmptyResultError(
+            f"train_as_is_reward_model: none of {len(chosen)} community pairs has two different answers; "
+            f"give other pairs (as_is.pairs_file) or set as_is.enabled=false"
+        )
     count(pairs_left_out=len(chosen) - len(usable))
     named = [_pair(r["pair_id"], r["pair_id"], r["question"], r["chosen"], r["rejected"]) for r in usable]
     return _train(named, base, reward, training, seed)

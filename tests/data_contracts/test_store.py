@@ -1,7 +1,6 @@
 """The store on a local folder and on memory://, by one suite: the manifest is the truth, and it comes last."""
 
 import json
-import logging
 import os
 import threading
 import uuid
@@ -386,7 +385,7 @@ def test_an_incomplete_checkpoint_is_refused(store: Store, tmp_path: Path, missi
 def test_pickles_are_refused(store: Store, tmp_path: Path, name: str):
     folder = checkpoint(tmp_path / "model")
     (folder / name).write_bytes(b"")
-    with pytest.raises(ContractError, match="holds pickled files .*; use safetensors"):
+    with pytest.raises(ContractError, match=r"holds pickled files .*; use safetensors"):
         store.commit_folder(Checkpoint, KEY, folder, MADE)
 
 
@@ -406,7 +405,7 @@ def test_a_job_folder_is_the_same_for_the_same_key_and_a_staging_folder_is_not(s
 def test_a_home_that_cannot_be_written_is_a_config_error(tmp_path: Path):
     (tmp_path / "file").write_text("not a folder")
     for home in (tmp_path / "file" / "home", tmp_path / "file", Path("/proc/none/home")):
-        with pytest.raises(ConfigError, match="cannot write to .*set ALMOST_HOME or --home"):
+        with pytest.raises(ConfigError, match=r"cannot write to .*set ALMOST_HOME or --home"):
             Store(str(home))
 
 
@@ -450,7 +449,7 @@ def test_a_damaged_local_copy_of_a_remote_part_is_fetched_again(tmp_path: Path):
 # --- properties -------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     shards=st.lists(st.lists(st.integers(0, 9), max_size=4), min_size=1, max_size=4),
     killed_after=st.integers(0, 3),
@@ -472,7 +471,6 @@ def test_whatever_is_killed_or_spoilt_a_rerun_gives_the_same_artifact(
             parts.append(store.find_shard(Animals, KEY, place) or store.write_shard(Animals, KEY, place, table(place)))
         return store.find(Animals, KEY) or store.commit_parts(Animals, KEY, parts, MADE)
 
-    logging.getLogger("almost.store").setLevel(logging.ERROR)
     clean = run(Store(f"memory://{uuid.uuid4().hex}", scratch=tmp_path))
     for url in (str(tmp_path / uuid.uuid4().hex), f"memory://{uuid.uuid4().hex}"):
         run(Store(url, scratch=tmp_path), stop=killed_after)

@@ -1,16 +1,11 @@
 """Run steps without Prefect: the plain function inside a step's context, on a store of the test's own."""
 
-import os
-import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from data_contracts.artifact import Artifact
 from data_contracts.contract import Contract

@@ -72,7 +72,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, content:
     path.write_bytes(content)
     with pytest.raises(ConfigError) as raised:
         list(texts_of(path))
-    assert str(raised.value).startswith(f"evaluation.overlap_files: ")
+    assert str(raised.value).startswith("evaluation.overlap_files: ")
     assert str(path) in str(raised.value)
     assert part in str(raised.value)
     assert "\n" not in str(raised.value)

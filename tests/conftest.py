@@ -1,0 +1,26 @@
+"""What all tests share: one thread, no slow-machine deadlines, and a log that no test leaves silenced."""
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+settings.register_profile("shared_machine", deadline=None)
+settings.load_profile("shared_machine")
+
+
+@pytest.fixture(autouse=True)
+def _almost_log() -> Iterator[None]:
+    """The terminal takes over the project's log; the next test gets it back."""
+    logger = logging.getLogger("almost")
+    handlers, level, propagate = list(logger.handlers), logger.level, logger.propagate
+    yield
+    logger.handlers, logger.propagate = handlers, propagate
+    logger.setLevel(level)
