@@ -81,6 +81,18 @@ class RunConfig(Section):
         return self.training.model_copy(update={"zero_stage": 0, "processes": 1, "offload": False})
 
     @model_validator(mode="after")
+    def _policy_can_be_optimized(self) -> "RunConfig":
+        """What the PPO job would refuse, after everything before it has run."""
+        if self.policy.top_p < 1:
+            raise ValueError(f"policy.top_p is {self.policy.top_p}; PPO can only learn from samples with top_p 1")
+        if self.policy.minibatch_size > self.policy.rollouts:
+            raise ValueError(
+                f"policy.minibatch_size {self.policy.minibatch_size} is more than policy.rollouts "
+                f"{self.policy.rollouts}; lower the one or raise the other"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _world_is_there(self) -> "RunConfig":
         tiny = {
             f"models.{role}": source for role, source in self.models.model_dump().items() if source.startswith("tiny:")

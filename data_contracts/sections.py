@@ -5,10 +5,14 @@ Every default carries its source. Fields declared with `NOT_IN_KEY` change how f
 
 import os
 from enum import StrEnum
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from data_contracts.keys import NOT_IN_KEY
+
+# A blank word would be found in every text.
+Word = Annotated[str, StringConstraints(pattern=r"\S")]
 
 
 class Section(BaseModel):
@@ -67,7 +71,7 @@ class Mining(Section):
     top_p: float = Field(default=0.9, gt=0, le=1, title="Nucleus mass", description="ALMoST C.2")
     temperature: float = Field(default=1.2, ge=0, title="Temperature", description="ALMoST C.2")
     max_new_tokens: int = Field(default=64, ge=1, title="New tokens at most", description="upstream code")
-    bad_words: tuple[str, ...] = Field(
+    bad_words: tuple[Word, ...] = Field(
         default=("image", "images", "graph", "graphs", "picture", "pictures", "photo", "video", "videos"),
         title="Bad words",
         description="ALMoST C.1: image, graph, picture, video",
@@ -114,12 +118,12 @@ class HeuristicFilter(Section):
     """The heuristic filter (ALMoST 2.1, Figure 6); `upstream_shape` adds the rules only the release has."""
 
     enabled: bool = Field(default=True, title="Heuristic filter", description="Table 4 ablates it")
-    refusals: tuple[str, ...] = Field(
+    refusals: tuple[Word, ...] = Field(
         default=("i don't know", "i do not know", "i'm not sure", "i am not sure", "i can't answer", "i cannot answer"),
         title="Refusals",
         description='A response that contains one leaves every pair of its query; ALMoST: "I don\'t know"',
     )
-    fillers: tuple[str, ...] = Field(
+    fillers: tuple[Word, ...] = Field(
         default=("well",), title="Fillers", description='A response that begins with one is discarded; ALMoST: "well"'
     )
     length: bool = Field(default=True, title="Length rule", description="len(chosen) > len(rejected) or > M - S/2")
@@ -189,12 +193,23 @@ class Evaluation(Section):
     max_new_tokens: int = Field(default=64, ge=1, title="New tokens at most")
     temperature: float = Field(default=1.0, ge=0, title="Temperature", description="As the responders'; 0 = greedy")
     top_p: float = Field(default=0.9, gt=0, le=1, title="Nucleus mass", description="As the responders'")
+    # Steps get files by content and the number of rows by itself, so that a path enters no key.
     preference_files: tuple[str, ...] = Field(
-        default=(), title="Preference files", description="HH-RLHF format (jsonl, gz): chosen, rejected"
+        default=(),
+        title="Preference files",
+        description="HH-RLHF format (jsonl, gz): chosen, rejected",
+        json_schema_extra=NOT_IN_KEY,
     )
     preference_rows: int | None = Field(
-        default=None, ge=1, title="Preference rows", description="First rows of each preference file; empty: all"
+        default=None,
+        ge=1,
+        title="Preference rows",
+        description="First rows of each preference file; empty: all",
+        json_schema_extra=NOT_IN_KEY,
     )
     overlap_files: tuple[str, ...] = Field(
-        default=(), title="Evaluation texts", description="Mined queries that overlap these files are dropped"
+        default=(),
+        title="Evaluation texts",
+        description="Mined queries that overlap these files are dropped",
+        json_schema_extra=NOT_IN_KEY,
     )

@@ -54,6 +54,8 @@ class LocalBackend:
             os.link(temporary, target)
         except FileExistsError:
             return False
+        except OSError:  # no hard links here; a crash in the middle leaves a broken object, which readers notice
+            return self._create(target, content)
         finally:
             temporary.unlink()
         return True
@@ -99,6 +101,14 @@ class LocalBackend:
                 f"cannot write to {target.parent}: {error.strerror}; set ALMOST_HOME or --home"
             ) from error
         return target
+
+    def _create(self, target: Path, content: bytes) -> bool:
+        try:
+            with target.open("xb") as sink:
+                sink.write(content)
+        except FileExistsError:
+            return False
+        return True
 
     def _temporary(self, target: Path, content: bytes) -> Path:
         temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")

@@ -130,7 +130,9 @@ class PolicyOptimization(OptimizerSettings):
     top_p: float = Field(
         default=1.0, gt=0, le=1, title="Nucleus mass", description="Only 1: a cut tail has no log-probability; trlX: 1"
     )
-    generation_batch_size: int = Field(default=64, ge=1, title="Generation batch", description="Rows sampled at once")
+    generation_batch_size: int = Field(
+        default=64, ge=1, title="Generation batch", description="Rows sampled at once", json_schema_extra=NOT_IN_KEY
+    )
     kl_coefficient: float = Field(default=0.001, ge=0, title="KL coefficient", description="trlX: 0.001")
     kl_target: float | None = Field(
         default=None, gt=0, title="KL target", description="Nats per response; empty: fixed coefficient"

@@ -4,17 +4,20 @@ The score is read at the end token of the last assistant turn. A conversation th
 token all the same: the model has never seen a row without one, and what a cut answer deserves is PPO's business.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, DynamicCache
 
 from data_contracts.conversation import Role, Turn
 from data_contracts.errors import ConfigError, EngineError
 from models.chat_template import prepare_tokenizer, response_turn, trim_context
+from models.engines.cascade_attention import supports_cascade
+from models.engines.row_runners import pad_left
+from models.engines.token_rows import SharedRows, share_prefix
 from models.tokenizer_check import check_reads_last_token
-
-if TYPE_CHECKING:
-    import torch
 
 
 class RewardModel:
@@ -32,9 +35,6 @@ class RewardModel:
         Raises:
             ConfigError: the folder holds no reward model with one output.
         """
-        import torch
-        from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
         if threads is not None:
             torch.set_num_threads(threads)
         if not (path / "config.json").is_file():
@@ -50,6 +50,7 @@ class RewardModel:
         self.model.config.get_text_config().pad_token_id = self.tokenizer.pad_token_id
         self.model.to(self.device).eval()
         self.max_length: int | None = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        self.shares_context = supports_cascade(self.model.config)
         self.trimmed_rows = 0
 
     def score(self, conversations: Sequence[Sequence[Turn]]) -> list[float]:
@@ -69,13 +70,49 @@ class RewardModel:
         return self.max_length is None or len(answer.ids) <= self.max_length
 
     def score_candidates(self, context: Sequence[Turn], candidates: Sequence[str]) -> list[float]:
-        """Rewards of several answers to one context that ends with a human turn."""
-        return self.score([(*context, Turn(Role.ASSISTANT, candidate)) for candidate in candidates])
+        """Rewards of several answers to one context that ends with a human turn; the context is read once."""
+        return self.score_groups([(context, candidates)])[0]
+
+    def score_groups(self, groups: Sequence[tuple[Sequence[Turn], Sequence[str]]]) -> list[list[float]]:
+        """Rewards of each context's candidate answers; within 1e-4 of `score`, and each context is read once.
+
+        Raises: as `score`.
+        """
+        encoded = [
+            [self._encode((*context, Turn(Role.ASSISTANT, c))) for c in candidates] for context, candidates in groups
+        ]
+        return self.score_id_groups(encoded)
+
+    def score_id_groups(self, groups: Sequence[Sequence[Sequence[int]]]) -> list[list[float]]:
+        """`score_ids` of groups of rows; what the rows of a group have in common is read once."""
+        if not self.shares_context:
+            flat = iter(self.score_ids([row for rows in groups for row in rows]))
+            return [[next(flat) for _ in rows] for rows in groups]
+        shared = {number: share_prefix([list(row) for row in rows]) for number, rows in enumerate(groups) if rows}
+        scores: list[list[float]] = [[] for _ in groups]
+        for chosen in self._packed(shared):
+            with torch.inference_mode():
+                rewards = iter(self._forward_shared([shared[number] for number in chosen]).tolist())
+            for number in chosen:
+                scores[number] = [self._finite(next(rewards), row) for row in groups[number]]
+        return scores
+
+    def _packed(self, shared: dict[int, SharedRows]) -> Iterator[list[int]]:
+        """Numbers of groups with contexts of like length, about `batch_size` rows at once."""
+        order = sorted(shared, key=lambda n: (len(shared[n].shared), max(map(len, shared[n].own)), n))
+        chosen: list[int] = []
+        rows = 0
+        for number in order:
+            if chosen and rows + len(shared[number].own) > self.batch_size:
+                yield chosen
+                chosen, rows = [], 0
+            chosen.append(number)
+            rows += len(shared[number].own)
+        if chosen:
+            yield chosen
 
     def score_ids(self, rows: Sequence[Sequence[int]]) -> list[float]:
         """Rewards of rows that are token ids of this model's own tokenizer; each must end with the end token."""
-        import torch
-
         scores = [0.0] * len(rows)
         order = sorted(range(len(rows)), key=lambda i: (len(rows[i]), i))
         for start in range(0, len(order), self.batch_size):
@@ -83,12 +120,16 @@ class RewardModel:
             with torch.inference_mode():
                 rewards = self._forward([rows[i] for i in chosen])
             for i, reward in zip(chosen, rewards.tolist(), strict=True):
-                if reward != reward or reward in (float("inf"), float("-inf")):
-                    raise EngineError(
-                        f"the reward model gave {reward} to row {i} of {len(rows)} ({len(rows[i])} tokens)"
-                    )
-                scores[i] = reward
+                scores[i] = self._finite(reward, rows[i])
         return scores
+
+    @staticmethod
+    def _finite(reward: float, row: Sequence[int]) -> float:
+        if not isfinite(reward):
+            raise EngineError(
+                f"the reward model gave {reward} to a conversation of {len(row)} tokens; check its weights"
+            )
+        return reward
 
     def _encode(self, conversation: Sequence[Turn]) -> list[int]:
         if not conversation or conversation[-1].role is not Role.ASSISTANT:
@@ -106,17 +147,42 @@ class RewardModel:
         self.trimmed_rows += 1
         return response_turn(self.tokenizer, trimmed[0], answer).ids
 
-    def _forward(self, rows: Sequence[Sequence[int]]) -> "torch.Tensor":
+    def _forward(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
         """Rewards (B,) of B rows, padded on the right."""
-        import torch
+        ids, mask = self._padded_right(rows)
+        return self.model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, 0].float().cpu()
 
+    def _forward_shared(self, groups: Sequence[SharedRows]) -> torch.Tensor:
+        """Rewards of all groups' rows, (B,): contexts (C, P) padded on the left, then the rows' own tokens (B, S)."""
+        sizes = torch.tensor([len(group.own) for group in groups])
+        of_row = torch.arange(len(groups)).repeat_interleave(sizes).to(self.device)  # (B,)
+        ids, mask = self._padded_right([row for group in groups for row in group.own])
+        lengths = torch.tensor([len(group.shared) for group in groups], device=self.device)
+        cache = DynamicCache(config=self.model.config)
+        if int(lengths.max()):
+            contexts, padding = pad_left([group.shared for group in groups], self.device)
+            seen = (torch.arange(contexts.shape[1], device=self.device)[None, :] >= padding[:, None]).long()
+            places = (seen.cumsum(-1) - 1).clamp(min=0)
+            self.model.base_model(
+                input_ids=contexts, attention_mask=seen, position_ids=places, past_key_values=cache, use_cache=True
+            )
+            cache.batch_select_indices(of_row)
+            mask = torch.cat((seen[of_row], mask), dim=1)
+        positions = lengths[of_row][:, None] + torch.arange(ids.shape[1], device=self.device)[None, :]
+        if self.max_length is not None:
+            positions = positions.clamp(max=self.max_length - 1)  # of padding
+        out = self.model(
+            input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
+        )
+        return out.logits[:, 0].float().cpu()
+
+    def _padded_right(self, rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Token ids (B, S) and which of them are real, (B, S)."""
         pad, end = self.tokenizer.pad_token_id, self.tokenizer.eos_token_id
-        longest = max(len(row) for row in rows)
-        ids = torch.full((len(rows), longest), pad, dtype=torch.long)
+        ids = torch.full((len(rows), max(map(len, rows))), pad, dtype=torch.long)
         mask = torch.zeros_like(ids)
         for i, row in enumerate(rows):
             check_reads_last_token(row, pad, end)
             ids[i, : len(row)] = torch.tensor(row)
             mask[i, : len(row)] = 1
-        out = self.model(input_ids=ids.to(self.device), attention_mask=mask.to(self.device), use_cache=False)
-        return out.logits[:, 0].float().cpu()
+        return ids.to(self.device), mask.to(self.device)

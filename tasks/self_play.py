@@ -5,6 +5,7 @@ All candidates are kept with their scores. `split` is set per query: half of the
 as unseen prompts (section 2.3). With N = 1 this is plain self-play, the paper's ablation.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +27,7 @@ from tasks.loaded_models import LazyEngine, open_reward_model
 from tasks.progress import ProgressReporter
 from tasks.shards import shard_ranges, write_missing_shards
 from tasks.step import step
-from tasks.step_context import current, read, write_parts
+from tasks.step_context import count, current, read, write_parts
 
 
 @step(version="1")
@@ -68,7 +69,7 @@ def split_queries(query_ids: list[str], seen_share: float, seed: int) -> dict[st
 
 @dataclass
 class Dialogue:
-    """One conversation in play; it ends when somebody has nothing to say."""
+    """One conversation in play; it ends when somebody has nothing to say, or the context is full."""
 
     query_id: str
     turns: Conversation
@@ -104,10 +105,12 @@ class Cast:
         dialogues = [Dialogue(row["query_id"], (Turn(Role.HUMAN, row["query"]),)) for row in queries]
         rows = []
         for turn in range(1, self.play.turns + 1):
-            talking = [dialogue for dialogue in dialogues if dialogue.alive]
-            rows += self._assistant_turn(talking, turn, split)
+            if turn > 1:
+                self._end_where_full(dialogues, self.assistant, self.assistant_prefix, assistant_suffix)
+            rows += self._assistant_turn([dialogue for dialogue in dialogues if dialogue.alive], turn, split)
             if turn < self.play.turns:
-                self._user_turn([dialogue for dialogue in talking if dialogue.alive], turn)
+                self._end_where_full(dialogues, self.user, self.user_prefix, user_suffix)
+                self._user_turn([dialogue for dialogue in dialogues if dialogue.alive], turn)
         position = {row["query_id"]: number for number, row in enumerate(queries)}
         return sorted(rows, key=lambda row: (position[row["query_id"]], row["turn"]))
 
@@ -175,6 +178,18 @@ class Cast:
             follow_up = completion.text.strip()
             dialogue.alive = bool(follow_up)
             dialogue.turns = (*dialogue.turns, Turn(Role.HUMAN, follow_up))
+
+    def _end_where_full(
+        self, dialogues: list[Dialogue], lazy: LazyEngine, prefix: str, suffix: Callable[[Conversation], str]
+    ) -> None:
+        """End the dialogues that have outgrown the context, and count them; a first turn must fit."""
+        new_tokens = self.play.user_max_new_tokens if suffix is user_suffix else self.play.max_new_tokens
+        for dialogue in dialogues:
+            if dialogue.alive:
+                engine = lazy.open()
+                tokens = engine.count_tokens(prefix + suffix(dialogue.turns))
+                dialogue.alive = tokens + new_tokens <= engine.context_length
+                count(dialogues_out_of_context=not dialogue.alive)
 
     def _generate(
         self,

@@ -101,15 +101,29 @@ def _own_part(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mas
 
 def _prefix_part(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> Part:
     """Attention of all rows' queries over the one prefix: (B, H_kv, N, D) x (1, H_kv, P, D), as one GEMM per head."""
-    rows, kv_heads, per_row, width = query.shape
-    stacked = query.transpose(0, 1).reshape(kv_heads, rows * per_row, width)
-    tile = max(1, SCORE_TILE // (kv_heads * keys.shape[2]))
+    rows, _, per_row, _ = query.shape
+    stacked = query.transpose(0, 1).flatten(1, 2)  # (H_kv, B*N, D): the rows are one long text to the prefix
+    part = _fused_part(stacked, keys, values) if query.device.type == "cpu" else _tiled_part(stacked, keys, values)
+    return tuple(x.unflatten(1, (rows, per_row)).transpose(0, 1) for x in part)  # type: ignore[return-value]
+
+
+def _fused_part(stacked: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> Part:
+    """torch's own kernel, which keeps scores in the processor's cache; it returns the log-sum-exp beside the output.
+
+    The public function hides the log-sum-exp. Here the mass is 1 and the maximum is the log-sum-exp itself.
+    """
+    kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    output, log_mass = kernel(stacked[None], keys, values, scale=1.0)  # (1, H_kv, B*N, D), (1, H_kv, B*N)
+    highest = log_mass[0, ..., None].float()
+    return output[0].float(), highest, torch.ones_like(highest)
+
+
+def _tiled_part(stacked: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> Part:
+    """The same in plain operations, a tile of queries at a time."""
+    tile = max(1, SCORE_TILE // (stacked.shape[0] * keys.shape[2]))
     transposed = keys[0].transpose(1, 2)
     parts = [_exponentiate((piece @ transposed).float(), values[0]) for piece in stacked.split(tile, dim=1)]
-    total, highest, mass = (
-        torch.cat(piece, dim=1) if len(parts) > 1 else piece[0] for piece in zip(*parts, strict=True)
-    )
-    return tuple(x.reshape(kv_heads, rows, per_row, -1).transpose(0, 1) for x in (total, highest, mass))  # type: ignore[return-value]
+    return tuple(torch.cat(piece, dim=1) if len(parts) > 1 else piece[0] for piece in zip(*parts, strict=True))  # type: ignore[return-value]
 
 
 def _exponentiate(scores: torch.Tensor, values: torch.Tensor) -> Part:

@@ -71,6 +71,7 @@ class EngineCounters:
     prompt_tokens: int = 0  # what a server without any sharing would read
     unique_prompt_tokens: int = 0  # every shared prefix and every distinct suffix once
     computed_prompt_tokens: int = 0  # what really ran through the model, padding included
+    padded_tokens: int = 0  # positions run for no text: padding of prompts, steps of finished rows
     generated_tokens: int = 0
     seconds: float = 0.0
 

@@ -1,7 +1,7 @@
 """Running a batch of rows through a model: read the prompts, then one token per row and step.
 
-Rows are padded on the left, so that all rows write the same slot of a preallocated cache at each step.
-`CascadeRunner` keeps the shared prefix once; `PlainRunner` feeds whole rows through transformers' own cache and
+Rows are padded on the left, so that all rows write the same slot of a preallocated cache at each step, and a new row
+can take the place of a finished one: its tokens end where the others' do. `CascadeRunner` keeps the shared prefix once; `PlainRunner` feeds whole rows through transformers' own cache and
 serves the models whose attention the cascade does not cover.
 """
 
@@ -22,7 +22,10 @@ KeyValues = list[tuple[torch.Tensor, torch.Tensor]]
 
 
 class RowRunner(Protocol):
-    """A batch in the model; `select` keeps or repeats rows."""
+    """A batch in the model, and what it has cost so far."""
+
+    computed: int  # prompt positions run through the model, padding included
+    padded: int  # positions run through the model that belong to no text: padding, and steps of finished rows
 
     def read(self, rows: Sequence[TokenIds], keep: int = 1) -> torch.Tensor:
         """Read the rows' own tokens; logits of the last `keep` positions, (B, keep, V)."""
@@ -30,6 +33,10 @@ class RowRunner(Protocol):
 
     def select(self, rows: torch.Tensor) -> None:
         """Make the batch consist of the rows with these indices (int64)."""
+        ...
+
+    def replace(self, places: torch.Tensor, prompts: Sequence[TokenIds], copies: torch.Tensor) -> torch.Tensor:
+        """Put new rows at `places` (B',): row i is `prompts[copies[i]]`; their logits, (B', V)."""
         ...
 
     def step(self, tokens: torch.Tensor) -> torch.Tensor:
@@ -59,6 +66,7 @@ class CascadeRunner:
 
     def __init__(self, model: Any, prefix: KeyValues, capacity: int) -> None:
         """`capacity` is the largest number of own tokens a row will reach."""
+        self.computed = self.padded = 0
         self.model, self.prefix, self.capacity = model, prefix, capacity
         self.state = CascadeState(prefix, [])
         self.padding = torch.empty(0, dtype=torch.int64)
@@ -67,6 +75,8 @@ class CascadeRunner:
         """See `RowRunner`; a long prompt is read in chunks, which bounds memory."""
         ids, self.padding = pad_left(rows, self.model.device)
         batch, width = ids.shape
+        self.computed += ids.numel()
+        self.padded += int(self.padding.sum())
         self.state = CascadeState(self.prefix, self._new_cache(batch, width))
         chunk = max(1, SCORE_LIMIT // (batch * self.model.config.num_attention_heads * width))
         logits = []
@@ -79,14 +89,46 @@ class CascadeRunner:
 
     def select(self, rows: torch.Tensor) -> None:
         """See `RowRunner`."""
-        self.padding = self.padding[rows]
-        self.state.own = [(keys[rows], values[rows]) for keys, values in self.state.own]
+        padding = self.padding[rows]
+        empty = int(padding.min())  # slots in front that no row uses any more
+        self.padding = padding - empty
+        self.state.written -= empty
+        self.state.own = [(keys[rows, :, empty:], values[rows, :, empty:]) for keys, values in self.state.own]
+
+    def replace(self, places: torch.Tensor, prompts: Sequence[TokenIds], copies: torch.Tensor) -> torch.Tensor:
+        """See `RowRunner`."""
+        fresh = CascadeRunner(self.model, self.prefix, self.capacity)
+        logits = fresh.read(prompts)[:, -1]
+        self.computed += fresh.computed
+        self.padded += fresh.padded
+        width = fresh.state.written
+        staying = torch.ones_like(self.padding, dtype=torch.bool)
+        staying[places] = False
+        longest = self.state.written - int(self.padding[staying].min()) if bool(staying.any()) else 0
+        self._end_at(max(longest, width))
+        end = self.state.written
+        self.padding[places] = end - width + fresh.padding[copies]
+        for (keys, values), (new_keys, new_values) in zip(self.state.own, fresh.state.own, strict=True):
+            keys[places, :, end - width : end] = new_keys[copies, :, :width]
+            values[places, :, end - width : end] = new_values[copies, :, :width]
+        return logits[copies]
+
+    def _end_at(self, slot: int) -> None:
+        """Move all rows, so that their last tokens lie before `slot`; slots in front of them come or go."""
+        shift = slot - self.state.written
+        self.state.written, self.padding = slot, self.padding + shift
+        if shift <= 0:
+            self.state.own = [(keys[:, :, -shift:], values[:, :, -shift:]) for keys, values in self.state.own]
+            return
+        front = self._new_cache(len(self.padding), shift)
+        self.state.own = _joined(front, self.state.own)
 
     def step(self, tokens: torch.Tensor) -> torch.Tensor:
         """See `RowRunner`."""
         held = self.state.own[0][0].shape[2]
         if self.state.written == held:
-            self._grow(min(max(held // 2, GROWTH), self.capacity - held))
+            slots = max(held // 2, GROWTH)
+            self._grow(min(slots, self.capacity - held) if held < self.capacity else slots)
         return self._forward(tokens[:, None], 1)[:, -1]
 
     def _forward(self, ids: torch.Tensor, keep: int) -> torch.Tensor:
@@ -95,7 +137,9 @@ class CascadeRunner:
         queries = slots[start:]
         hidden = (slots[None, None, :] > queries[None, :, None]) | (slots[None, None, :] < self.padding[:, None, None])
         mask = torch.zeros(hidden.shape, device=ids.device).masked_fill_(hidden, MASKED)[:, None]  # (B, 1, T, S)
-        positions = self.state.prefix_length + (queries[None, :] - self.padding[:, None]).clamp(min=0)
+        # A finished row may run past its end before it is replaced; its positions stay within the model's.
+        own = (queries[None, :] - self.padding[:, None]).clamp(min=0, max=self.capacity - 1)
+        positions = self.state.prefix_length + own
         output = self.model(
             input_ids=ids,
             attention_mask=mask,
@@ -116,18 +160,19 @@ class CascadeRunner:
         return [(torch.zeros(shape, **like), torch.zeros(shape, **like)) for _ in range(config.num_hidden_layers)]
 
     def _grow(self, slots: int) -> None:
-        batch = self.state.own[0][0].shape[0]
-        fresh = self._new_cache(batch, slots)
-        self.state.own = [
-            (torch.cat((old[0], new[0]), dim=2), torch.cat((old[1], new[1]), dim=2))
-            for old, new in zip(self.state.own, fresh, strict=True)
-        ]
+        self.state.own = _joined(self.state.own, self._new_cache(len(self.padding), slots))
+
+
+def _joined(left: KeyValues, right: KeyValues) -> KeyValues:
+    """Caches with the slots of both, `left` first."""
+    return [(torch.cat((a[0], b[0]), dim=2), torch.cat((a[1], b[1]), dim=2)) for a, b in zip(left, right, strict=True)]
 
 
 class PlainRunner:
     """Whole rows through transformers' own cache: slower, and right for every causal model."""
 
     def __init__(self, model: Any, prefix: TokenIds) -> None:
+        self.computed = self.padded = 0
         self.model, self.prefix = model, prefix
         self.cache: Any = None
         self.mask = torch.empty(0)
@@ -135,6 +180,8 @@ class PlainRunner:
     def read(self, rows: Sequence[TokenIds], keep: int = 1) -> torch.Tensor:
         """See `RowRunner`."""
         ids, padding = pad_left([self.prefix + row for row in rows], self.model.device)
+        self.computed += ids.numel()
+        self.padded += int(padding.sum())
         self.mask = (torch.arange(ids.shape[1], device=ids.device)[None, :] >= padding[:, None]).long()
         self.cache = DynamicCache(config=self.model.config)
         return self._forward(ids, keep)
@@ -143,6 +190,10 @@ class PlainRunner:
         """See `RowRunner`."""
         self.mask = self.mask[rows]
         self.cache.batch_select_indices(rows)
+
+    def replace(self, places: torch.Tensor, prompts: Sequence[TokenIds], copies: torch.Tensor) -> torch.Tensor:
+        """Not possible: transformers' caches may be windows or hold states that cannot be moved."""
+        raise NotImplementedError
 
     def step(self, tokens: torch.Tensor) -> torch.Tensor:
         """See `RowRunner`."""

@@ -16,38 +16,41 @@ _MIX_2 = -7723592293110705685  # 0x94D049BB133111EB
 
 
 def choose_tokens(
-    logits: torch.Tensor, seeds: torch.Tensor, step: int, temperature: float, top_p: float
+    logits: torch.Tensor, seeds: torch.Tensor, step: int | torch.Tensor, temperature: float, top_p: float
 ) -> torch.Tensor:
     """Draw one token per row.
 
     Args:
         logits: (B, V) float32; -inf marks tokens that may not be drawn.
         seeds: (B,) int64, one per row.
-        step: how many tokens the rows have already drawn.
+        step: how many tokens the rows have already drawn, one number for all or (B,) int64.
     Returns:
         (B,) int64 token ids.
     """
     if temperature == 0:
         return logits.argmax(-1)
+    steps = torch.as_tensor(step, device=seeds.device).expand_as(seeds)
     logprobs = torch.log_softmax(logits.float() / temperature, -1)
     if top_p == 1:
-        return _draw(logprobs, seeds, step)
+        return _draw(logprobs, seeds, steps)
     likeliest = logprobs.topk(min(NUCLEUS_CANDIDATES, logprobs.shape[-1]), dim=-1)
     floor, whole = _nucleus_floor(likeliest.values, top_p)
     among = likeliest.values.masked_fill(likeliest.values < floor, -torch.inf)
-    drawn = _draw(among, seeds, step, likeliest.indices)
+    drawn = _draw(among, seeds, steps, likeliest.indices)
     wide = (~whole).nonzero().squeeze(-1)
     if len(wide):
         wide_logprobs = logprobs[wide]
         floor, _ = _nucleus_floor(wide_logprobs.sort(dim=-1, descending=True).values, top_p)
-        drawn[wide] = _draw(wide_logprobs.masked_fill(wide_logprobs < floor, -torch.inf), seeds[wide], step)
+        drawn[wide] = _draw(wide_logprobs.masked_fill(wide_logprobs < floor, -torch.inf), seeds[wide], steps[wide])
     return drawn
 
 
-def _draw(logprobs: torch.Tensor, seeds: torch.Tensor, step: int, tokens: torch.Tensor | None = None) -> torch.Tensor:
+def _draw(
+    logprobs: torch.Tensor, seeds: torch.Tensor, steps: torch.Tensor, tokens: torch.Tensor | None = None
+) -> torch.Tensor:
     """Gumbel-max draw of one of `tokens` (B, K), or of all tokens in order, by their log-probabilities (B, K)."""
     candidates = torch.arange(logprobs.shape[-1], device=logprobs.device)[None, :] if tokens is None else tokens
-    winner = (logprobs + gumbel_noise(seeds, step, candidates)).argmax(-1, keepdim=True)
+    winner = (logprobs + gumbel_noise(seeds, steps, candidates)).argmax(-1, keepdim=True)
     return (winner if tokens is None else tokens.gather(-1, winner)).squeeze(-1)
 
 
@@ -63,8 +66,8 @@ def _nucleus_floor(descending: torch.Tensor, top_p: float) -> tuple[torch.Tensor
     return floor, (descending[:, -1:] < floor).squeeze(-1)
 
 
-def gumbel_noise(seeds: torch.Tensor, step: int, tokens: torch.Tensor) -> torch.Tensor:
-    """Standard Gumbel noise of (seed, step, token id): (B,) seeds and (B or 1, K) tokens -> (B, K) float64."""
+def gumbel_noise(seeds: torch.Tensor, step: int | torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    """Standard Gumbel noise of (seed, step, token id): (B,) seeds and steps, (B or 1, K) tokens -> (B, K) float64."""
     rows = _mix(_mix(seeds) + step)  # (B,)
     bits = _mix(rows[:, None] ^ _mix(tokens))
     uniform = (((bits >> 11) & ((1 << 53) - 1)).double() + 0.5) * 2.0**-53

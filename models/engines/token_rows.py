@@ -31,8 +31,10 @@ def encode_rows(tokenizer: Any, texts: Sequence[str]) -> list[TokenIds]:
     bos = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
     if not texts:
         return []
-    encoded = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
-    return [bos + ids for ids in encoded]
+    distinct = list(dict.fromkeys(texts))  # candidates of one prompt share its text
+    encoded = tokenizer(distinct, add_special_tokens=False, verbose=False)["input_ids"]
+    rows = {text: bos + ids for text, ids in zip(distinct, encoded, strict=True)}
+    return [rows[text] for text in texts]
 
 
 def share_prefix(rows: Sequence[TokenIds], prefix: TokenIds | None = None) -> SharedRows:

@@ -1,7 +1,8 @@
 """The built-in engine: a transformers model in this process (DESIGN section 5).
 
-The prefix is read once and kept as one copy (cascade attention), rows run in batches of similar length, and a row's
-sample depends on its seed alone. Models that cascade attention does not cover take the plain path. Which rows share a
+The prefix is read once and kept as one copy (cascade attention), rows run beside others of similar length, finished
+rows make room for waiting ones, and a row's sample depends on its seed alone. Models that cascade attention does not
+cover take the plain path, batch by batch. Which rows share a
 batch is a pure function of the inputs; across batch sizes and devices results differ by float noise only.
 """
 
@@ -14,7 +15,7 @@ from pathlib import Path
 import torch
 
 from data_contracts.errors import ConfigError, EngineError
-from models.engines.decode_loop import DrawnRow, complete_batch
+from models.engines.decode_loop import DrawnRow, complete_rows, distinct_prompts
 from models.engines.load_model import load_model, weight_digest
 from models.engines.protocol import Completion, EngineCounters, FinishReason, SamplingSettings, require_fit
 from models.engines.row_runners import CascadeRunner, KeyValues, PlainRunner, RowRunner, read_prefix
@@ -79,8 +80,8 @@ class TransformersEngine:
                 self._require_row(row, settings.max_new_tokens, number)
             shared, key_values = self._shared_rows(prefix, rows)
             drawn: list[DrawnRow] = [DrawnRow(seed) for seed in seeds]
-            for batch in self._batches(shared):
-                for row, result in zip(batch, self._complete(shared, key_values, batch, seeds, settings), strict=True):
+            for group in self._groups(shared):
+                for row, result in zip(group, self._complete(shared, key_values, group, seeds, settings), strict=True):
                     drawn[row] = result
         self.counters.prompt_tokens += sum(map(len, rows))
         self.counters.rows += len(rows)
@@ -120,7 +121,7 @@ class TransformersEngine:
             return share_prefix(rows, bound), []
         if not prefix:
             shared = share_prefix(rows, bound)
-            self._count_prompt(len(shared.shared))
+            self._count_prefix(len(shared.shared))
             return shared, read_prefix(self.loaded.model, shared.shared)
         ids, key_values = self._read_prefix(prefix)
         shared = share_prefix(rows, ids if keep_from is None else ids[:keep_from])
@@ -131,7 +132,7 @@ class TransformersEngine:
         if prefix not in self._prefixes:
             ids = encode_rows(self.loaded.tokenizer, [prefix])[0]
             self._prefixes[prefix] = ids, read_prefix(self.loaded.model, ids)
-            self._count_prompt(len(ids))
+            self._count_prefix(len(ids))
             while len(self._prefixes) > PREFIXES_KEPT:
                 self._prefixes.popitem(last=False)
         self._prefixes.move_to_end(prefix)
@@ -139,26 +140,30 @@ class TransformersEngine:
 
     def _batches(self, shared: SharedRows) -> Iterator[list[int]]:
         """Rows in batches of similar length, equal prompts beside each other; longest first, so memory peaks early."""
-        order = sorted(range(len(shared.own)), key=lambda row: (-len(shared.own[row]), shared.own[row], row))
+        order = self._ordered(shared)
         for start in range(0, len(order), self.batch_size):
             yield order[start : start + self.batch_size]
+
+    def _groups(self, shared: SharedRows) -> Iterator[list[int]]:
+        """Rows that one decoding loop completes: all where finished rows can be replaced, else batches."""
+        return iter([self._ordered(shared)]) if self.loaded.cascade else self._batches(shared)
+
+    def _ordered(self, shared: SharedRows) -> list[int]:
+        return sorted(range(len(shared.own)), key=lambda row: (-len(shared.own[row]), shared.own[row], row))
 
     def _complete(
         self,
         shared: SharedRows,
         key_values: KeyValues,
-        batch: list[int],
+        group: list[int],
         seeds: Sequence[int],
         settings: SamplingSettings,
     ) -> list[DrawnRow]:
-        prompts: list[TokenIds] = []
-        prompt_of_row = []
-        for row in batch:
-            if not prompts or prompts[-1] != shared.own[row]:
-                prompts.append(shared.own[row])
-            prompt_of_row.append(len(prompts) - 1)
+        prompts = [shared.own[row] for row in group]
         runner = self._runner(shared, key_values, prompts, settings.max_new_tokens)
-        drawn = complete_batch(runner, prompts, prompt_of_row, [seeds[r] for r in batch], settings, self.vocabulary)
+        own_seeds = [seeds[row] for row in group]
+        drawn = complete_rows(runner, prompts, own_seeds, settings, self.vocabulary, self.batch_size)
+        self._count_run(runner, prompts)
         self.counters.generated_tokens += sum(len(row.tokens) for row in drawn)
         return drawn
 
@@ -167,7 +172,9 @@ class TransformersEngine:
     ) -> Iterator[float]:
         prompts = [shared.own[row] for row in batch]
         keep = max(lengths) + 1
-        logits = self._runner(shared, key_values, prompts, 0).read(prompts, keep=keep)
+        runner = self._runner(shared, key_values, prompts, 0)
+        logits = runner.read(prompts, keep=keep)
+        self._count_run(runner, prompts)
         logprobs = torch.log_softmax(logits[:, :-1].float(), -1)  # (B, keep - 1, V); place -1 predicts the last token
         for row, length in enumerate(lengths):
             option = torch.tensor(prompts[row][len(prompts[row]) - length :], device=logits.device, dtype=torch.int64)
@@ -175,16 +182,18 @@ class TransformersEngine:
             yield float(places.gather(-1, option[:, None]).double().sum())
 
     def _runner(self, shared: SharedRows, key_values: KeyValues, prompts: list[TokenIds], new_tokens: int) -> RowRunner:
-        width, unique = max(map(len, prompts)), sum(map(len, prompts))
         if self.loaded.cascade:
-            self._count_prompt(unique, computed=width * len(prompts))
-            return CascadeRunner(self.loaded.model, key_values, width + new_tokens)
-        self._count_prompt(unique, computed=(width + len(shared.shared)) * len(prompts))
+            return CascadeRunner(self.loaded.model, key_values, max(map(len, prompts)) + new_tokens)
         return PlainRunner(self.loaded.model, shared.shared)
 
-    def _count_prompt(self, unique: int, computed: int | None = None) -> None:
-        self.counters.unique_prompt_tokens += unique
-        self.counters.computed_prompt_tokens += unique if computed is None else computed
+    def _count_prefix(self, tokens: int) -> None:
+        self.counters.unique_prompt_tokens += tokens
+        self.counters.computed_prompt_tokens += tokens
+
+    def _count_run(self, runner: RowRunner, prompts: list[TokenIds]) -> None:
+        self.counters.unique_prompt_tokens += sum(map(len, distinct_prompts(prompts)[0]))
+        self.counters.computed_prompt_tokens += runner.computed
+        self.counters.padded_tokens += runner.padded
 
     def _completion(self, row: DrawnRow, prompt_tokens: int, settings: SamplingSettings) -> Completion:
         text = self.vocabulary.text(row.tokens)

@@ -158,7 +158,15 @@ def forget_zero() -> None:
 def write_log(trainer: Any, spec: RewardSpec | FinetuneSpec) -> dict[str, float]:
     """Write the training log and return steps, first and last loss, processes and ZeRO stage as metrics."""
     # num_tokens is a running sum that starts anew when a run resumes.
-    skipped = {"num_tokens", "step", "epoch", "total_flos", "train_runtime", "train_samples_per_second", "train_steps_per_second"}
+    skipped = {
+        "num_tokens",
+        "step",
+        "epoch",
+        "total_flos",
+        "train_runtime",
+        "train_samples_per_second",
+        "train_steps_per_second",
+    }
     history = [
         (int(entry["step"]), {k: float(v) for k, v in entry.items() if k not in skipped and k != "train_loss"})
         for entry in trainer.state.log_history

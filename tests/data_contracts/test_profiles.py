@@ -8,7 +8,7 @@ import yaml
 from data_contracts.errors import ConfigError
 from data_contracts.profiles import PROFILE_FOLDER, load_profile, profile_names
 from data_contracts.run_config import RunConfig
-from data_contracts.sections import Pairing
+from data_contracts.sections import Pairing, Target
 
 
 def message_of(profile: str, *overrides: str) -> str:
@@ -131,6 +131,12 @@ def test_a_section_that_the_profile_leaves_out_can_be_set(tmp_path: Path):
         ("responders=[]", ["expected section.field=value"]),
         ("mining.bad_words=[a", ["not valid YAML"]),
         ("models.small=12", ["models.small", "string"]),
+        ("policy.top_p=0.9", ["policy.top_p is 0.9"]),
+        ("policy.minibatch_size=4096", ["policy.minibatch_size 4096 is more than policy.rollouts"]),
+        ("mining.bad_words=['']", ["mining.bad_words.0"]),
+        ("filter.refusals=[' ']", ["filter.refusals.0"]),
+        ("filter.fillers=[well, '']", ["filter.fillers.1"]),
+        ("placement.heavy=moon", ["placement.heavy", "'inline' or 'pool'"]),
         ("world.questions.how_to=0.9", ["world.questions", "add up to 1.75"]),
     ],
 )
@@ -138,6 +144,15 @@ def test_a_wrong_override_is_told_in_one_line(override: str, parts: list[str]):
     message = message_of("smoke", override)
     for part in parts:
         assert part in message
+
+
+def test_where_stages_run_comes_from_the_environment_where_the_profile_is_silent(monkeypatch: pytest.MonkeyPatch):
+    assert load_profile("smoke").placement.heavy is Target.INLINE
+    monkeypatch.setenv("ALMOST_PLACEMENT", "pool")
+    assert load_profile("smoke").placement.heavy is Target.POOL
+    assert load_profile("smoke", ["placement.heavy=inline"]).placement.heavy is Target.INLINE
+    monkeypatch.setenv("ALMOST_PLACEMENT", "moon")
+    assert "heavy: Input should be 'inline' or 'pool' (found 'moon')" in message_of("smoke")
 
 
 def test_several_problems_are_counted():

@@ -163,6 +163,18 @@ def test_of_two_writers_of_different_bytes_the_first_wins_and_it_is_said(
     assert store.find(Animals, KEY) == first
 
 
+def test_a_file_system_without_hard_links_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: object) -> None:
+        raise PermissionError("hard links are not supported")
+
+    monkeypatch.setattr(os, "link", refuse)
+    store = Store(str(tmp_path / "home"))
+    first = store.commit_table(Animals, KEY, animals(4, 2), MADE)
+    assert Store(str(tmp_path / "home")).commit_table(Animals, KEY, animals(3), MADE) == first
+    assert Store(str(tmp_path / "home")).find(Animals, KEY) == first
+    assert not list((tmp_path / "home").rglob(".*"))
+
+
 def test_many_writers_at_once_agree_on_one_artifact(open_store: Opener):
     stores = [open_store() for _ in range(8)]
     barrier = threading.Barrier(len(stores))

@@ -165,7 +165,20 @@ def test_a_rerun_gives_the_same_bytes(play: Callable[..., Any], store: Store):
     assert play() == first
 
 
-def test_a_dialogue_that_outgrows_the_context_is_told_with_both_lengths(play: Callable[..., Any], store: Store):
+def test_a_dialogue_that_fills_the_context_ends_there_and_is_counted(play: Callable[..., Any], store: Store):
+    """With this limit the first prompts just fit; what follows them is longer, so nobody gets a second turn."""
+    with pytest.raises(ConfigError) as raised:
+        play(PLAY.model_copy(update={"max_new_tokens": 250}))
+    room = 256 - int(str(raised.value).split(" has ")[1].split()[0])
+    artifact = play(PLAY.model_copy(update={"max_new_tokens": room}))
+    rows = read(Demonstrations, artifact).to_pylist()
+    assert [row["turn"] for row in rows] == [1] * 5
+    cost = store.cost(artifact)
+    assert cost is not None
+    assert cost.counters["dialogues_out_of_context"] >= 1
+
+
+def test_a_first_prompt_that_does_not_fit_the_context_is_told_with_both_lengths(play: Callable[..., Any], store: Store):
     with pytest.raises(ConfigError, match=r"self-play assistant prompt 0 has \d+ tokens .* context holds 256"):
         play(PLAY.model_copy(update={"max_new_tokens": 250}))
     assert not list(Path(store.url).glob("demonstrations@1/*/*"))

@@ -1,0 +1,50 @@
+"""Conversations as columns, the home, and training logs: the small shapes that everything shares."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_contracts.conversation import Role, Turn, from_column, to_column
+from data_contracts.home import PROJECT_ROOT, home_url
+from data_contracts.training_conversations import TrainingConversations
+from data_contracts.training_log import TrainingLog, training_log_rows
+
+TEXT = st.text(st.characters(codec="utf-8"))
+
+
+@given(st.lists(st.builds(Turn, st.sampled_from(Role), TEXT), min_size=1))
+def test_a_conversation_survives_its_column(turns: list[Turn]):
+    row = {"row_id": "r1", "context": to_column(turns), "response": "Yes."}
+    (cell,) = TrainingConversations.from_rows([row])["context"].to_pylist()
+    assert from_column(cell) == tuple(turns)
+
+
+def test_an_unknown_role_is_refused():
+    with pytest.raises(ValueError, match="robot"):
+        from_column([{"role": "robot", "text": "Hi"}])
+
+
+def test_the_home_is_the_argument_else_the_environment_else_the_checkout(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.delenv("ALMOST_HOME", raising=False)
+    assert home_url() == str(PROJECT_ROOT / ".almost")
+    assert (PROJECT_ROOT / "data_contracts").is_dir()
+    monkeypatch.setenv("ALMOST_HOME", "s3://bucket/home")
+    assert home_url() == "s3://bucket/home"
+    monkeypatch.chdir(tmp_path)
+    assert home_url("here") == str(tmp_path / "here")
+    assert home_url("~/there") == str(Path.home() / "there")
+    assert home_url("memory://x") == "memory://x"
+
+
+def test_a_metric_logged_twice_at_a_step_keeps_its_last_value():
+    rows = training_log_rows([(2, {"loss": 1}), (1, {"loss": 3.0, "lr": 0.1}), (2, {"loss": 2.0})])
+    assert [(row["step"], row["metric"], row["value"]) for row in rows] == [
+        (1, "loss", 3.0),
+        (1, "lr", 0.1),
+        (2, "loss", 2.0),
+    ]
+    assert TrainingLog.from_rows(rows).num_rows == 3
