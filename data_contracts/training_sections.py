@@ -1,8 +1,9 @@
 """Profile sections of the training steps (ALMoST 2.1-2.3). Sources stand beside each default."""
 
 from enum import StrEnum
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from data_contracts.keys import NOT_IN_KEY
 from data_contracts.sections import Section
@@ -94,6 +95,7 @@ class ScoreNormalization(StrEnum):
     NONE = "none"
     RUNNING = "running"
     BATCH = "batch"
+    PAIRWISE = "pairwise"
 
 
 class PolicyOptimizer(StrEnum):
@@ -152,7 +154,10 @@ class PolicyOptimization(OptimizerSettings):
     whiten_advantages: bool = Field(default=True, title="Whiten advantages", description="trlX: yes")
     whiten_rewards: bool = Field(default=False, title="Whiten rewards", description="TRL's option; trlX: no")
     score_normalization: ScoreNormalization = Field(
-        default=ScoreNormalization.NONE, title="Score scaling", description="trlX: none, running as an option"
+        default=ScoreNormalization.NONE,
+        title="Score scaling",
+        description="trlX: none, running as an option; pairwise (not in the paper): 4 x (mean win probability against the "
+        "prompt's other samples - .5), bounded, so that no raw score can run away",
     )
     score_clip: float | None = Field(default=10.0, gt=0, title="Score clip", description="On |score|; trlX: 10")
     missing_end_penalty: float = Field(
@@ -166,3 +171,13 @@ class PolicyOptimization(OptimizerSettings):
     keep_model: KeepModel = Field(
         default=KeepModel.BEST, title="Model to keep", description="best: highest validation score, ties to the earlier"
     )
+
+    @model_validator(mode="after")
+    def _pairwise_has_pairs(self) -> Self:
+        pairwise = self.score_normalization is ScoreNormalization.PAIRWISE
+        if pairwise and (self.samples_per_prompt < 2 or self.rollouts % self.samples_per_prompt):
+            raise ValueError(
+                "score_normalization 'pairwise' compares the samples of one prompt: set samples_per_prompt to 2 or more "
+                "and rollouts to a multiple of it"
+            )
+        return self

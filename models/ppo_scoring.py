@@ -86,8 +86,21 @@ def shape_scores(raw: Sequence[float], ended: Sequence[bool], spec: PPOSpec, see
             scores = (scores - seen.mean) / seen.std
         case ScoreNormalization.BATCH:
             scores = (scores - scores.mean()) / (scores.std(correction=0) + 1e-8)
+        case ScoreNormalization.PAIRWISE:
+            scores = pairwise_advantage(scores.view(-1, spec.samples_per_prompt)).flatten()
         case ScoreNormalization.NONE:
             pass
     if spec.score_clip is not None:
         scores = scores.clamp(-spec.score_clip, spec.score_clip)
     return scores - spec.missing_end_penalty * (~torch.tensor(ended)).float()
+
+
+def pairwise_advantage(scores: Tensor) -> Tensor:
+    """Bounded advantage (P, N) of N samples to each of P prompts: 4 x (mean over the others of sigma(s_i - s_j) - .5).
+
+    It lies in (-2, 2) and adds up to zero over a prompt's samples, however far the raw scores are apart. Not in the
+    paper: it keeps a reward model's few extreme scores from steering the policy.
+    """
+    others = scores.shape[1] - 1
+    wins = torch.sigmoid(scores.unsqueeze(2) - scores.unsqueeze(1))  # (P, N, N): i against j, .5 against itself
+    return 4.0 * ((wins.sum(dim=2) - 0.5) / others - 0.5)

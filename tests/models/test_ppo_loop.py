@@ -1,11 +1,13 @@
 """The PPO loop on a tiny model with a scorer that is known exactly: it learns, resumes to the bit, and adds up."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 import torch
+from pydantic import ValidationError
 from transformers import AutoTokenizer
 
 from data_contracts.conversation import Role, Turn
@@ -17,7 +19,7 @@ from models.chat_template import prepare_tokenizer, prompt_ids
 from models.ppo_loop import PPOLoop, learning_rate_factors
 from models.ppo_policy import PolicyWithValue, load_causal
 from models.ppo_prompts import Prompt
-from models.ppo_scoring import RunningMoments, shape_scores
+from models.ppo_scoring import RunningMoments, pairwise_advantage, shape_scores
 
 LIKED = 100  # token id that the scorer likes
 
@@ -183,3 +185,22 @@ def test_learning_rate_factors(tiny_llama_dir: Path, tmp_path: Path) -> None:
     assert [factor(u) for u in (0, 3, 4, 10)] == pytest.approx([0.2, 0.8, 1.0, 0.5])
     constant = learning_rate_factors(spec.model_copy(update={"schedule": Schedule.CONSTANT, "warmup_share": 0.0}))
     assert {constant(u) for u in range(16)} == {1.0}
+
+
+def test_pairwise_advantage_by_hand() -> None:
+    """Scores 0 and log 3: sigma(log 3) = 3/4, so the better sample gets 4 x (3/4 - 1/2) = 1, the worse one -1."""
+    advantage = pairwise_advantage(torch.tensor([[0.0, math.log(3.0)], [5.0, 5.0]]))
+    torch.testing.assert_close(advantage, torch.tensor([[-1.0, 1.0], [0.0, 0.0]]))
+
+
+def test_pairwise_advantage_is_bounded_and_centred() -> None:
+    scores = torch.tensor([[1e6, 0.0, -1e6, 3.0]])
+    advantage = pairwise_advantage(scores)
+    assert float(advantage.abs().max()) <= 2.0
+    assert float(advantage.sum()) == pytest.approx(0.0, abs=1e-6)
+    assert advantage[0].argsort().tolist() == scores[0].argsort().tolist()
+
+
+def test_pairwise_needs_several_samples(tmp_path: Path, tiny_llama_dir: Path) -> None:
+    with pytest.raises(ValidationError, match="samples_per_prompt"):
+        make_spec(tmp_path, tiny_llama_dir, score_normalization="pairwise", samples_per_prompt=1)
