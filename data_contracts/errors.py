@@ -32,6 +32,12 @@ class EngineError(AlmostError):
     """Text generation or scoring failed for a reason that will not go away by itself."""
 
 
+class TransientEngineError(EngineError):
+    """A model server is down, overloaded or too slow: the same call may succeed later."""
+
+    transient = True
+
+
 class JobError(AlmostError):
     """A job process ended badly: non-zero exit, no manifest, bad numbers, out of memory."""
 

@@ -8,7 +8,8 @@ FINISH_REASONS = ("stop", "end", "length")
 
 
 class Responses(Contract):
-    """One row per query and responder. `responder_rank` 1 is assumed best; `logprob` sums over generated tokens."""
+    """One row per query and responder. `responder_rank` 1 is assumed best; `logprob` sums over generated tokens,
+    null where a server reports none."""
 
     name = "responses"
     schema = pa.schema(
@@ -25,7 +26,7 @@ class Responses(Contract):
             integer("prompt_tokens"),
             integer("tokens"),
             text("finish_reason"),
-            number("logprob"),
+            number("logprob", nullable=True),
             integer("seed"),
         ]
     )

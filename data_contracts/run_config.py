@@ -77,8 +77,8 @@ class RunConfig(Section):
         return self
 
     def single_process_training(self) -> TrainingSettings:
-        """How pre-training and PPO run, whatever ZeRO stage the other jobs use: plain, on one process (for now)."""
-        return self.training.model_copy(update={"zero_stage": 0, "processes": 1, "offload": False})
+        """How pre-training and PPO run, whatever the other jobs use: all weights, plain, on one process (for now)."""
+        return self.training.model_copy(update={"zero_stage": 0, "processes": 1, "offload": False, "lora_rank": 0})
 
     @model_validator(mode="after")
     def _policy_can_be_optimized(self) -> "RunConfig":

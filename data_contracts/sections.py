@@ -5,10 +5,11 @@ Every default carries its source. Fields declared with `NOT_IN_KEY` change how f
 
 import os
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from data_contracts.errors import ConfigError
 from data_contracts.keys import NOT_IN_KEY
 
 # A blank word would be found in every text.
@@ -155,10 +156,39 @@ class EngineConfig(Section):
     """The text generation engine (DESIGN section 5)."""
 
     kind: EngineKind = Field(default=EngineKind.TRANSFORMERS, title="Engine")
-    dtype: str = Field(default="float32", title="Number type", description="float32 on CPU, bfloat16 on GPU")
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        default="float32", title="Number type", description="float32 on CPU, bfloat16 on GPU"
+    )
     batch_size: int = Field(default=64, ge=1, title="Rows at once", json_schema_extra=NOT_IN_KEY)
     threads: int = Field(default=1, ge=1, title="CPU threads")
-    device: str = Field(default="auto", title="Device", description="auto, cpu or cuda", json_schema_extra=NOT_IN_KEY)
+    device: str = Field(
+        default="auto",
+        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        title="Device",
+        description="auto, cpu or cuda",
+        json_schema_extra=NOT_IN_KEY,
+    )
+    base_url: str | None = Field(
+        default=None,
+        title="Server",
+        description="kind openai: address that /completions is under, e.g. http://127.0.0.1:8000/v1",
+        json_schema_extra=NOT_IN_KEY,
+    )
+    served_model: str | None = Field(
+        default=None,
+        title="Served model",
+        description="The model's name at the server; empty: its folder",
+        json_schema_extra=NOT_IN_KEY,
+    )
+    api_key_env: str = Field(
+        default="OPENAI_API_KEY",
+        title="Key variable",
+        description="Environment variable with the server's key; the key itself is never stored",
+        json_schema_extra=NOT_IN_KEY,
+    )
+    concurrency: int = Field(default=8, ge=1, title="Requests at once", json_schema_extra=NOT_IN_KEY)
+    request_timeout_s: float = Field(default=600, gt=0, title="Request limit (s)", json_schema_extra=NOT_IN_KEY)
+    request_retries: int = Field(default=6, ge=0, title="Retries per request", json_schema_extra=NOT_IN_KEY)
 
 
 class Target(StrEnum):
@@ -166,6 +196,13 @@ class Target(StrEnum):
 
     INLINE = "inline"
     POOL = "pool"
+
+
+def _target_of_environment() -> Target:
+    chosen = os.environ.get("ALMOST_PLACEMENT") or Target.INLINE.value
+    if chosen not in list(Target):
+        raise ConfigError(f"ALMOST_PLACEMENT is {chosen!r}; it can be {' or '.join(Target)}")
+    return Target(chosen)
 
 
 class Placement(Section):
@@ -176,8 +213,7 @@ class Placement(Section):
     """
 
     heavy: Target = Field(
-        default_factory=lambda: os.environ.get("ALMOST_PLACEMENT", Target.INLINE),
-        validate_default=True,
+        default_factory=_target_of_environment,
         title="Heavy stages",
         description="inline or pool; empty: ALMOST_PLACEMENT, else inline",
     )

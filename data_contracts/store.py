@@ -19,12 +19,12 @@ from data_contracts.artifact import Artifact
 from data_contracts.contract import Contract
 from data_contracts.errors import ConfigError, ContractError, DamagedArtifactError
 from data_contracts.folder_contracts import FolderContract
+from data_contracts.home import PROJECT_ROOT
 from data_contracts.keys import file_digest
 from data_contracts.manifest import COST_FILE, MANIFEST_FILE, Cost, Manifest, Part, Provenance, content_digest
 from data_contracts.store_backends import Backend, LocalBackend, open_backend
 
 log = logging.getLogger("almost.store")
-DEFAULT_HOME = ".almost"
 AnyContract = type[Contract] | type[FolderContract]
 
 
@@ -46,7 +46,7 @@ class Store:
     def _default_scratch(self) -> Path:
         if isinstance(self.backend, LocalBackend):
             return self.backend.root / "scratch"
-        return Path(os.environ.get("ALMOST_SCRATCH", DEFAULT_HOME)).absolute() / "scratch"
+        return Path(os.environ.get("ALMOST_SCRATCH") or PROJECT_ROOT / ".almost").absolute() / "scratch"
 
     # -- writing ---------------------------------------------------------------------------------------------------
 

@@ -62,7 +62,7 @@ class SelfPlay(Section):
     turns: int = Field(default=2, ge=1, title="Turns T at most", description="ALMoST 2.2: 2")
     queries: int | None = Field(default=None, ge=1, title="Queries used", description="Empty: all mined queries")
     seen_share: float = Field(
-        default=0.5, gt=0, le=1, title="Seen in SFT", description="ALMoST 2.3: half of the prompts"
+        default=0.5, gt=0, lt=1, title="Seen in SFT", description="ALMoST 2.3: half of the prompts"
     )
     top_p: float = Field(default=0.9, gt=0, le=1, title="Nucleus mass", description="ALMoST C.2")
     temperature: float = Field(default=1.0, ge=0, title="Temperature", description="ALMoST C.2")

@@ -5,6 +5,7 @@ import time
 
 from data_contracts.profiles import load_profile
 from data_contracts.store import Store
+from deployments.orphans import end_orphaned_servers
 
 
 def run_profile(profile: str, home: str, settings: list[str], until: str | None, from_: str | None) -> None:
@@ -23,6 +24,7 @@ def run_profile(profile: str, home: str, settings: list[str], until: str | None,
     store = Store(home)
     from deployments.terminal import Terminal  # imports Prefect, which takes a second: a typo is told before
 
+    end_orphaned_servers()
     with Terminal(f"profile {config.profile}, store {home}") as terminal:
         from flows.almost import almost
 

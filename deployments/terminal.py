@@ -65,7 +65,7 @@ class Terminal:
         cached = sum(stage.cached for stage in summary.stages)
         self.console.print(
             f"run {run_id} {summary.status} in {seconds:.0f} s: {len(summary.stages)} stages, {cached} cached; "
-            f"{summary.home}/runs/{run_id}/summary.json; look closer: almost show",
+            f"{summary.home}/runs/{run_id}/summary.json; look closer: almost show {run_id}",
             markup=False,
         )
 

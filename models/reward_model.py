@@ -7,17 +7,16 @@ token all the same: the model has never seen a row without one, and what a cut a
 from collections.abc import Iterator, Sequence
 from math import isfinite
 from pathlib import Path
-
-import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, DynamicCache
+from typing import TYPE_CHECKING
 
 from data_contracts.conversation import Role, Turn
 from data_contracts.errors import ConfigError, EngineError
 from models.chat_template import prepare_tokenizer, response_turn, trim_context
-from models.engines.cascade_attention import supports_cascade
-from models.engines.row_runners import pad_left
 from models.engines.token_rows import SharedRows, share_prefix
 from models.tokenizer_check import check_reads_last_token
+
+if TYPE_CHECKING:
+    import torch
 
 
 class RewardModel:
@@ -35,6 +34,11 @@ class RewardModel:
         Raises:
             ConfigError: the folder holds no reward model with one output.
         """
+        import torch
+        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+        from models.engines.cascade_attention import supports_cascade
+
         if threads is not None:
             torch.set_num_threads(threads)
         if not (path / "config.json").is_file():
@@ -74,7 +78,7 @@ class RewardModel:
         return self.score_groups([(context, candidates)])[0]
 
     def score_groups(self, groups: Sequence[tuple[Sequence[Turn], Sequence[str]]]) -> list[list[float]]:
-        """Rewards of each context's candidate answers; within 1e-4 of `score`, and each context is read once.
+        """Rewards of each context's candidate answers, within 1e-4 of `score`; each context is read once.
 
         Raises: as `score`.
         """
@@ -85,6 +89,8 @@ class RewardModel:
 
     def score_id_groups(self, groups: Sequence[Sequence[Sequence[int]]]) -> list[list[float]]:
         """`score_ids` of groups of rows; what the rows of a group have in common is read once."""
+        import torch
+
         if not self.shares_context:
             flat = iter(self.score_ids([row for rows in groups for row in rows]))
             return [[next(flat) for _ in rows] for rows in groups]
@@ -113,6 +119,8 @@ class RewardModel:
 
     def score_ids(self, rows: Sequence[Sequence[int]]) -> list[float]:
         """Rewards of rows that are token ids of this model's own tokenizer; each must end with the end token."""
+        import torch
+
         scores = [0.0] * len(rows)
         order = sorted(range(len(rows)), key=lambda i: (len(rows[i]), i))
         for start in range(0, len(order), self.batch_size):
@@ -147,37 +155,24 @@ class RewardModel:
         self.trimmed_rows += 1
         return response_turn(self.tokenizer, trimmed[0], answer).ids
 
-    def _forward(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
+    def _forward(self, rows: Sequence[Sequence[int]]) -> "torch.Tensor":
         """Rewards (B,) of B rows, padded on the right."""
         ids, mask = self._padded_right(rows)
         return self.model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, 0].float().cpu()
 
-    def _forward_shared(self, groups: Sequence[SharedRows]) -> torch.Tensor:
-        """Rewards of all groups' rows, (B,): contexts (C, P) padded on the left, then the rows' own tokens (B, S)."""
-        sizes = torch.tensor([len(group.own) for group in groups])
-        of_row = torch.arange(len(groups)).repeat_interleave(sizes).to(self.device)  # (B,)
-        ids, mask = self._padded_right([row for group in groups for row in group.own])
-        lengths = torch.tensor([len(group.shared) for group in groups], device=self.device)
-        cache = DynamicCache(config=self.model.config)
-        if int(lengths.max()):
-            contexts, padding = pad_left([group.shared for group in groups], self.device)
-            seen = (torch.arange(contexts.shape[1], device=self.device)[None, :] >= padding[:, None]).long()
-            places = (seen.cumsum(-1) - 1).clamp(min=0)
-            self.model.base_model(
-                input_ids=contexts, attention_mask=seen, position_ids=places, past_key_values=cache, use_cache=True
-            )
-            cache.batch_select_indices(of_row)
-            mask = torch.cat((seen[of_row], mask), dim=1)
-        positions = lengths[of_row][:, None] + torch.arange(ids.shape[1], device=self.device)[None, :]
-        if self.max_length is not None:
-            positions = positions.clamp(max=self.max_length - 1)  # of padding
-        out = self.model(
-            input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
-        )
-        return out.logits[:, 0].float().cpu()
+    def _forward_shared(self, groups: Sequence["SharedRows"]) -> "torch.Tensor":
+        """Rewards of all groups' rows, (B,)."""
+        from models.shared_contexts import read_behind_contexts
 
-    def _padded_right(self, rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        sizes = [len(group.own) for group in groups]
+        ids, mask = self._padded_right([row for group in groups for row in group.own])
+        contexts = [group.shared for group in groups]
+        return read_behind_contexts(self.model, contexts, sizes, ids, mask, self.max_length)[:, 0].float().cpu()
+
+    def _padded_right(self, rows: Sequence[Sequence[int]]) -> tuple["torch.Tensor", "torch.Tensor"]:
         """Token ids (B, S) and which of them are real, (B, S)."""
+        import torch
+
         pad, end = self.tokenizer.pad_token_id, self.tokenizer.eos_token_id
         ids = torch.full((len(rows), max(map(len, rows))), pad, dtype=torch.long)
         mask = torch.zeros_like(ids)

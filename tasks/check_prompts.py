@@ -5,7 +5,7 @@ the conversation it will carry, so it never refuses one that would fit; the step
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -100,15 +100,22 @@ def _integers(content: dict[str, object]) -> Iterator[int]:
 
 @cache
 def _tokens(folder: Path, text: str) -> int:
-    tokenizer = _tokenizer(folder)
-    return len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+    return _counter(folder)(text)
 
 
 @cache
-def _tokenizer(folder: Path):
-    from transformers import AutoTokenizer
-
+def _counter(folder: Path) -> Callable[[str], int]:
+    """Counts tokens; tokenizer.json is read by itself where there is one, as transformers takes seconds to import."""
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(f"model folder {folder}: cannot read its tokenizer: {str(error).splitlines()[0]}") from error
+        if (folder / "tokenizer.json").is_file():
+            from tokenizers import Tokenizer
+
+            fast = Tokenizer.from_file(str(folder / "tokenizer.json"))
+            return lambda text: len(fast.encode(text, add_special_tokens=False).ids)
+        from transformers import AutoTokenizer
+
+        slow = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        return lambda text: len(slow(text, add_special_tokens=False, verbose=False)["input_ids"])
+    except Exception as error:  # the tokenizers library raises nothing narrower
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ConfigError(f"model folder {folder}: cannot read its tokenizer: {reason}; copy it again") from error

@@ -10,7 +10,7 @@ from data_contracts.sections import EngineConfig
 from models.engines import open_engine
 from models.engines.protocol import Engine
 from models.reward_model import RewardModel
-from tasks.step_context import active_store, count, startup
+from tasks.step_context import active_store, count, count_rate, startup
 
 
 def folder_of(model: ModelHandle) -> Path:
@@ -62,6 +62,8 @@ class LazyEngine:
                 prompt_tokens=counters.prompt_tokens,
                 unique_prompt_tokens=counters.unique_prompt_tokens,
                 computed_prompt_tokens=counters.computed_prompt_tokens,
+                padded_tokens=counters.padded_tokens,
                 generated_tokens=counters.generated_tokens,
                 generation_s=counters.seconds,
             )
+            count_rate("generated_tokens_per_s", "generated_tokens", "generation_s")

@@ -14,6 +14,7 @@ from data_contracts.keys import file_digest
 from data_contracts.manifest import Part, content_digest
 from data_contracts.model_handle import FileHandle, ModelHandle, PromptHandle
 from data_contracts.run_config import TINY_PREFIX, RunConfig
+from models.engines import check_engine
 from tasks.check_prompts import check_prompts
 from tasks.loaded_models import as_model
 from tasks.step_context import active_store
@@ -80,7 +81,8 @@ def _hub_model(field: str, source: str) -> ModelHandle:
     except (RepositoryNotFoundError, LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0][:160]
         raise ConfigError(
-            f"{field}: '{source}' is no local folder and cannot be fetched from the Hub: {reason}"
+            f"{field}: '{source}' is no local folder and cannot be fetched from the Hub: {reason}; "
+            "check the name and the network, or give a folder"
         ) from error
     commit = Path(folder).name
     return folder_model(field, f"{name}@{commit}", Path(folder))
@@ -134,6 +136,7 @@ def resolve_file(field: str, source: str) -> FileHandle:
 
 def check_inputs(config: RunConfig) -> None:
     """Check every path of a configuration before the first step: models, prompt files, data files."""
+    check_engine(config.engine)
     folders = local_folders(config)
     for role, folder in folders.items():
         require_model_files(f"models.{role}", folder)

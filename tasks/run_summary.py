@@ -59,7 +59,7 @@ def write_summary(store: Store, summary: RunSummary, config: RunConfig) -> None:
     """Write summary.json; a finished run becomes `runs/latest`."""
     content = json.dumps(summary.model_dump(mode="json"), indent=1, ensure_ascii=False)
     store.backend.put_bytes(f"{RUNS}/{summary.run_id}/{SUMMARY}", content.encode())
-    if summary.status != "failed":
+    if summary.status == "finished":
         point_latest(store, summary.run_id)
 
 

@@ -126,7 +126,7 @@ class Cast:
         seeds = [derive_seed(self.seed, "self-play", d.query_id, turn, n) for d in dialogues for n in range(number)]
         settings = SamplingSettings(self.play.max_new_tokens, self.play.temperature, self.play.top_p, ASSISTANT_STOPS)
         completions = self._generate(self.assistant, self.assistant_prefix, suffixes, seeds, settings, "assistant")
-        scores = self._scores([d for d in dialogues for _ in range(number)], completions)
+        scores = self._scores(dialogues, completions)
         rows = []
         for place, dialogue in enumerate(dialogues):
             own = slice(place * number, (place + 1) * number)
@@ -207,17 +207,16 @@ class Cast:
         return engine.generate(prefix, suffixes, seeds, settings)
 
     def _scores(self, dialogues: list[Dialogue], completions: list[Completion]) -> list[float | None]:
-        """Reward of each candidate; None for an empty one, which is never chosen while another has text."""
+        """Reward of each candidate, N per dialogue; None for an empty one, which is never chosen while another has text."""
         if self._reward_model is None:
             self._reward_model = open_reward_model(self._reward_checkpoint, self.engine)
-        worded = [place for place, completion in enumerate(completions) if completion.text.strip()]
-        conversations = [
-            (*dialogues[place].turns, Turn(Role.ASSISTANT, completions[place].text.strip())) for place in worded
-        ]
-        scores: list[float | None] = [None] * len(completions)
-        for place, score in zip(worded, self._reward_model.score(conversations), strict=True):
-            scores[place] = score
-        return scores
+        number = self.play.candidates
+        groups = []
+        for place, dialogue in enumerate(dialogues):
+            texts = [completion.text.strip() for completion in completions[place * number : (place + 1) * number]]
+            groups.append((dialogue.turns, [text for text in texts if text]))
+        rewards = (reward for group in self._reward_model.score_groups(groups) for reward in group)
+        return [next(rewards) if completion.text.strip() else None for completion in completions]
 
 
 def best_candidate(scores: list[float | None]) -> int:

@@ -164,6 +164,13 @@ def count(**counters: float) -> None:
             context.counters[name] = context.counters.get(name, 0.0) + float(value)
 
 
+def count_rate(name: str, amount: str, seconds: str) -> None:
+    """Set counter `name` to what counter `amount` of the running step comes to per second of counter `seconds`."""
+    context = _CONTEXT.get()
+    if context is not None and context.counters.get(seconds):
+        context.counters[name] = context.counters.get(amount, 0.0) / context.counters[seconds]
+
+
 def _handles(value: Any) -> list[Any]:
     if isinstance(value, Artifact | ModelHandle | PromptHandle):
         return [value]

@@ -58,13 +58,19 @@ def reward_metrics(name: str, scores: Artifact[RewardScores]) -> dict[str, float
     heldout = table.filter(pc.equal(table["split"], "heldout"))
     if heldout.num_rows == 0:
         return {}
-    right = pc.mean(pc.greater(heldout["chosen_score"], heldout["rejected_score"]).cast("float64")).as_py()
-    longer = pc.mean(pc.greater(heldout["chosen_chars"], heldout["rejected_chars"]).cast("float64")).as_py()
+    right = _share_first_higher(heldout["chosen_score"], heldout["rejected_score"])
+    longer = _share_first_higher(heldout["chosen_chars"], heldout["rejected_chars"])
     return {
         f"{name}.heldout_pairs": float(heldout.num_rows),
         f"{name}.heldout_accuracy": right,
         f"{name}.longer_wins_accuracy": longer,
     }
+
+
+def _share_first_higher(first: Any, second: Any) -> float:
+    """Share of rows in which `first` is higher; a tie counts one half."""
+    higher = pc.mean(pc.greater(first, second).cast("float64")).as_py()
+    return higher + 0.5 * pc.mean(pc.equal(first, second).cast("float64")).as_py()
 
 
 def policy_metrics(demonstrations: Artifact[Demonstrations], rollouts: Artifact[Rollouts]) -> dict[str, float]:

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+for name in ("PREFECT_API_URL", "PREFECT_API_KEY", "ALMOST_HOME", "ALMOST_PLACEMENT"):
+    os.environ.pop(name, None)  # a developer's server and store are not the tests'
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 settings.register_profile("shared_machine", deadline=None)

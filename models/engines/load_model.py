@@ -63,6 +63,20 @@ def load_model(path: Path, dtype: str, device: str) -> LoadedModel:
     return LoadedModel(model, tokenizer, placed, _end_ids(model, tokenizer), _context_length(config), cascade)
 
 
+def open_tokenizer(path: Path) -> tuple[Any, int]:
+    """Tokenizer and context length of a model whose weights run elsewhere.
+
+    Raises:
+        ConfigError: the folder lacks the tokenizer or config.json, or they cannot be read.
+    """
+    _require_files(path, weights=False)
+    try:
+        config = AutoConfig.from_pretrained(path, local_files_only=True)
+        return AutoTokenizer.from_pretrained(path, local_files_only=True), _context_length(config)
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(f"cannot read the tokenizer in {path}: {_first_line(error)}") from error
+
+
 def pick_device(device: str) -> torch.device:
     """The torch device of a profile's `engine.device`; auto takes a GPU when there is one."""
     if device == "auto":
@@ -82,12 +96,12 @@ def weight_digest(path: Path) -> str:
     return sha256("\n".join(f"{file.name} {file_digest(file)}" for file in files).encode()).hexdigest()
 
 
-def _require_files(path: Path) -> None:
+def _require_files(path: Path, weights: bool = True) -> None:
     if not path.is_dir():
         raise ConfigError(f"model folder {path} does not exist; give a folder that transformers saved")
     if not (path / "config.json").is_file():
         raise ConfigError(f"model folder {path} has no config.json; give a folder that transformers saved")
-    if not list(path.glob("*.safetensors")):
+    if weights and not list(path.glob("*.safetensors")):
         raise ConfigError(f"model folder {path} has no .safetensors weights; pickled weights are not read")
     if not any((path / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json", "tokenizer.model")):
         raise ConfigError(f"model folder {path} has no tokenizer (tokenizer.json); copy it beside the weights")

@@ -52,14 +52,15 @@ class Completion:
 
     `text` is stripped of surrounding white space, of the stop string and of special tokens. `token_count` and
     `logprob` cover every token drawn, the end token and the stop string's tokens included; `logprob` is the sum of
-    their natural-log probabilities under the model at temperature 1, whatever the sampling.
+    their natural-log probabilities under the model at temperature 1, whatever the sampling; None where a server
+    reports none.
     """
 
     text: str
     token_count: int
     prompt_tokens: int
     finish_reason: FinishReason
-    logprob: float
+    logprob: float | None
     seed: int
 
 
@@ -111,6 +112,10 @@ class Engine(Protocol):
 
         `prefix` changes nothing but speed: calls that share one read it once.
         """
+        ...
+
+    def score_many(self, items: Sequence[tuple[str, Sequence[str]]], prefix: str = "") -> list[list[float]]:
+        """`score_options` of many (context, options) items behind one prefix, in batches."""
         ...
 
 

@@ -15,10 +15,12 @@ from pathlib import Path
 import torch
 
 from data_contracts.errors import ConfigError, EngineError
+from models.engines.cascade_runner import CascadeRunner
 from models.engines.decode_loop import DrawnRow, complete_rows, distinct_prompts
 from models.engines.load_model import load_model, weight_digest
+from models.engines.option_scoring import OptionRows, encode_options, score_batch
 from models.engines.protocol import Completion, EngineCounters, FinishReason, SamplingSettings, require_fit
-from models.engines.row_runners import CascadeRunner, KeyValues, PlainRunner, RowRunner, read_prefix
+from models.engines.row_runners import KeyValues, PlainRunner, RowRunner, read_prefix
 from models.engines.token_rows import SharedRows, TokenIds, encode_rows, share_prefix
 from models.engines.vocabulary import Vocabulary
 
@@ -66,6 +68,10 @@ class TransformersEngine:
         """Tokens of `text` as a prompt, BOS included."""
         return len(encode_rows(self.loaded.tokenizer, [text])[0])
 
+    def forget_prefixes(self) -> None:
+        """Free the memory of the prefixes read so far; the next call reads its own again."""
+        self._prefixes.clear()
+
     def generate(
         self, prefix: str, suffixes: Sequence[str], seeds: Sequence[int], settings: SamplingSettings
     ) -> list[Completion]:
@@ -88,23 +94,37 @@ class TransformersEngine:
         return [self._completion(row, len(ids), settings) for row, ids in zip(drawn, rows, strict=True)]
 
     def score_options(self, context: str, options: Sequence[str], prefix: str = "") -> list[float]:
-        """See `Engine.score_options`; white space at the seam belongs to the option, as in lm-eval."""
-        text = (prefix + context).rstrip()
-        space = (prefix + context)[len(text) :]
+        """See `Engine.score_options`."""
+        return self.score_many([(context, options)], prefix)[0]
+
+    def score_many(self, items: Sequence[tuple[str, Sequence[str]]], prefix: str = "") -> list[list[float]]:
+        """See `Engine.score_many`."""
         with self._working():
-            read, *rows = encode_rows(self.loaded.tokenizer, [text, *(text + space + option for option in options)])
-            if not read:
-                raise ConfigError("an option needs a context to follow: this tokenizer has no BOS token")
-            for number, row in enumerate(rows):
+            encoded = encode_options(self.loaded.tokenizer, items, prefix)
+            whole = [encoded.contexts[number] + ids for number, ids in encoded.options]
+            for number, row in enumerate(whole):
                 self._require_row(row, 0, number)
-            shared, key_values = self._shared_rows(prefix, rows, keep_from=len(read) - 1)
-            scores = [0.0] * len(rows)
-            for batch in self._batches(shared):
-                lengths = [len(rows[row]) - len(read) for row in batch]
-                for row, score in zip(batch, self._score(shared, key_values, batch, lengths), strict=True):
-                    scores[row] = score
-        self.counters.prompt_tokens += sum(map(len, rows))
-        self.counters.rows += len(rows)
+            scores = self._score(encoded, prefix) if whole else []
+        self.counters.prompt_tokens += sum(map(len, whole))
+        self.counters.rows += len(whole)
+        flat = iter(scores)
+        return [[next(flat) for _ in options] for _, options in items]
+
+    def _score(self, encoded: OptionRows, prefix: str) -> list[float]:
+        shared, key_values = self._shared_rows(prefix, encoded.contexts)
+        following: list[list[int]] = [[] for _ in encoded.contexts]
+        for place, (context, _) in enumerate(encoded.options):
+            following[context].append(place)
+        scores = [0.0] * len(encoded.options)
+        for batch in self._batches(shared):
+            places = [place for context in batch for place in following[context]]
+            position = {context: number for number, context in enumerate(batch)}
+            options = [(position[encoded.options[p][0]], encoded.options[p][1]) for p in places]
+            contexts = [shared.own[context] for context in batch]
+            runner = self._runner(shared, key_values, contexts, max(len(ids) for _, ids in options))
+            for place, score in zip(places, score_batch(runner, contexts, options), strict=True):
+                scores[place] = score
+            self._count_run(runner, contexts)
         return scores
 
     def _require_row(self, row: TokenIds, new_tokens: int, number: int) -> None:
@@ -112,19 +132,16 @@ class TransformersEngine:
         if not row:
             raise ConfigError(f"prompt {number} is empty, and this tokenizer has no BOS token to begin with")
 
-    def _shared_rows(
-        self, prefix: str, rows: list[TokenIds], keep_from: int | None = None
-    ) -> tuple[SharedRows, KeyValues]:
-        """Split the rows at what they share; `keep_from` is the first token that every row must keep for itself."""
-        bound = None if keep_from is None else rows[0][:keep_from]
+    def _shared_rows(self, prefix: str, rows: list[TokenIds]) -> tuple[SharedRows, KeyValues]:
+        """Split the rows at what they share; every row keeps its last token for itself."""
         if not self.loaded.cascade:
-            return share_prefix(rows, bound), []
+            return share_prefix(rows), []
         if not prefix:
-            shared = share_prefix(rows, bound)
+            shared = share_prefix(rows)
             self._count_prefix(len(shared.shared))
             return shared, read_prefix(self.loaded.model, shared.shared)
         ids, key_values = self._read_prefix(prefix)
-        shared = share_prefix(rows, ids if keep_from is None else ids[:keep_from])
+        shared = share_prefix(rows, ids)
         length = len(shared.shared)
         return shared, [(keys[:, :, :length], values[:, :, :length]) for keys, values in key_values if length]
 
@@ -166,20 +183,6 @@ class TransformersEngine:
         self._count_run(runner, prompts)
         self.counters.generated_tokens += sum(len(row.tokens) for row in drawn)
         return drawn
-
-    def _score(
-        self, shared: SharedRows, key_values: KeyValues, batch: list[int], lengths: list[int]
-    ) -> Iterator[float]:
-        prompts = [shared.own[row] for row in batch]
-        keep = max(lengths) + 1
-        runner = self._runner(shared, key_values, prompts, 0)
-        logits = runner.read(prompts, keep=keep)
-        self._count_run(runner, prompts)
-        logprobs = torch.log_softmax(logits[:, :-1].float(), -1)  # (B, keep - 1, V); place -1 predicts the last token
-        for row, length in enumerate(lengths):
-            option = torch.tensor(prompts[row][len(prompts[row]) - length :], device=logits.device, dtype=torch.int64)
-            places = logprobs[row, logprobs.shape[1] - length :]
-            yield float(places.gather(-1, option[:, None]).double().sum())
 
     def _runner(self, shared: SharedRows, key_values: KeyValues, prompts: list[TokenIds], new_tokens: int) -> RowRunner:
         if self.loaded.cascade:

@@ -22,6 +22,12 @@ from data_contracts.run_config import RunConfig
 OUT_OF_KEY = {
     "engine.batch_size",
     "engine.device",
+    "engine.base_url",
+    "engine.served_model",
+    "engine.api_key_env",
+    "engine.concurrency",
+    "engine.request_timeout_s",
+    "engine.request_retries",
     "reward.micro_batch_size",
     "sft.micro_batch_size",
     "policy.micro_batch_size",

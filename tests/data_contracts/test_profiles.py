@@ -136,6 +136,8 @@ def test_a_section_that_the_profile_leaves_out_can_be_set(tmp_path: Path):
         ("mining.bad_words=['']", ["mining.bad_words.0"]),
         ("filter.refusals=[' ']", ["filter.refusals.0"]),
         ("filter.fillers=[well, '']", ["filter.fillers.1"]),
+        ("engine.dtype=float8", ["engine.dtype", "'float32', 'bfloat16' or 'float16'"]),
+        ("engine.device=moon", ["engine.device", "'moon'"]),
         ("placement.heavy=moon", ["placement.heavy", "'inline' or 'pool'"]),
         ("world.questions.how_to=0.9", ["world.questions", "add up to 1.75"]),
     ],
@@ -152,7 +154,7 @@ def test_where_stages_run_comes_from_the_environment_where_the_profile_is_silent
     assert load_profile("smoke").placement.heavy is Target.POOL
     assert load_profile("smoke", ["placement.heavy=inline"]).placement.heavy is Target.INLINE
     monkeypatch.setenv("ALMOST_PLACEMENT", "moon")
-    assert "heavy: Input should be 'inline' or 'pool' (found 'moon')" in message_of("smoke")
+    assert "'moon'" in message_of("smoke")
 
 
 def test_several_problems_are_counted():

@@ -14,7 +14,7 @@ import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
 MINI = Path(__file__).with_name("mini.yaml")
-RUN_LIMIT_S = 300
+RUN_LIMIT_S = 600
 MARK = "ALMOST_TEST_MARK"
 
 

@@ -55,6 +55,7 @@ def test_killed_while_sampling(almost: Command, copied: Callable[[], Path], tmp_
     counters = stage_of(home, "sample_responses-A")["counters"]
     assert (counters["shards_found"], counters["shards_computed"]) == (stored, SHARDS - stored)
     assert digests(home) == before
+    until(lambda: not almost.left_behind(), 30, "the killed run's API server to end")
 
 
 def test_killed_while_finetuning(almost: Command, copied: Callable[[], Path], tmp_path: Path):

@@ -14,7 +14,7 @@ from command import MINI, Command, stage_of, summary_of, until
 
 pytestmark = pytest.mark.flow
 
-START_LIMIT_S, RUN_LIMIT_S, STOP_LIMIT_S = 180, 400, 60
+START_LIMIT_S, RUN_LIMIT_S, STOP_LIMIT_S = 180, 600, 60
 
 
 def free_port() -> int:
@@ -70,9 +70,6 @@ def test_serve_and_deployed_run_with_zero_on_two_ranks(almost: Command, copied: 
         assert not trained["cached"]
         assert (trained["counters"]["job_zero_stage"], trained["counters"]["job_processes"]) == (2, 2)
         assert stage_of(home, "pretrain_model-large")["cached"]
-
-        failed = deployed_run(almost, port, "--param", "profile=no-such-profile")
-        assert failed.returncode != 0, failed.stdout
     finally:
         served.send_signal(signal.SIGINT)
         code = served.wait(STOP_LIMIT_S)

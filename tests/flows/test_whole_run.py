@@ -3,6 +3,7 @@
 import importlib
 import json
 import pkgutil
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -138,5 +139,5 @@ def test_store_in_memory_takes_the_chain_to_a_reward_model(almost: Command, tmp_
     done = almost.mini("memory://almost-flow-test", "--until", "reward_model", environment=scratch)
     assert done.returncode == 0, done.stdout
     assert "memory://almost-flow-test/runs/" in done.stdout
-    assert "train_reward_model: 27 training_log, 5 reward_scores" in done.stdout
+    assert re.search(r"train_reward_model: \d+ training_log, 5 reward_scores", done.stdout)
     assert not manifests(tmp_path)

@@ -206,6 +206,15 @@ def test_the_step_mines_and_accounts_for_every_line(mine: Callable[..., Any]):
         assert all(attempt < row["attempt"] // 4 * 4 for attempt in seen_before), "a shot was mined in an earlier round"
 
 
+def test_a_round_that_finds_more_than_was_asked_for_keeps_the_first_ones(mine: Callable[..., Any]):
+    wide = MINING.model_copy(update={"round_prompts": 16})
+    many, few = mine(wide), mine(wide.model_copy(update={"queries": 2}))
+    assert few.queries.rows == 2
+    first = read(Queries, many.queries)["query"].to_pylist()[:2]
+    assert read(Queries, few.queries)["query"].to_pylist() == first
+    assert few.lines.rows == 16, "lines behind the last kept query are stored, and not judged"
+
+
 def test_another_seed_mines_other_queries_and_the_same_seed_the_same(mine: Callable[..., Any]):
     first = mine()
     assert mine() == first

@@ -116,7 +116,7 @@ def test_a_hub_model_that_cannot_be_fetched_is_told_in_one_clear_line(monkeypatc
         message = problem(resolve_model, "models.large", source, {})
         assert message.startswith(f"models.large: '{source}' is no local folder and cannot be fetched from the Hub: ")
         assert "\n" not in message
-        assert len(message) < 300
+        assert len(message) < 400
 
 
 @pytest.mark.parametrize("source", ["a/b/c", "has spaces/x", "-x/y"])
@@ -206,6 +206,37 @@ def test_a_prompt_that_leaves_no_room_is_told_with_both_lengths(
     message = problem(check_inputs, config(str(tiny_model.folder), prompts=prompts, **changes))
     assert message.startswith(who)
     assert "asks for 250 new ones, but the model's context holds 256" in message
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
+def test_a_model_folder_with_a_broken_file_is_told_in_one_line(
+    tmp_path: Path, prompts: dict[str, str], tiny_model: ModelHandle, name: str
+):
+    folder = shutil.copytree(str(tiny_model.folder), tmp_path / "model")
+    (folder / name).write_text('{"half": ')
+    message = problem(check_inputs, config(str(folder), prompts=prompts))
+    assert message.startswith(f"model folder {folder}: cannot read")
+    assert "\n" not in message
+
+
+def test_lengths_are_those_the_engine_counts(tiny_model: ModelHandle):
+    from transformers import AutoTokenizer
+
+    from tasks.check_prompts import _tokens
+
+    tokenizer = AutoTokenizer.from_pretrained(str(tiny_model.folder))
+    for text in ("Be kind.\n\n-----\n\nHuman: Who is Tim?", "", "Überfluß 这是什么"):
+        expected = len(tokenizer(text, add_special_tokens=False)["input_ids"])
+        assert _tokens(Path(str(tiny_model.folder)), text) == expected
+
+
+@pytest.mark.parametrize(("kind", "part"), [("vllm", "start `vllm serve`"), ("openai", "needs engine.base_url")])
+def test_an_engine_that_cannot_be_opened_is_told_before_any_work(
+    prompts: dict[str, str], tiny_model: ModelHandle, kind: str, part: str
+):
+    message = problem(check_inputs, config(str(tiny_model.folder), prompts=prompts, engine={"kind": kind}))
+    assert message.startswith(f"engine.kind '{kind}'")
+    assert part in message
 
 
 def test_what_fits_passes(prompts: dict[str, str], tiny_model: ModelHandle):

@@ -19,10 +19,9 @@ def test_the_section_reaches_the_engine(llama_folder: Path) -> None:
     assert engine.counters.rows == 1
 
 
-@pytest.mark.parametrize("kind", [EngineKind.VLLM, EngineKind.OPENAI])
-def test_kinds_that_do_not_exist_yet_say_so(kind: EngineKind, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=f"engine.kind '{kind}' is not built yet; use 'transformers'"):
-        open_engine(EngineConfig(kind=kind), tmp_path)
+def test_vllm_is_reached_over_http(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"engine.kind 'openai' with its address in engine\.base_url"):
+        open_engine(EngineConfig(kind=EngineKind.VLLM), tmp_path)
 
 
 def test_importing_the_protocol_does_not_import_torch() -> None:

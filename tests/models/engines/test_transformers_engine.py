@@ -171,7 +171,7 @@ def test_a_space_between_context_and_option_belongs_to_the_option(llama_folder: 
 
 def test_long_prompts_are_read_in_chunks(llama_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = TransformersEngine(llama_folder).score_options(SUFFIXES[1], [" It sings long before the sun.", " A"])
-    monkeypatch.setattr("models.engines.row_runners.SCORE_LIMIT", 2_000)
+    monkeypatch.setattr("models.engines.cascade_runner.SCORE_LIMIT", 2_000)
     monkeypatch.setattr("models.engines.cascade_attention.SCORE_TILE", 300)
     engine = TransformersEngine(llama_folder)
     assert engine.score_options(SUFFIXES[1], [" It sings long before the sun.", " A"]) == pytest.approx(whole, abs=1e-4)
@@ -256,3 +256,53 @@ def test_digest_follows_the_weights(llama_folder: Path, tmp_path: Path) -> None:
     assert TransformersEngine(copy).model_digest == first
     save_folder(copy, make_model(num_key_value_heads=4), make_tokenizer())
     assert TransformersEngine(copy).model_digest != first
+
+
+@pytest.mark.parametrize("batch_size", [2, 5, 16])
+@pytest.mark.parametrize("prefix", ["", PREFIX])
+def test_rows_that_enter_late_are_the_same_as_alone(tmp_path: Path, prefix: str, batch_size: int) -> None:
+    model = make_model()
+    model.generation_config.eos_token_id = list(range(2, 400, 12))  # ends come often, at different steps
+    folder = save_folder(tmp_path, model, make_tokenizer())
+    words = ["rose", "a little basil in the garden", "sun", "beans, roses and the blackbird early in the morning"]
+    suffixes = [f"Human: {words[i % 4]}?\n\nAssistant:" for i in range(22)]
+    settings = SamplingSettings(24, temperature=1.6, stop=("th",), ban_empty=True)
+    together = TransformersEngine(folder, batch_size=batch_size)
+    found = together.generate(prefix, suffixes, range(22), settings)
+    assert len({row.token_count for row in found}) > 4
+    assert {row.finish_reason for row in found} >= {FinishReason.END, FinishReason.LENGTH}
+    alone = TransformersEngine(folder, batch_size=1)
+    expected = [alone.generate(prefix, [s], [i], settings)[0] for i, s in enumerate(suffixes)]
+    assert [(r.text, r.token_count, r.finish_reason) for r in found] == [
+        (r.text, r.token_count, r.finish_reason) for r in expected
+    ]
+    assert [r.logprob for r in found] == pytest.approx([r.logprob for r in expected], abs=1e-4)
+    again = TransformersEngine(folder, batch_size=batch_size).generate(prefix, suffixes, range(22), settings)
+    assert again == found, "the same inputs give the same batches"
+
+
+def test_many_contexts_score_as_each_alone(llama_folder: Path, tmp_path: Path) -> None:
+    items = [
+        ("Human: What sings?\n\nAssistant:", [" The blackbird", " A", " Beans and roses grow."]),
+        ("Human: Is the sun up long before the blackbird sings?\n\nAssistant:", [" A", " B"]),
+        ("Human: Why?\n\nAssistant: ", ["Basil", ""]),
+    ]
+    plain = make_model("gemma2", num_key_value_heads=2, head_dim=8, sliding_window=16)
+    for folder in (llama_folder, save_folder(tmp_path, plain, make_tokenizer())):
+        for prefix in ("", PREFIX):
+            engine = TransformersEngine(folder, batch_size=2)
+            found = engine.score_many(items, prefix)
+            apart = TransformersEngine(folder, batch_size=1)
+            for (context, options), scores in zip(items, found, strict=True):
+                expected = [apart.score_options(context, [option], prefix)[0] for option in options]
+                assert scores == pytest.approx(expected, abs=1e-4)
+            assert engine.score_many([], prefix) == []
+            assert engine.counters.computed_prompt_tokens < engine.counters.prompt_tokens
+
+
+def test_counters_know_what_was_padding(llama_folder: Path) -> None:
+    engine = TransformersEngine(llama_folder)
+    engine.generate(PREFIX, SUFFIXES, range(4), SamplingSettings(1, temperature=0))
+    counters = engine.counters
+    assert counters.computed_prompt_tokens == counters.unique_prompt_tokens + counters.padded_tokens
+    assert 0 < counters.padded_tokens < counters.computed_prompt_tokens
