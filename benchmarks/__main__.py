@@ -8,6 +8,8 @@ import json
 import sys
 from pathlib import Path
 
+from transformers.utils import logging as transformers_logging
+
 FOLDER = Path(__file__).parent
 
 
@@ -17,6 +19,7 @@ def main(names: list[str]) -> None:
     unknown = sorted(set(names) - set(known))
     if unknown:
         sys.exit(f"unknown benchmark {unknown[0]}; known: {', '.join(known)}")
+    transformers_logging.disable_progress_bar()
     results = FOLDER / "results"
     results.mkdir(exist_ok=True)
     for name in names or known:

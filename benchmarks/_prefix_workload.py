@@ -116,6 +116,7 @@ def check_same(found: list[Completion], peer: Drawn) -> tuple[int, float]:
             assert peer.margins[row, differing[0]] < NEAR_TIE, f"row {row} parts at token {differing[0]}"
             parted += 1
             continue
+        assert completion.logprob is not None
         largest = max(largest, abs(completion.logprob - float(peer.logprobs[row].double().sum())))
     assert largest < 1e-4, f"log-probabilities differ by {largest}"
     return parted, largest

@@ -27,7 +27,7 @@ PEER_BATCHES = (1, 8)
 Item = tuple[str, str]  # the shots, which a subject's questions share, and the question
 
 
-def measure(questions: int = 16, rounds: int = 3) -> dict[str, Any]:
+def measure(questions: int = 32, rounds: int = 3) -> dict[str, Any]:
     """Questions per CPU and wall second of both, and their ratio (CPU); `questions` is per subject."""
     items = [item for subject in SUBJECTS for item in read_items(subject, questions)]
     with engine_folder() as folder:

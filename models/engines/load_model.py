@@ -1,6 +1,8 @@
 """Opening a model folder: weights, tokenizer, end tokens and context length, with errors a person can act on."""
 
+import logging
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from data_contracts.errors import ConfigError
 from data_contracts.keys import file_digest
 from models.engines.cascade_attention import CASCADE, supports_cascade
 
+_log = logging.getLogger(__name__)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DIGESTED = ("config.json", "generation_config.json", "tokenizer*", "*.safetensors", "vocab.json", "merges.txt")
 
@@ -39,6 +42,8 @@ def load_model(path: Path, dtype: str, device: str) -> LoadedModel:
     if dtype not in DTYPES:
         raise ConfigError(f"engine.dtype is '{dtype}'; known: {', '.join(DTYPES)}")
     _require_files(path)
+    placed = pick_device(device)
+    _require_dtype(dtype, placed)
     transformers_logging.disable_progress_bar()
     try:
         config = AutoConfig.from_pretrained(path, local_files_only=True)
@@ -58,7 +63,8 @@ def load_model(path: Path, dtype: str, device: str) -> LoadedModel:
     missing = sorted(info["missing_keys"])
     if missing:
         raise ConfigError(f"the model in {path} lacks {len(missing)} weights, e.g. {missing[:3]}; copy it again")
-    placed = pick_device(device)
+    if not cascade:
+        _say_plain(config.model_type)
     model = model.to(placed).eval().requires_grad_(False)
     return LoadedModel(model, tokenizer, placed, _end_ids(model, tokenizer), _context_length(config), cascade)
 
@@ -88,6 +94,22 @@ def pick_device(device: str) -> torch.device:
     if picked.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"engine.device is '{device}', but torch sees no GPU; use cpu or auto")
     return picked
+
+
+def _require_dtype(dtype: str, device: torch.device) -> None:
+    if dtype == "bfloat16" and device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise ConfigError(f"engine.dtype is 'bfloat16', which {torch.cuda.get_device_name(device)} lacks; use float16")
+    if dtype == "float16" and device.type == "cpu":
+        raise ConfigError("engine.dtype is 'float16', which processors compute slowly or not at all; use float32")
+
+
+@cache
+def _say_plain(model_type: str) -> None:
+    _log.warning(
+        "models of type %s keep no shared prefix here: their attention has windows, caps or positions that cascade "
+        "attention does not cover; every row reads its whole prompt",
+        model_type,
+    )
 
 
 def weight_digest(path: Path) -> str:

@@ -112,10 +112,11 @@ def outputs_of(home: Path, step: str) -> list[Path]:
 
 
 def summary_of(home: Path) -> dict[str, Any]:
-    """summary.json of the newest finished run."""
-    return json.loads((home / "runs" / "latest" / "summary.json").read_text())
+    """summary.json of the newest run, finished or stopped by --until."""
+    summaries = [path for path in (home / "runs").glob("*/summary.json") if path.parent.name != "latest"]
+    return json.loads(max(summaries, key=lambda path: path.stat().st_mtime_ns).read_text())
 
 
 def stage_of(home: Path, label: str) -> dict[str, Any]:
-    """One stage of the newest finished run."""
+    """One stage of the newest run."""
     return next(stage for stage in summary_of(home)["stages"] if stage["stage"] == label)

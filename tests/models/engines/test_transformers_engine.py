@@ -9,6 +9,7 @@ from model_folders import make_model, make_tokenizer, save_folder
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from data_contracts.errors import ConfigError, EngineError
+from models.engines.load_model import _say_plain
 from models.engines.protocol import FinishReason, SamplingSettings, check_fits
 from models.engines.token_rows import encode_rows
 from models.engines.transformers_engine import TransformersEngine
@@ -72,11 +73,16 @@ def test_every_configured_end_token_ends_a_text(stories_folder: Path) -> None:
 
 
 @pytest.mark.parametrize("model_type", ["gemma2", "mistral"])
-def test_models_outside_the_cascade_take_the_plain_path(tmp_path: Path, model_type: str) -> None:
+def test_models_outside_the_cascade_take_the_plain_path(
+    tmp_path: Path, model_type: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    _say_plain.cache_clear()
     model = make_model(model_type, num_key_value_heads=2, head_dim=8, sliding_window=16)
     folder = save_folder(tmp_path, model, make_tokenizer())
     engine = TransformersEngine(folder, batch_size=3)
     assert not engine.loaded.cascade
+    assert not TransformersEngine(folder).loaded.cascade
+    assert caplog.text.count(f"models of type {model_type} keep no shared prefix") == 1, "said once"
     found = engine.generate(PREFIX, SUFFIXES, range(4), GREEDY)
     for row, (text, _, logprob) in zip(found, reference(folder, [PREFIX + s for s in SUFFIXES], 12), strict=True):
         assert row.text == text
@@ -124,6 +130,13 @@ def test_a_stop_string_is_cut_and_ends_the_row(llama_folder: Path) -> None:
         assert cut.finish_reason is FinishReason.STOP
         assert cut.text == row.text[: row.text.find(stop)].strip()
         assert 0 < cut.token_count <= row.token_count
+
+
+def test_a_stop_string_inside_the_prompt_stops_nothing(llama_folder: Path) -> None:
+    engine = TransformersEngine(llama_folder)
+    free = engine.generate(PREFIX, SUFFIXES, range(4), GREEDY)
+    stopped = SamplingSettings(12, temperature=0, stop=("-----", "Human: What"))
+    assert engine.generate(PREFIX, SUFFIXES, range(4), stopped) == free
 
 
 def test_ban_empty_draws_no_end_before_a_visible_character(tmp_path: Path) -> None:
@@ -245,6 +258,8 @@ def test_unknown_settings_are_refused(llama_folder: Path) -> None:
         TransformersEngine(llama_folder, dtype="float7")
     with pytest.raises(ConfigError, match=r"engine\.device"):
         TransformersEngine(llama_folder, device="toaster")
+    with pytest.raises(ConfigError, match="'float16', which processors compute slowly"):
+        TransformersEngine(llama_folder, dtype="float16", device="cpu")
     for wrong in ({"max_new_tokens": 0}, {"temperature": -1.0}, {"top_p": 0.0}, {"stop": ("",)}):
         with pytest.raises(ConfigError):
             SamplingSettings(**({"max_new_tokens": 4} | wrong))
