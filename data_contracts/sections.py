@@ -178,7 +178,6 @@ class EngineConfig(Section):
         default=None,
         title="Served model",
         description="The model's name at the server; empty: its folder",
-        json_schema_extra=NOT_IN_KEY,
     )
     api_key_env: str = Field(
         default="OPENAI_API_KEY",

@@ -18,6 +18,8 @@ from models.tokenizer_check import check_reads_last_token
 if TYPE_CHECKING:
     import torch
 
+CACHE_BYTES = 4 * 2**30  # keys and values of contexts repeated for their candidates
+
 
 class RewardModel:
     """A sequence-classification model with one output, loaded once; scores in batches of like length."""
@@ -104,12 +106,18 @@ class RewardModel:
         return scores
 
     def _packed(self, shared: dict[int, SharedRows]) -> Iterator[list[int]]:
-        """Numbers of groups with contexts of like length, about `batch_size` rows at once."""
+        """Numbers of groups with contexts of like length, at most `batch_size` rows and `CACHE_BYTES` at once if possible."""
+        config = self.model.config.get_text_config()
+        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        token_bytes = 2 * 4 * config.num_hidden_layers * heads * width  # keys and values, float32
         order = sorted(shared, key=lambda n: (len(shared[n].shared), max(map(len, shared[n].own)), n))
         chosen: list[int] = []
         rows = 0
         for number in order:
-            if chosen and rows + len(shared[number].own) > self.batch_size:
+            more = rows + len(shared[number].own)
+            length = len(shared[number].shared) + max(map(len, shared[number].own))
+            if chosen and (more > self.batch_size or more * length * token_bytes > CACHE_BYTES):
                 yield chosen
                 chosen, rows = [], 0
             chosen.append(number)

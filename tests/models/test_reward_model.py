@@ -48,7 +48,7 @@ def test_scores_do_not_depend_on_batches(reward_dir: Path) -> None:
     assert many.score(talks[::-1]) == pytest.approx(one.score(talks)[::-1], abs=1e-5)
 
 
-def test_candidates_that_share_a_context_score_as_apart(reward_dir: Path) -> None:
+def test_candidates_that_share_a_context_score_as_apart(reward_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rewards = RewardModel(reward_dir, batch_size=6)
     longer = (*ASK, Turn(Role.ASSISTANT, "Fox."), Turn(Role.HUMAN, "And which job does she have, if any at all?"))
     groups = [(ASK, ANSWERS), (longer, ANSWERS[:1]), (ASK, []), (longer, [*ANSWERS, *ANSWERS[::-1]])]
@@ -57,6 +57,9 @@ def test_candidates_that_share_a_context_score_as_apart(reward_dir: Path) -> Non
     for (context, answers), scores in zip(groups, together, strict=True):
         apart = [rewards.score([(*context, Turn(Role.ASSISTANT, answer))])[0] for answer in answers]
         assert scores == pytest.approx(apart, abs=1e-4)
+    monkeypatch.setattr("models.reward_model.CACHE_BYTES", 1)
+    for scores, again in zip(together, rewards.score_groups(groups), strict=True):
+        assert scores == pytest.approx(again, abs=1e-4)
     assert rewards.shares_context
     rewards.shares_context = False
     for scores, again in zip(together, rewards.score_groups(groups), strict=True):
