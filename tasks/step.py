@@ -140,7 +140,8 @@ class Step(Generic[P, R]):
 
         def finish() -> R:
             handles = pending.result() if isinstance(pending, PrefectFuture) else pending
-            outputs = TypeAdapter(self._returns).validate_python(handles)
+            # What the store verified counts, even where Prefect remembers an older handle for this key.
+            outputs = TypeAdapter(self._returns).validate_python(handles) if found is None else found
             self._record(store, label, outputs, cached=found is not None, wall_s=time.monotonic() - started)
             return outputs
 
