@@ -23,7 +23,6 @@ OUT_OF_KEY = {
     "engine.batch_size",
     "engine.device",
     "engine.base_url",
-    "engine.served_model",
     "engine.api_key_env",
     "engine.concurrency",
     "engine.request_timeout_s",
