@@ -91,10 +91,7 @@ class Store:
     def read_shard(self, contract: type[Contract], key: str, part: Part) -> pa.Table:
         """The table of one stored part."""
         name = f"{contract.contract_id()}/{key}/{part.name}"
-        path = self.backend.local_path(name)
-        if path is None:
-            path = self.scratch / "copies" / name
-            self.backend.fetch(name, path)
+        path = self._local_copy(name, part)
         return contract.read_parts([path])
 
     def commit_parts(self, contract: AnyContract, key: str, parts: list[Part], provenance: Provenance) -> Artifact:
@@ -189,17 +186,22 @@ class Store:
 
     def materialise(self, artifact: Artifact) -> list[Path]:
         """Local paths of all parts; remote parts are copied once to the scratch folder and verified."""
-        paths = []
-        for part in self.manifest(artifact).parts:
-            path = self.backend.local_path(f"{artifact.path}/{part.name}")
-            if path is None:
-                path = self.scratch / "copies" / artifact.path / part.name
-                if not path.exists() or file_digest(path) != part.sha256:
-                    self.backend.fetch(f"{artifact.path}/{part.name}", path)
-                    if file_digest(path) != part.sha256:
-                        raise DamagedArtifactError(f"{artifact.path}/{part.name} is damaged; run the stage again")
-            paths.append(path)
-        return paths
+        return [self._local_copy(f"{artifact.path}/{part.name}", part) for part in self.manifest(artifact).parts]
+
+    def _local_copy(self, name: str, part: Part) -> Path:
+        """A part's local path; a remote part is copied under a name of its own first, since others may copy it too."""
+        path = self.backend.local_path(name)
+        if path is not None:
+            return path
+        path = self.scratch / "copies" / name
+        if not path.exists() or file_digest(path) != part.sha256:
+            temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+            self.backend.fetch(name, temporary)
+            if file_digest(temporary) != part.sha256:
+                temporary.unlink()
+                raise DamagedArtifactError(f"{name} is damaged; run the stage again")
+            temporary.replace(path)
+        return path
 
     def local_folder(self, artifact: Artifact) -> Path:
         """A local folder that holds a checkpoint's (or other folder artifact's) files under their own names."""

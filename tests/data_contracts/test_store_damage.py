@@ -1,6 +1,7 @@
 """Killed writers and spoilt bytes: nothing half-made counts, and a rerun gives the same artifact."""
 
 import json
+import threading
 import uuid
 from pathlib import Path
 
@@ -184,3 +185,28 @@ def test_whatever_is_killed_or_spoilt_a_rerun_gives_the_same_artifact(
         again = run(Store(url, scratch=tmp_path))
         assert again == clean
         assert Store(url, scratch=tmp_path).find(Animals, KEY) == clean
+
+
+def test_many_readers_copy_one_remote_part_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Each reader writes under a name of its own: none may see another's half-written copy."""
+    store = Store(f"memory://{uuid.uuid4().hex}", scratch=tmp_path)
+    artifact = store.commit_table(Animals, KEY, animals(*range(500)), MADE)
+    together = threading.Barrier(4)
+    fetch = store.backend.fetch
+
+    def in_halves(name: str, local: Path) -> None:
+        fetch(name, local)
+        content = local.read_bytes()
+        local.write_bytes(content[: len(content) // 2])
+        together.wait(timeout=10)  # every reader now holds half a copy
+        local.write_bytes(content)
+
+    monkeypatch.setattr(store.backend, "fetch", in_halves)
+    rows: list[int] = []
+    readers = [threading.Thread(target=lambda: rows.append(store.read(Animals, artifact).num_rows)) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join(timeout=20)
+    assert rows == [500] * 4
+    assert [path for path in tmp_path.rglob(".*") if path.is_file()] == []
