@@ -119,6 +119,9 @@ class LocalBackend:
         return temporary
 
 
+FETCHED_AT_ONCE = 64 << 20  # bytes
+
+
 class RemoteBackend:
     """Any fsspec file system; the conditional write is the file system's own `mode="create"`."""
 
@@ -178,10 +181,18 @@ class RemoteBackend:
             self.fs.rm_file(self._full(name))
 
     def fetch(self, name: str, local: Path) -> None:
-        """Download an object to a local file."""
+        """Download an object to a local file, range by range.
+
+        Ranges rather than `get_file`: fsspec's memory file system hands every reader the same open file with the
+        same position, so that two threads fetching one object would each get a part of it.
+        """
         local.parent.mkdir(parents=True, exist_ok=True)
+        full = self._full(name)
         try:
-            self.fs.get_file(self._full(name), str(local))
+            size = self.fs.size(full)
+            with local.open("wb") as sink:
+                for start in range(0, size, FETCHED_AT_ONCE):
+                    sink.write(self.fs.cat_file(full, start=start, end=min(start + FETCHED_AT_ONCE, size)))
         except FileNotFoundError as error:
             raise StoreError(f"{self._full(name)} is gone from the store") from error
 

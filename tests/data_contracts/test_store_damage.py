@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from store_cases import KEY, MADE, Animals, Opener, animals, names, part_name, spoil
 
+from data_contracts import store_backends
 from data_contracts.artifact import Artifact
 from data_contracts.errors import ContractError, DamagedArtifactError
 from data_contracts.manifest import COST_FILE, MANIFEST_FILE
@@ -210,3 +211,32 @@ def test_many_readers_copy_one_remote_part_at_once(tmp_path: Path, monkeypatch: 
         reader.join(timeout=20)
     assert rows == [500] * 4
     assert [path for path in tmp_path.rglob(".*") if path.is_file()] == []
+
+
+def test_readers_of_one_object_in_memory_do_not_share_its_position(tmp_path: Path):
+    """fsspec opens a memory object once for everybody; each reader must still get every byte."""
+    backend = Store(f"memory://{uuid.uuid4().hex}", scratch=tmp_path).backend
+    content = bytes(range(256)) * (1 << 16)  # 16 MiB: several blocks of any copy loop
+    backend.put_bytes("object", content)
+    copies = [tmp_path / f"copy-{number}" for number in range(6)]
+    together = threading.Barrier(len(copies))
+
+    def fetch(copy: Path) -> None:
+        together.wait(timeout=10)
+        backend.fetch("object", copy)
+
+    readers = [threading.Thread(target=fetch, args=(copy,)) for copy in copies]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join(timeout=30)
+    assert all(copy.read_bytes() == content for copy in copies)
+
+
+def test_an_object_larger_than_one_range_is_fetched_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(store_backends, "FETCHED_AT_ONCE", 7)
+    backend = Store(f"memory://{uuid.uuid4().hex}", scratch=tmp_path).backend
+    for size in (0, 6, 7, 8, 21):
+        backend.put_bytes("object", bytes(range(size)))
+        backend.fetch("object", tmp_path / "copy")
+        assert (tmp_path / "copy").read_bytes() == bytes(range(size))
