@@ -12,8 +12,13 @@ from flows.open_run import open_run
 from flows.parameters import (
     DataSeed,
     Home,
+    Ladder,
+    ModelSources,
+    Optimizer,
     Overrides,
     ProfileName,
+    PromptSets,
+    PromptSources,
     QueryCount,
     StartFrom,
     StopAfter,
@@ -34,13 +39,16 @@ def almost(
     profile: ProfileName = "tiny",
     data_seed: DataSeed = None,
     queries: QueryCount = None,
+    models: Ladder = ModelSources(),  # noqa: B008 - frozen
+    prompts: PromptSets = PromptSources(),  # noqa: B008
+    optimizer: Optimizer = None,
     stop_after: StopAfter = None,
     start_from: StartFrom = None,
     overrides: Overrides = (),
     home: Home = None,
 ) -> str:
     """Run a profile and return the run's id; its tables, checkpoints and summary.json are in the store."""
-    config = configure(profile, data_seed, queries, overrides)
+    config = configure(profile, data_seed, queries, models, prompts, optimizer, overrides)
     with open_run(config, home, stop_after, start_from) as run:
         given = prepare_ingredients(config)
         feedback = synthetic_feedback(config, given)
