@@ -117,6 +117,15 @@ class PolicyOptimization(OptimizerSettings):
     value_learning_rate: float | None = Field(
         default=None, gt=0, title="Value head's learning rate", description="Empty: the policy's (trlX)"
     )
+    value_max_grad_norm: float | None = Field(
+        default=None,
+        gt=0,
+        title="Value head's gradient norm limit",
+        description="On the head alone, which never scales the policy's gradient; empty: max_grad_norm; ours",
+    )
+    value_warmup_steps: int = Field(
+        default=0, ge=0, title="Value warm-up", description="First steps, in which only the value head learns; trlX: 0"
+    )
     schedule: Schedule = Field(default=Schedule.CONSTANT, title="Schedule", description="trlX: in effect constant")
     warmup_share: float = Field(default=0.0, ge=0, lt=1, title="Warm-up share", description="trlX: none")
     unfrozen_layers: int | None = Field(

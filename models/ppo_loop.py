@@ -132,7 +132,7 @@ class PPOLoop:
         self._write_rollouts(step, sampled, experience)
         losses = self.updater.step(experience, step)
         kl = float(experience.kl.sum(dim=1).mean())
-        if spec.kl_target is not None:
+        if spec.kl_target is not None and step > spec.value_warmup_steps:  # KL is 0 while the policy stands still
             rollouts = len(sampled.scores)
             self.state.kl_coefficient = adapt_kl_coefficient(coefficient, kl, spec.kl_target, rollouts, spec.kl_horizon)
         tokens = experience.batch.response_mask.sum(dim=1).float()

@@ -59,14 +59,17 @@ class PolicyWithValue(nn.Module):
         nn.init.zeros_(self.value_head.bias)
         self.detach_value, self.entropy_gradient = detach_value, entropy_gradient
 
-    def forward(self, batch: TokenBatch, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self, batch: TokenBatch, temperature: float, *, detach_value: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Log-probabilities, values and entropies of the response tokens: three times (B, T).
 
-        The value at t is read before token t is chosen, from the position that predicts it.
+        The value at t is read before token t is chosen, from the position that predicts it. `detach_value` keeps this
+        pass's value gradient out of the trunk even when the model's own setting does not.
         """
         hidden = last_hidden(self.model, batch)  # (B, T, H)
         logprobs, entropy = token_logprobs(self.model, hidden, batch, temperature, self.entropy_gradient)
-        seen = hidden.detach() if self.detach_value else hidden
+        seen = hidden.detach() if self.detach_value or detach_value else hidden
         return logprobs, self.value_head(seen.to(self.value_head.weight.dtype)).squeeze(-1), entropy
 
 

@@ -96,6 +96,8 @@ class Updater:
     def step(self, experience: Experience, step: int) -> dict[str, float]:
         """All epochs over one step's rollouts; returns means over the updates.
 
+        In the first `value_warmup_steps` steps only the value head learns.
+
         Raises:
             JobError: a loss or the gradient norm is not finite.
         """
@@ -119,22 +121,35 @@ class Updater:
         self.optimizer.zero_grad(set_to_none=True)
         measured: dict[str, float] = {}
         for rows in chosen.split(self.spec.micro_batch_size):
-            loss, parts = self._loss(experience, rows, tokens)
+            loss, parts = self._loss(experience, rows, tokens, step <= self.spec.value_warmup_steps)
             loss.backward()
             for name, value in parts.items():
                 measured[name] = measured.get(name, 0.0) + value
-        trained = [p for group in self.optimizer.param_groups for p in group["params"]]
-        norm = float(torch.nn.utils.clip_grad_norm_(trained, self.spec.max_grad_norm))
-        if not np.isfinite([norm, *measured.values()]).all():
+        norms = self._clip_gradients()
+        if not np.isfinite([*norms.values(), *measured.values()]).all():
             raise JobError(
-                f"PPO step {step}, update {self.update}: gradient norm {norm}, {measured}; rollouts "
+                f"PPO step {step}, update {self.update}: {norms | measured}; rollouts "
                 f"{', '.join(f'{step}-{i}' for i in chosen.tolist()[:8])} ...; lower learning_rate or clip the scores"
             )
         self.optimizer.step()
         self.update += 1
-        return measured | {"grad_norm": norm, "lr": self.optimizer.param_groups[0]["lr"]}
+        return measured | norms | {"lr": self.optimizer.param_groups[0]["lr"]}
 
-    def _loss(self, experience: Experience, rows: Tensor, tokens: float) -> tuple[Tensor, dict[str, float]]:
+    def _clip_gradients(self) -> dict[str, float]:
+        """Clip policy and value head each by its own norm; the norms before that.
+
+        A young head's gradient is many times the policy's: under one common norm it would scale the policy's away.
+        """
+        spec = self.spec
+        head = list(self.policy.value_head.parameters())
+        trunk = [p for p in self.policy.model.parameters() if p.grad is not None]
+        norm = torch.nn.utils.clip_grad_norm_(trunk, spec.max_grad_norm) if trunk else 0.0
+        head_norm = torch.nn.utils.clip_grad_norm_(head, spec.value_max_grad_norm or spec.max_grad_norm)
+        return {"grad_norm": float(norm), "value_grad_norm": float(head_norm)}
+
+    def _loss(
+        self, experience: Experience, rows: Tensor, tokens: float, value_only: bool
+    ) -> tuple[Tensor, dict[str, float]]:
         """A micro-batch's share of the mini-batch's loss (sums over tokens / `tokens`), and what it measured."""
         spec = self.spec
         batch = experience.batch.rows(rows).to(self.device)
@@ -144,11 +159,13 @@ class Updater:
             for whole in (experience.logprobs, experience.values, experience.advantages, experience.returns)
         )
         with self._precision():
-            logprobs, values, entropy = self.policy(batch, spec.temperature)
+            logprobs, values, entropy = self.policy(batch, spec.temperature, detach_value=value_only)
         surrogate, clipped = policy_loss(logprobs, old_logprobs, advantages, mask, spec.clip_range, tokens)
         error, value_clipped = value_loss(values.float(), old_values, returns, mask, spec.value_clip_range, tokens)
         bonus = (entropy * mask).sum() / tokens
-        loss = surrogate + spec.value_coefficient * error - spec.entropy_coefficient * bonus
+        loss = spec.value_coefficient * error
+        if not value_only:
+            loss = loss + surrogate - spec.entropy_coefficient * bonus
         change = torch.where(mask.bool(), logprobs - old_logprobs, 0.0).detach()
         return loss, {
             "loss": float(loss.detach()),

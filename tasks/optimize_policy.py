@@ -35,7 +35,7 @@ class OptimizedPolicy(Outputs):
     training_log: Artifact[TrainingLog]
 
 
-@step(version="1", jobs=(JOB,))
+@step(version="2", jobs=(JOB,))
 def optimize_policy(
     demonstrations: Artifact[Demonstrations],
     policy: Artifact[Checkpoint],

@@ -141,19 +141,57 @@ def test_micro_batches_add_up_to_the_mini_batch(tiny_llama_dir: Path, tmp_path: 
 
 
 def test_the_gradient_norm_is_clipped_and_reported(tiny_llama_dir: Path, tmp_path: Path) -> None:
-    loop = make_loop(make_spec(tmp_path, tiny_llama_dir, steps=1, max_grad_norm=1e-3, epochs=1))
-    norms: list[float] = []
+    limits = {"max_grad_norm": 1e-3, "value_max_grad_norm": 2e-3}
+    loop = make_loop(make_spec(tmp_path, tiny_llama_dir, steps=1, epochs=1, **limits))
+    norms: list[list[float]] = []
     real_step = loop.optimizer.step
 
     def spy(*args, **kwargs):
-        grads = [p.grad.norm() for group in loop.optimizer.param_groups for p in group["params"] if p.grad is not None]
-        norms.append(float(torch.stack(grads).norm()))
+        groups = [
+            [p.grad.norm() for p in group["params"] if p.grad is not None] for group in loop.optimizer.param_groups
+        ]
+        norms.append([float(torch.stack(grads).norm()) for grads in groups])
         return real_step(*args, **kwargs)
 
     loop.optimizer.step = spy  # type: ignore[method-assign]
     state = loop.run(lambda step, metrics: None)
-    assert all(norm <= 1.001e-3 for norm in norms)
-    assert state.history[-2][1]["grad_norm"] > 1e-3, "what is logged is the norm before clipping"
+    for trunk, head in norms:
+        assert trunk == pytest.approx(1e-3, rel=1e-3)
+        assert head == pytest.approx(2e-3, rel=1e-3)
+    logged = state.history[-2][1]
+    assert logged["grad_norm"] > 1e-3, "what is logged is the norm before clipping"
+    assert logged["value_grad_norm"] > 2e-3
+
+
+def test_the_value_heads_gradient_does_not_scale_the_policys(tiny_llama_dir: Path, tmp_path: Path) -> None:
+    """A head whose loss counts a thousandfold leaves a detached policy's update as it was."""
+    trunks, heads = [], []
+    for weight in (1.0, 1000.0):
+        changes = {"steps": 1, "epochs": 1, "max_grad_norm": 0.5, "value_coefficient": weight}
+        loop = make_loop(make_spec(tmp_path / str(weight), tiny_llama_dir, **changes))
+        loop.policy.detach_value = True
+        loop.run(lambda step, metrics: None)
+        trunks.append(torch.cat([p.detach().flatten() for p in loop.policy.model.parameters()]))
+        heads.append(next(metrics["value_grad_norm"] for _, metrics in loop.state.history if "loss" in metrics))
+    assert torch.equal(trunks[0], trunks[1])
+    assert heads[1] == pytest.approx(1000 * heads[0], rel=0.2)
+
+
+def test_only_the_value_head_learns_in_its_warm_up(tiny_llama_dir: Path, tmp_path: Path) -> None:
+    changes = {"steps": 2, "value_warmup_steps": 1, "kl_target": 1.0, "kl_horizon": 10}
+    loop = make_loop(make_spec(tmp_path, tiny_llama_dir, **changes))
+    before = [p.detach().clone() for p in loop.policy.model.parameters()]
+    seen: list[tuple[bool, float, float]] = []
+
+    def look(step: int, metrics: dict[str, float]) -> None:
+        same = all(torch.equal(a, b) for a, b in zip(before, loop.policy.model.parameters(), strict=True))
+        seen.append((same, float(loop.policy.value_head.weight.detach().abs().sum()), loop.state.kl_coefficient))
+
+    loop.run(look)
+    assert [same for same, _, _ in seen] == [True, False]
+    assert seen[0][1] > 0
+    assert seen[0][2] == 0.01, "a policy that stands still says nothing about the KL coefficient"
+    assert seen[1][2] != 0.01
 
 
 def test_a_number_that_is_not_finite_stops_with_step_and_rows(tiny_llama_dir: Path, tmp_path: Path) -> None:

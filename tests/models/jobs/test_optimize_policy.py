@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from data_contracts.errors import ConfigError, TransientJobError
 from data_contracts.job_spec import TrainingSettings
 from data_contracts.rollouts import Rollouts
+from data_contracts.training_log import TrainingLog
 from models.jobs.optimize_policy import check_spec
 from models.launch import run_job
 from tests.models.jobs.test_finetune_policy import kill_at
@@ -38,8 +39,17 @@ def test_outputs_and_manifest(tiny_llama_dir: Path, reward_dir: Path, tmp_path: 
     assert manifest.metrics["steps"] == 4
     assert manifest.metrics["kept_step"] in (2, 4)
     assert manifest.metrics["first_kl"] == pytest.approx(0.0, abs=1e-4)
-    kept = manifest.metrics["validation_score_kept"]
-    assert kept in (manifest.metrics["validation_score_last"], pytest.approx(kept))
+    log = TrainingLog.read_parts([spec.output_dir / "training_log.parquet"]).to_pylist()
+    checks = {
+        name: {row["step"]: row["value"] for row in log if row["metric"] == name}
+        for name in ("validation_score", "validation_objective")
+    }
+    assert set(checks["validation_score"]) == {0, 2, 4}
+    trained = {step: goal for step, goal in checks["validation_objective"].items() if step}
+    assert trained[int(manifest.metrics["kept_step"])] == max(trained.values())
+    assert manifest.metrics["validation_score_kept"] == checks["validation_score"][manifest.metrics["kept_step"]]
+    assert manifest.metrics["validation_score_last"] == checks["validation_score"][4]
+    assert manifest.metrics["validation_score_before"] == checks["validation_score"][0]
     parts = sorted((spec.output_dir / "rollouts").glob("*.parquet"))
     assert Rollouts.check(Rollouts.read_parts(parts)).num_rows == 32
     AutoModelForCausalLM.from_pretrained(spec.output_dir / "model")
