@@ -14,6 +14,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from benchmarks._measuring import interleaved
 from benchmarks._prefix_workload import VOCABULARY, engine_folder
+from models.chat_template import RenderedTurn
 from models.reward_model import RewardModel
 
 PROMPT_TOKENS, ANSWER_TOKENS, CANDIDATES = 256, 128, 4
@@ -24,11 +25,11 @@ def measure(prompts: int = 32, rounds: int = 3, batch_size: int = 32) -> dict[st
     """Conversations per CPU and wall second of both, and their ratio (CPU)."""
     with engine_folder() as trunk, tempfile.TemporaryDirectory() as folder:
         rewards = RewardModel(_save_reward_model(trunk, Path(folder)), threads=1, batch_size=batch_size, device="cpu")
-        rewards.score_id_groups(_groups(99, 2))
+        rewards.score_turn_groups(_groups(99, 2))
         results, seconds = interleaved(
             {
-                "ours": lambda seed: rewards.score_id_groups(_groups(seed, prompts)),
-                "apart": lambda seed: rewards.score_ids([row for rows in _groups(seed, prompts) for row in rows]),
+                "ours": lambda seed: rewards.score_turn_groups(_groups(seed, prompts)),
+                "apart": lambda seed: rewards.score_turns([row for rows in _groups(seed, prompts) for row in rows]),
             },
             rounds,
         )
@@ -60,11 +61,11 @@ def _save_reward_model(trunk: Path, folder: Path) -> Path:
     return folder
 
 
-def _groups(seed: int, prompts: int) -> list[list[list[int]]]:
+def _groups(seed: int, prompts: int) -> list[list[RenderedTurn]]:
     draw = np.random.default_rng(seed)
     groups = []
     for _ in range(prompts):
         context = draw.integers(PAD + 1, VOCABULARY, size=PROMPT_TOKENS).tolist()
         answers = draw.integers(PAD + 1, VOCABULARY, size=(CANDIDATES, ANSWER_TOKENS - 1)).tolist()
-        groups.append([[*context, *answer, END] for answer in answers])
+        groups.append([RenderedTurn(context, [*answer, END]) for answer in answers])
     return groups

@@ -21,6 +21,7 @@ from data_contracts.sections import (
 from data_contracts.training_sections import (
     PolicyOptimization,
     RewardTraining,
+    ScoreSource,
     SelfPlay,
     SupervisedFinetuning,
 )
@@ -80,9 +81,19 @@ class RunConfig(Section):
         """How pre-training and PPO run, whatever the other jobs use: all weights, plain, on one process (for now)."""
         return self.training.model_copy(update={"zero_stage": 0, "processes": 1, "offload": False, "lora_rank": 0})
 
+    def gold_world(self) -> tuple[WorldConfig | None, int]:
+        """World and seed of the judge that scores PPO's samples; None and 0 where the reward model does."""
+        if self.policy.score_source is ScoreSource.REWARD_MODEL:
+            return None, 0
+        return self.world, self.seeds.world
+
     @model_validator(mode="after")
     def _policy_can_be_optimized(self) -> "RunConfig":
         """What the PPO job would refuse, after everything before it has run."""
+        if self.policy.score_source is ScoreSource.GOLD_JUDGE and self.world is None:
+            raise ValueError(
+                "policy.score_source 'gold_judge' needs the section 'world': only there is the truth known"
+            )
         if self.policy.top_p < 1:
             raise ValueError(f"policy.top_p is {self.policy.top_p}; PPO can only learn from samples with top_p 1")
         if self.policy.minibatch_size > self.policy.rollouts:
@@ -94,9 +105,7 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _world_is_there(self) -> "RunConfig":
-        tiny = {
-            f"models.{role}": source for role, source in self.models.model_dump().items() if source.startswith("tiny:")
-        }
+        tiny = {f"models.{role}": source for role, source in self.models.named().items() if source.startswith("tiny:")}
         if tiny and (self.world is None or self.pretraining is None):
             raise ValueError(
                 f"{', '.join(tiny)} need the sections 'world' and 'pretraining'; copy them from profile tiny"

@@ -40,6 +40,15 @@ class Models(Section):
     large: str = Field(title="Large model", description="LLaMA-30B in the paper")
     reward: str = Field(title="Reward-model base", description="LLaMA-7B in the paper")
     policy: str = Field(title="Policy base", description="LLaMA-7B in the paper")
+    likelihood: str | None = Field(
+        default=None,
+        title="Likelihood base",
+        description="Frozen model that reward.likelihood asks; empty: the reward base. Not in the paper",
+    )
+
+    def named(self) -> dict[str, str]:
+        """Role -> source, without roles that are left empty."""
+        return {role: source for role, source in self.model_dump().items() if source is not None}
 
 
 class Prompts(Section):

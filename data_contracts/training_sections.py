@@ -33,6 +33,14 @@ class OptimizerSettings(Section):
     )
 
 
+class LikelihoodFeature(StrEnum):
+    """Whether a frozen base model's likelihood of the answer is part of the reward (not in the paper)."""
+
+    OFF = "off"
+    ADDED = "added"
+    ALONE = "alone"
+
+
 class RewardTraining(OptimizerSettings):
     """Training of a reward model (ALMoST 2.1): -log sigmoid(r(x, chosen) - r(x, rejected))."""
 
@@ -48,6 +56,19 @@ class RewardTraining(OptimizerSettings):
     heldout_share: float = Field(
         default=0.1, ge=0, lt=1, title="Held-out share", description="Of the queries, not pairs"
     )
+    likelihood: LikelihoodFeature = Field(
+        default=LikelihoodFeature.OFF,
+        title="Likelihood feature",
+        description="added: the frozen base's mean log-likelihood of the answer joins the head, with a learnt weight; "
+        "alone: without the head (a control). The paper's reward model is 'off'",
+    )
+    likelihood_learning_rate: float = Field(
+        default=0.1, gt=0, title="Its learning rate", description="Of the likelihood's one weight, which starts at 0"
+    )
+
+    def plain(self) -> "RewardTraining":
+        """The same without the likelihood feature: the as-is reward model never has it."""
+        return self.model_copy(update={"likelihood": LikelihoodFeature.OFF})
 
 
 class SelfPlay(Section):
@@ -98,6 +119,13 @@ class ScoreNormalization(StrEnum):
     PAIRWISE = "pairwise"
 
 
+class ScoreSource(StrEnum):
+    """Who scores PPO's samples."""
+
+    REWARD_MODEL = "reward_model"
+    GOLD_JUDGE = "gold_judge"
+
+
 class PolicyOptimizer(StrEnum):
     """How the policy is optimised against the reward model."""
 
@@ -108,6 +136,11 @@ class PolicyOptimization(OptimizerSettings):
     """Reinforcement learning from synthetic feedback (ALMoST 2.3); "trlX" marks its defaults, the paper prints none."""
 
     optimizer: PolicyOptimizer = Field(default=PolicyOptimizer.PPO, title="Optimizer", description="ALMoST 2.3: PPO")
+    score_source: ScoreSource = Field(
+        default=ScoreSource.REWARD_MODEL,
+        title="Who scores",
+        description="gold_judge: the tiny world's facts, a ceiling to compare with (not in the paper)",
+    )
     steps: int = Field(default=100, ge=1, title="PPO steps", description="Rounds of sampling and updates; ours")
     rollouts: int = Field(default=128, ge=1, title="Rollouts", description="Per step; trlX: 128")
     samples_per_prompt: int = Field(default=1, ge=1, title="Samples per prompt", description="trlX: 1")

@@ -6,21 +6,35 @@ which have no default, and how the job is run.
 
 from hashlib import sha256
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from data_contracts.job_spec import JobSpec, TrainingSettings
 from data_contracts.training_sections import (
     KeepModel,
+    LikelihoodFeature,
     OptimizerSettings,
     PolicyOptimization,
     RewardTraining,
     Schedule,
     ScoreNormalization,
+    ScoreSource,
     SupervisedFinetuning,
 )
+from data_contracts.world_config import WorldConfig
 
-__all__ = ["FinetuneSpec", "KeepModel", "PPOSpec", "RewardSpec", "Schedule", "ScoreNormalization", "TrainingJobSpec"]
+__all__ = [
+    "FinetuneSpec",
+    "KeepModel",
+    "LikelihoodFeature",
+    "PPOSpec",
+    "RewardSpec",
+    "Schedule",
+    "ScoreNormalization",
+    "ScoreSource",
+    "TrainingJobSpec",
+]
 
 # Settings that change how long a job may run or what it keeps on disk, never what it learns: a rerun after raising
 # the time limit must still resume.
@@ -43,6 +57,9 @@ class RewardSpec(TrainingJobSpec, RewardTraining):
 
     base_model: Path = Field(title="Base model", description="Folder of a causal language model, or of a reward model")
     pairs: tuple[Path, ...] = Field(min_length=1, title="Pairs", description="Parquet files of `preference_pairs`")
+    likelihood_base: Path | None = Field(
+        default=None, title="Likelihood base", description="Frozen model of the likelihood feature; empty: the base"
+    )
 
 
 class FinetuneSpec(TrainingJobSpec, SupervisedFinetuning):
@@ -60,3 +77,11 @@ class PPOSpec(TrainingJobSpec, PolicyOptimization):
     policy: Path = Field(title="SFT model", description="Folder; the policy starts here and the reference stays here")
     reward_model: Path = Field(title="Reward model", description="Folder of a sequence-classification model")
     prompts: tuple[Path, ...] = Field(min_length=1, title="Prompts", description="Parquet files of `policy_prompts`")
+    world: WorldConfig | None = Field(default=None, title="Tiny world", description="For score_source gold_judge")
+    world_seed: int = Field(default=0, title="Its seed", description="For score_source gold_judge")
+
+    @model_validator(mode="after")
+    def _gold_judge_has_a_world(self) -> Self:
+        if self.score_source is ScoreSource.GOLD_JUDGE and self.world is None:
+            raise ValueError("policy.score_source 'gold_judge' needs a tiny world; only there is the truth known")
+        return self

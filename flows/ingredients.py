@@ -8,6 +8,7 @@ from data_contracts.evaluation_texts import EvaluationTexts
 from data_contracts.folder_contracts import Checkpoint
 from data_contracts.model_handle import ModelHandle, PromptHandle
 from data_contracts.run_config import RunConfig
+from data_contracts.training_sections import LikelihoodFeature, RewardTraining
 from flows.run_stage import run_stage
 from flows.stages import PRETRAIN_LADDER
 from tasks.build_tiny_world import TinyWorld, build_tiny_world
@@ -26,6 +27,12 @@ class Ingredients:
     community_answers: Artifact[CommunityAnswers] | None
     world: TinyWorld | None
 
+    def likelihood_base(self, reward: RewardTraining) -> ModelHandle | None:
+        """The frozen model of the likelihood feature, None where it is off."""
+        if reward.likelihood is LikelihoodFeature.OFF:
+            return None
+        return self.models.get("likelihood", self.models["reward"])
+
 
 def prepare_ingredients(config: RunConfig) -> Ingredients:
     """Build the tiny world and its ladder if the profile has them, and resolve models and prompts by content."""
@@ -34,7 +41,7 @@ def prepare_ingredients(config: RunConfig) -> Ingredients:
     overlap_files = tuple(resolve_file("evaluation.overlap_files", file) for file in config.evaluation.overlap_files)
     return Ingredients(
         models={
-            role: resolve_model(f"models.{role}", source, ladder) for role, source in config.models.model_dump().items()
+            role: resolve_model(f"models.{role}", source, ladder) for role, source in config.models.named().items()
         },
         prompts=resolve_prompts(config, world.prompts if world else None),
         evaluation_texts=gather_evaluation_texts(

@@ -44,6 +44,7 @@ def synthetic_feedback(config: RunConfig, given: Ingredients) -> SyntheticFeedba
         config.placement,
         comparisons,
         given.models["reward"],
+        given.likelihood_base(config.reward),
         config.reward,
         config.training,
         config.seeds.train,
@@ -98,7 +99,7 @@ def veto_by_as_is(
         given.community_answers,
         given.models["reward"],
         config.as_is.pairs,
-        config.reward,
+        config.reward.plain(),
         config.training,
         config.seeds.train,
     )

@@ -43,6 +43,7 @@ def train_policy(config: RunConfig, given: Ingredients, feedback: SyntheticFeedb
         config.policy,
         config.single_process_training(),
         config.seeds.train,
+        *config.gold_world(),
     )
     return TrainedPolicy(demonstrations, sft, ppo)
 

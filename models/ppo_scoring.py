@@ -15,18 +15,9 @@ from torch import Tensor
 
 from data_contracts.conversation import Conversation, Role, Turn
 from data_contracts.training_specs import PPOSpec, ScoreNormalization
-from models.chat_template import response_turn
+from models.chat_template import RenderedTurn
 from models.reward_model import RewardModel
-
-_PROBE = (Turn(Role.HUMAN, "Who was Ada Lovelace?"),)
-_PROBE_ANSWER = "She wrote the first program, in 1843."
-
-
-def same_tokenizer(first: Any, second: Any) -> bool:
-    """Whether two prepared tokenizers have the same vocabulary and encode a conversation alike."""
-    if first.get_vocab() != second.get_vocab():
-        return False
-    return response_turn(first, _PROBE, _PROBE_ANSWER) == response_turn(second, _PROBE, _PROBE_ANSWER)
+from models.tokenizer_check import same_tokenizer
 
 
 class RolloutScorer:
@@ -42,8 +33,10 @@ class RolloutScorer:
         """Scores of responses (token ids of the policy) to contexts, whose rendered ids are `prompts`."""
         if self.shares_ids:
             end = self.tokenizer.eos_token_id
-            rows = [[*p, *r] if r[-1] == end else [*p, *r, end] for p, r in zip(prompts, responses, strict=True)]
-            return self.reward_model.score_ids(rows)
+            whole = [list(r) if r[-1] == end else [*r, end] for r in responses]
+            return self.reward_model.score_turns(
+                [RenderedTurn(list(p), r) for p, r in zip(prompts, whole, strict=True)]
+            )
         texts = [self.tokenizer.decode(response, skip_special_tokens=True).strip() for response in responses]
         turns = [(*context, Turn(Role.ASSISTANT, text)) for context, text in zip(contexts, texts, strict=True)]
         return self.reward_model.score(turns)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from data_contracts.conversation import Role, Turn
 from data_contracts.errors import ConfigError, EngineError
-from models.chat_template import prepare_tokenizer, response_turn, trim_context
+from models.answer_likelihood import BASE_FOLDER, AnswerLikelihood, read_weights
+from models.chat_template import RenderedTurn, prepare_tokenizer, response_turn, trim_context
 from models.engines.token_rows import SharedRows, share_prefix
 from models.tokenizer_check import check_reads_last_token
 
@@ -57,6 +58,10 @@ class RewardModel:
         self.model.to(self.device).eval()
         self.max_length: int | None = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         self.shares_context = supports_cascade(self.model.config)
+        self.likelihood_weights = read_weights(path)
+        self._likelihood = (
+            AnswerLikelihood(path / BASE_FOLDER, batch_size, self.device) if self.likelihood_weights else None
+        )
         self.trimmed_rows = 0
 
     def score(self, conversations: Sequence[Sequence[Turn]]) -> list[float]:
@@ -68,7 +73,7 @@ class RewardModel:
             ConfigError: a conversation does not end with an assistant turn.
             EngineError: a score is not finite, or the last exchange alone is longer than the model's positions.
         """
-        return self.score_ids([self._encode(conversation) for conversation in conversations])
+        return self.score_turns([self._render(conversation) for conversation in conversations])
 
     def fits(self, conversation: Sequence[Turn]) -> bool:
         """Whether the last exchange fits the model's positions, so that `score` can read it."""
@@ -85,17 +90,26 @@ class RewardModel:
         Raises: as `score`.
         """
         encoded = [
-            [self._encode((*context, Turn(Role.ASSISTANT, c))) for c in candidates] for context, candidates in groups
+            [self._render((*context, Turn(Role.ASSISTANT, c))) for c in candidates] for context, candidates in groups
         ]
-        return self.score_id_groups(encoded)
+        return self.score_turn_groups(encoded)
 
-    def score_id_groups(self, groups: Sequence[Sequence[Sequence[int]]]) -> list[list[float]]:
-        """`score_ids` of groups of rows; what the rows of a group have in common is read once."""
+    def score_turn_groups(self, groups: Sequence[Sequence[RenderedTurn]]) -> list[list[float]]:
+        """`score_turns` of groups of rows; the head reads what the rows of a group have in common once."""
+        flat = [row for rows in groups for row in rows]
+        if self.shares_context:
+            heads = [
+                score for scores in self._shared_heads([[row.ids for row in g] for g in groups]) for score in scores
+            ]
+        else:
+            heads = self._heads([row.ids for row in flat])
+        scores = iter(self._rewards(heads, flat))
+        return [[next(scores) for _ in rows] for rows in groups]
+
+    def _shared_heads(self, groups: Sequence[Sequence[Sequence[int]]]) -> list[list[float]]:
+        """The head's scores of groups of token rows, each group's common part read once."""
         import torch
 
-        if not self.shares_context:
-            flat = iter(self.score_ids([row for rows in groups for row in rows]))
-            return [[next(flat) for _ in rows] for rows in groups]
         shared = {number: share_prefix([list(row) for row in rows]) for number, rows in enumerate(groups) if rows}
         scores: list[list[float]] = [[] for _ in groups]
         for chosen in self._packed(shared):
@@ -125,8 +139,20 @@ class RewardModel:
         if chosen:
             yield chosen
 
-    def score_ids(self, rows: Sequence[Sequence[int]]) -> list[float]:
-        """Rewards of rows that are token ids of this model's own tokenizer; each must end with the end token."""
+    def score_turns(self, rows: Sequence[RenderedTurn]) -> list[float]:
+        """Rewards of rows in token ids of this model's own tokenizer; each must end with the end token."""
+        return self._rewards(self._heads([row.ids for row in rows]), rows)
+
+    def _rewards(self, heads: Sequence[float], rows: Sequence[RenderedTurn]) -> list[float]:
+        """The head's scores, with the likelihood feature where the model has it."""
+        if self.likelihood_weights is None or self._likelihood is None:
+            return list(heads)
+        means = self._likelihood.mean_logprobs(rows)
+        combined = [self.likelihood_weights.combine(*pair) for pair in zip(heads, means, strict=True)]
+        return [self._finite(score, row.ids) for score, row in zip(combined, rows, strict=True)]
+
+    def _heads(self, rows: Sequence[Sequence[int]]) -> list[float]:
+        """The head's scores of token rows, in batches of like length."""
         import torch
 
         scores = [0.0] * len(rows)
@@ -147,13 +173,13 @@ class RewardModel:
             )
         return reward
 
-    def _encode(self, conversation: Sequence[Turn]) -> list[int]:
+    def _render(self, conversation: Sequence[Turn]) -> RenderedTurn:
         if not conversation or conversation[-1].role is not Role.ASSISTANT:
             raise ConfigError("a conversation to be scored must end with an assistant turn")
         context, answer = tuple(conversation[:-1]), conversation[-1].text
         rendered = response_turn(self.tokenizer, context, answer)
         if self.max_length is None or len(rendered.ids) <= self.max_length:
-            return rendered.ids
+            return rendered
         trimmed = trim_context(self.tokenizer, context, self.max_length - len(rendered.response_ids))
         if trimmed is None:
             raise EngineError(
@@ -161,7 +187,7 @@ class RewardModel:
                 "use shorter responses or a model with a longer context"
             )
         self.trimmed_rows += 1
-        return response_turn(self.tokenizer, trimmed[0], answer).ids
+        return response_turn(self.tokenizer, trimmed[0], answer)
 
     def _forward(self, rows: Sequence[Sequence[int]]) -> "torch.Tensor":
         """Rewards (B,) of B rows, padded on the right."""

@@ -40,6 +40,13 @@ class TruncationCount:
         }
 
 
+def same_tokenizer(first: Any, second: Any) -> bool:
+    """Whether two prepared tokenizers have the same vocabulary and encode a conversation alike."""
+    if first.get_vocab() != second.get_vocab():
+        return False
+    return response_turn(first, _PROBE, _PROBE_ANSWER) == response_turn(second, _PROBE, _PROBE_ANSWER)
+
+
 def check_tokenizer(tokenizer: Any, vocabulary_rows: int | None = None) -> None:
     """Check a prepared tokenizer on a probe conversation.
 

@@ -7,14 +7,15 @@ from typing import Any
 
 from data_contracts.artifact import Artifact
 from data_contracts.conversation import Role, Turn
+from data_contracts.demonstrations import Demonstrations
 from data_contracts.evaluations import Evaluations
-from data_contracts.model_handle import ModelHandle
+from data_contracts.model_handle import ModelHandle, PromptHandle
 from data_contracts.responses import Responses
 from data_contracts.sections import EngineConfig, Evaluation
 from data_contracts.world_config import WorldConfig
 from data_contracts.world_tables import WorldQuestions
 from models.engines.protocol import SamplingSettings
-from models.few_shot_prompt import ASSISTANT_STOPS, assistant_suffix
+from models.few_shot_prompt import ASSISTANT_STOPS, assistant_suffix, parse_prompt_set
 from models.seeding import derive_seed
 from models.tiny_world.judge import GoldJudge
 from models.tiny_world.world import build_world
@@ -24,6 +25,7 @@ from tasks.step_context import read, write
 
 BENCHMARK_RESPONSES = "gold_responses"
 BENCHMARK_QUESTIONS = "gold_questions"
+BENCHMARK_DEMONSTRATIONS = "gold_demonstrations"
 TEST_SPLIT = "test"
 
 
@@ -43,7 +45,26 @@ def judge_responses_by_gold(
     return write(Evaluations, Evaluations.from_rows(rows))
 
 
-@step(version="1", run_name="{subject}")
+@step(version="1")
+def judge_demonstrations_by_gold(
+    demonstrations: Artifact[Demonstrations], world: WorldConfig, world_seed: int
+) -> Artifact[Evaluations]:
+    """Gold of self-play's usable answers: subject `chosen`, and `candidates`, the mean of all N beside it."""
+    judge = GoldJudge(build_world(world, world_seed))
+    rows = []
+    for row in read(Demonstrations, demonstrations).to_pylist():
+        question = row["context"][-1]["text"]
+        chosen = _row(judge, BENCHMARK_DEMONSTRATIONS, "chosen", row["demonstration_id"], question, row["response"])
+        if chosen is None or not row["usable"]:
+            continue
+        scores = [judged.score for c in row["candidates"] if (judged := judge.score(question, c["text"])) is not None]
+        mean = sum(scores) / len(scores)
+        name = f"{BENCHMARK_DEMONSTRATIONS}:candidates:{row['demonstration_id']}"
+        rows += [chosen, chosen | {"evaluation_id": name, "subject": "candidates", "output": None, "value": mean}]
+    return write(Evaluations, Evaluations.from_rows(rows))
+
+
+@step(version="2", run_name="{subject}")
 def judge_model_by_gold(
     subject: str,
     model: ModelHandle,
@@ -53,15 +74,18 @@ def judge_model_by_gold(
     evaluation: Evaluation,
     engine: EngineConfig,
     seed: int,
+    prompts: PromptHandle | None = None,
+    shots: int = 0,
 ) -> Artifact[Evaluations]:
-    """Let a model answer test questions, with no shot, and judge the answers; questions of the test split only."""
+    """Let a model answer test questions and judge the answers; trained models get no shot, vanilla ones may."""
     asked = [row for row in read(WorldQuestions, questions).to_pylist() if row["split"] == TEST_SPLIT]
     asked = asked[: evaluation.questions]
     settings = SamplingSettings(evaluation.max_new_tokens, evaluation.temperature, evaluation.top_p, ASSISTANT_STOPS)
     suffixes = [assistant_suffix([Turn(Role.HUMAN, row["question"])]) for row in asked]
     seeds = [derive_seed(seed, "gold", row["question_id"]) for row in asked]
     lazy = LazyEngine(model, engine)
-    completions = lazy.open().generate("", suffixes, seeds, settings)
+    prefix = parse_prompt_set(prompts.name, prompts.text, prompts.source).prefix(shots) if prompts else ""
+    completions = lazy.open().generate(prefix, suffixes, seeds, settings)
     lazy.count_tokens()
     judge = GoldJudge(build_world(world, world_seed))
     rows = [

@@ -18,6 +18,7 @@ from data_contracts.rollouts import Rollouts
 from data_contracts.training_log import TrainingLog
 from data_contracts.training_sections import PolicyOptimization
 from data_contracts.training_specs import PPOSpec
+from data_contracts.world_config import WorldConfig
 from models.seeding import derive_seed
 from tasks.loaded_models import as_model, folder_of
 from tasks.run_training_job import job_paths, output, run_training_job
@@ -43,8 +44,10 @@ def optimize_policy(
     optimization: PolicyOptimization,
     training: TrainingSettings,
     seed: int,
+    world: WorldConfig | None = None,
+    world_seed: int = 0,
 ) -> OptimizedPolicy:
-    """Optimise the SFT policy against the reward model."""
+    """Optimise the SFT policy against the reward model, or against the judge of a given tiny world (a ceiling)."""
     prompts = balanced_prompts(read(Demonstrations, demonstrations).to_pylist(), seed)
     paths = job_paths("optimize_policy")
     prompts_file = paths["work_dir"] / "prompts.parquet"
@@ -56,6 +59,8 @@ def optimize_policy(
         policy=folder_of(as_model("sft", policy)),
         reward_model=folder_of(as_model("reward", reward_model)),
         prompts=(prompts_file,),
+        world=world,
+        world_seed=world_seed,
         training=training,
     )
     manifest = run_training_job(JOB, spec, training)

@@ -99,7 +99,7 @@ def resolve_prompts(config: RunConfig, world_prompts: Artifact[PromptFiles] | No
 
 def local_folders(config: RunConfig) -> dict[str, Path]:
     """Role -> folder, of the models that are folders on this machine."""
-    sources = config.models.model_dump().items()
+    sources = config.models.named().items()
     return {role: Path(source).expanduser() for role, source in sources if _is_folder(source)}
 
 

@@ -47,6 +47,7 @@ STEPS = {
         "score_gold_pairs",
         "score_preference_file",
         "judge_model_by_gold",
+        "judge_demonstrations_by_gold",
     ),
 }
 _ORDER = list(STEPS)

@@ -37,16 +37,24 @@ class TrainedRewardModel(Outputs):
     scores: Artifact[RewardScores]
 
 
-@step(version="1", jobs=(JOB,))
+@step(version="2", jobs=(JOB,))
 def train_reward_model(
-    comparisons: Artifact[Comparisons], base: ModelHandle, reward: RewardTraining, training: TrainingSettings, seed: int
+    comparisons: Artifact[Comparisons],
+    base: ModelHandle,
+    likelihood_base: ModelHandle | None,
+    reward: RewardTraining,
+    training: TrainingSettings,
+    seed: int,
 ) -> TrainedRewardModel:
-    """Train the synthetic reward model on the comparisons every filter kept."""
+    """Train the synthetic reward model on the comparisons every filter kept.
+
+    `likelihood_base` is the frozen model of the likelihood feature, None where the profile does without.
+    """
     rows = [row for row in read(Comparisons, comparisons).to_pylist() if row["kept"]]
     if not rows:
         raise EmptyResultError("train_reward_model: no comparison was kept; loosen filter.* or as_is.*, or mine more")
     pairs = [_pair(row["comparison_id"], row["query_id"], row["query"], row["chosen"], row["rejected"]) for row in rows]
-    return _train(pairs, base, reward, training, seed)
+    return _train(pairs, base, likelihood_base, reward, training, seed)
 
 
 @step(version="1", jobs=(JOB,))
@@ -70,7 +78,7 @@ def train_as_is_reward_model(
         )
     count(pairs_left_out=len(chosen) - len(usable))
     named = [_pair(r["pair_id"], r["pair_id"], r["question"], r["chosen"], r["rejected"]) for r in usable]
-    return _train(named, base, reward, training, seed)
+    return _train(named, base, None, reward, training, seed)
 
 
 def heldout_queries(query_ids: list[str], share: float, seed: int) -> set[str]:
@@ -92,7 +100,12 @@ def _pair(pair_id: str, query_id: str, query: str, chosen: str, rejected: str) -
 
 
 def _train(
-    pairs: list[dict[str, Any]], base: ModelHandle, reward: RewardTraining, training: TrainingSettings, seed: int
+    pairs: list[dict[str, Any]],
+    base: ModelHandle,
+    likelihood_base: ModelHandle | None,
+    reward: RewardTraining,
+    training: TrainingSettings,
+    seed: int,
 ) -> TrainedRewardModel:
     heldout = heldout_queries([pair["query_id"] for pair in pairs], reward.heldout_share, seed)
     rows = [pair | {"split": "heldout" if pair["query_id"] in heldout else "train"} for pair in pairs]
@@ -104,6 +117,7 @@ def _train(
         **reward.model_dump(),
         seed=derive_seed(seed, current().step) % 2**31,
         base_model=folder_of(base),
+        likelihood_base=folder_of(likelihood_base) if likelihood_base else None,
         pairs=(pairs_file,),
         training=training,
     )

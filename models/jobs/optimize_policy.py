@@ -9,7 +9,7 @@ from typing import Any
 from data_contracts.errors import ConfigError
 from data_contracts.job_spec import TrainingSettings
 from data_contracts.training_log import TrainingLog, training_log_rows
-from data_contracts.training_specs import KeepModel, PPOSpec
+from data_contracts.training_specs import KeepModel, PPOSpec, ScoreSource
 from models.chat_template import fit_embeddings, prepare_tokenizer
 from models.deepspeed.config import on_cpu
 from models.jobs.entry import run
@@ -45,7 +45,7 @@ def check_spec(spec: PPOSpec) -> None:
 
 def _check_lengths(spec: PPOSpec, *configs: Any) -> None:
     longest = spec.max_prompt_tokens + spec.max_new_tokens + 1  # an end token may be appended for scoring
-    for name, config in zip(("policy", "reward model"), configs, strict=True):
+    for name, config in zip(("policy", "reward model"), configs, strict=False):
         positions = getattr(config.get_text_config(), "max_position_embeddings", None)
         if positions is not None and longest > positions:
             raise ConfigError(
@@ -65,8 +65,6 @@ def main() -> None:
     from models.ppo_loop import PPOLoop
     from models.ppo_policy import PolicyWithValue, check_output_path, freeze_lower_layers, load_causal
     from models.ppo_prompts import read_prompts
-    from models.ppo_scoring import RolloutScorer
-    from models.reward_model import RewardModel
 
     disable_progress_bar()
     torch.manual_seed(spec.seed)
@@ -78,8 +76,8 @@ def main() -> None:
     for part in (model, reference):
         fit_embeddings(part, tokenizer)
     check_tokenizer(tokenizer, model.get_input_embeddings().weight.shape[0])
-    reward_model = RewardModel(spec.reward_model, batch_size=spec.micro_batch_size, device=str(device))
-    _check_lengths(spec, model.config, reward_model.model.config)
+    scorer = open_scorer(spec, tokenizer, str(device))
+    _check_lengths(spec, model.config, *([scorer.reward_model.model.config] if hasattr(scorer, "reward_model") else []))
     training, validation, count = read_prompts(spec, tokenizer)
     check_output_path(model, training[0].ids)
     freeze_lower_layers(model, spec.unfrozen_layers)
@@ -90,7 +88,6 @@ def main() -> None:
     policy = PolicyWithValue(model, detach_value=spec.detach_value, entropy_gradient=spec.entropy_coefficient > 0).to(
         device
     )
-    scorer = RolloutScorer(reward_model, tokenizer)
     print(f"{len(training)} training and {len(validation)} validation prompts; shared token ids: {scorer.shares_ids}")
     loop = PPOLoop(spec, policy, reference, scorer, training, validation, checkpoint_folder(spec))
     state = loop.run(lambda step, metrics: report_progress(step, spec.steps, "steps", **_shown(metrics)))
@@ -99,6 +96,19 @@ def main() -> None:
     TrainingLog.write_part(log, spec.output_dir / LOG_NAME)
     outputs = {"model": MODEL_NAME, "rollouts": ROLLOUTS_NAME, "training_log": LOG_NAME}
     write_manifest(spec, JOB, outputs, summarize(state, kept) | count.metrics())
+
+
+def open_scorer(spec: PPOSpec, tokenizer: Any, device: str) -> Any:
+    """The reward model, or the tiny world's judge where a ceiling is asked for."""
+    from models.ppo_scoring import RolloutScorer
+    from models.reward_model import RewardModel
+    from models.tiny_world.gold_scorer import GoldScorer
+    from models.tiny_world.judge import GoldJudge
+    from models.tiny_world.world import build_world
+
+    if spec.score_source is ScoreSource.GOLD_JUDGE and spec.world is not None:
+        return GoldScorer(GoldJudge(build_world(spec.world, spec.world_seed)), tokenizer)
+    return RolloutScorer(RewardModel(spec.reward_model, batch_size=spec.micro_batch_size, device=device), tokenizer)
 
 
 def keep_model(loop: Any, state: LoopState) -> int:

@@ -3,6 +3,7 @@
 Loss: -log sigmoid(r(x, chosen) - r(x, rejected)). The score is a linear head on the end token's hidden state.
 Departures: 1. pairs longer than `max_length` first lose old turns of their context (both answers the same), then are
 dropped and counted. 2. Held-out pairs are scored at the end; the paper measures on other people's data only.
+3. An option, off by default: the likelihood feature (`models/jobs/likelihood_training.py`).
 """
 
 import math
@@ -18,8 +19,8 @@ from data_contracts.conversation import Role, Turn, from_column
 from data_contracts.errors import EmptyResultError
 from data_contracts.preference_pairs import PreferencePairs
 from data_contracts.reward_scores import RewardScores
-from data_contracts.training_specs import RewardSpec
-from models.chat_template import fit_embeddings, prepare_tokenizer
+from data_contracts.training_specs import LikelihoodFeature, RewardSpec
+from models.chat_template import RenderedTurn, fit_embeddings, prepare_tokenizer
 from models.deepspeed.config import on_cpu, prepare_distributed
 from models.jobs.batch_stream import batch_layout, stream_order
 from models.jobs.entry import run
@@ -35,8 +36,15 @@ class TokenizedPairs:
     """Training pairs as token ids, and the rows they came from."""
 
     pair_ids: list[str] = field(default_factory=list)
-    chosen: list[list[int]] = field(default_factory=list)
-    rejected: list[list[int]] = field(default_factory=list)
+    chosen: list[RenderedTurn] = field(default_factory=list)
+    rejected: list[RenderedTurn] = field(default_factory=list)
+
+    def columns(self) -> dict[str, Any]:
+        """As TRL's trainer reads them."""
+        return {
+            "chosen_ids": [turn.ids for turn in self.chosen],
+            "rejected_ids": [turn.ids for turn in self.rejected],
+        }
 
 
 def tokenize_pairs(spec: RewardSpec, table: pa.Table, tokenizer: Any, count: TruncationCount) -> TokenizedPairs:
@@ -50,8 +58,8 @@ def tokenize_pairs(spec: RewardSpec, table: pa.Table, tokenizer: Any, count: Tru
         for turn in turns:
             check_reads_last_token(turn.ids, tokenizer.pad_token_id, tokenizer.eos_token_id)
         pairs.pair_ids.append(row["pair_id"])
-        pairs.chosen.append(turns[0].ids)
-        pairs.rejected.append(turns[1].ids)
+        pairs.chosen.append(turns[0])
+        pairs.rejected.append(turns[1])
     if not pairs.pair_ids:
         raise EmptyResultError(
             f"{JOB}: no pair to train on: {count.rows} of split 'train' read, {count.dropped_rows} longer than "
@@ -129,6 +137,42 @@ def pair_metrics(chosen: Sequence[float], rejected: Sequence[float]) -> dict[str
     }
 
 
+def build_trainer(spec: RewardSpec, tokenizer: Any, pairs: TokenizedPairs) -> tuple[Any, Any]:
+    """The trainer, and None or what puts the likelihood feature into the saved folder and returns its weight."""
+    from datasets import Dataset  # the slow imports come after what may already be wrong
+    from trl.trainer.reward_config import RewardConfig
+    from trl.trainer.reward_trainer import RewardTrainer
+
+    from models.jobs import likelihood_training as feature
+    from models.jobs import trl_training as shared
+
+    columns, weights = pairs.columns(), None
+    if spec.likelihood is not LikelihoodFeature.OFF:  # before ZeRO-3 is configured, which would split the base
+        weights, values = feature.read_answers(spec, tokenizer, pairs.chosen, pairs.rejected)
+        columns |= values
+    order = stream_order(len(pairs.pair_ids), spec.epochs, spec.batch_size, spec.seed)
+    layout = batch_layout(spec.batch_size, spec.micro_batch_size, spec.training.processes)
+    settings = shared.trainer_settings(spec, layout, len(order) // spec.batch_size)
+    arguments: dict[str, Any] = {
+        "args": RewardConfig(**settings, center_rewards_coefficient=spec.center_rewards_coefficient),
+        "model": load_base(spec, tokenizer),
+        "train_dataset": Dataset.from_dict(columns).select(order),
+        "processing_class": tokenizer,
+        "peft_config": shared.lora_settings(spec, "SEQ_CLS"),
+        "callbacks": [shared.TrainingWatch([pairs.pair_ids[i] for i in order], spec.batch_size)],
+    }
+    if weights is None:
+        return RewardTrainer(**arguments), None
+    feature.add_likelihood(arguments["model"], weights.head_weight)
+    trainer = feature.LikelihoodRewardTrainer(
+        **arguments,
+        weight_learning_rate=spec.likelihood_learning_rate,
+        data_collator=feature.LikelihoodCollator(tokenizer.pad_token_id),
+    )
+    base = spec.likelihood_base or spec.base_model
+    return trainer, lambda folder: feature.store_likelihood(folder, base, weights).weight
+
+
 def main() -> None:
     """Train, save `model`, `training_log` and `heldout_scores`, and write the manifest."""
     spec = read_spec(RewardSpec)
@@ -140,30 +184,16 @@ def main() -> None:
     check_tokenizer(tokenizer)
     table, count = PreferencePairs.read_parts(spec.pairs), TruncationCount()
     pairs = tokenize_pairs(spec, table, tokenizer, count)
-    from datasets import Dataset  # the slow imports come after what may already be wrong
-    from trl.trainer.reward_config import RewardConfig
-    from trl.trainer.reward_trainer import RewardTrainer
-
+    trainer, likelihood = build_trainer(spec, tokenizer, pairs)
     from models.jobs import trl_training as shared
 
-    order = stream_order(len(pairs.pair_ids), spec.epochs, spec.batch_size, spec.seed)
-    layout = batch_layout(spec.batch_size, spec.micro_batch_size, spec.training.processes)
-    settings = shared.trainer_settings(spec, layout, len(order) // spec.batch_size)
-    arguments = RewardConfig(**settings, center_rewards_coefficient=spec.center_rewards_coefficient)
-    dataset = Dataset.from_dict({"chosen_ids": pairs.chosen, "rejected_ids": pairs.rejected})
-    trainer = RewardTrainer(
-        model=load_base(spec, tokenizer),
-        args=arguments,
-        train_dataset=dataset.select(order),
-        processing_class=tokenizer,
-        peft_config=shared.lora_settings(spec, "SEQ_CLS"),
-        callbacks=[shared.TrainingWatch([pairs.pair_ids[i] for i in order], spec.batch_size)],
-    )
     shared.train(trainer, spec)
     folder = shared.save_model(trainer, spec)
     metrics = shared.write_log(trainer, spec) | count.metrics()
     if is_rank_zero():
         shared.forget_zero()
+        if likelihood is not None:
+            metrics |= {"likelihood_weight": likelihood(folder)}
         metrics |= score_heldout(spec, table, folder)
     outputs = {"model": shared.MODEL_NAME, "training_log": shared.LOG_NAME, "heldout_scores": SCORES_NAME}
     write_manifest(spec, JOB, outputs, metrics)

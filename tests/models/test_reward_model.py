@@ -9,8 +9,9 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from data_contracts.conversation import Role, Turn
 from data_contracts.errors import ConfigError, EngineError
 from models.chat_template import prepare_tokenizer, render
-from models.ppo_scoring import RolloutScorer, same_tokenizer
+from models.ppo_scoring import RolloutScorer
 from models.reward_model import RewardModel
+from models.tokenizer_check import same_tokenizer
 
 ASK = (Turn(Role.HUMAN, "What pet does Mira have?"),)
 ANSWERS = ["Mira has pet fox, job smith.", "I do not know.", "Fox.", "Well, it is a long story about a fox and an owl."]

@@ -1,0 +1,134 @@
+"""Learning the weight of the likelihood feature together with the reward head (TINY_WORLD.md; not in the paper).
+
+The frozen base reads every training answer once, before training; the standardised values then travel with the pairs,
+and the model adds `likelihood_weight` times them to its score. The weight starts at 0 and has its own learning rate.
+"""
+
+import json
+import shutil
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from trl.trainer.reward_trainer import DataCollatorForPreference, RewardTrainer
+
+from data_contracts.errors import ConfigError, JobError
+from data_contracts.training_specs import LikelihoodFeature, RewardSpec
+from models.answer_likelihood import BASE_FOLDER, SETTINGS_FILE, AnswerLikelihood, LikelihoodWeights
+from models.chat_template import RenderedTurn
+from models.tokenizer_check import same_tokenizer
+
+WEIGHT = "likelihood_weight"
+CHOSEN, REJECTED = "chosen_likelihood", "rejected_likelihood"
+
+
+def read_answers(
+    spec: RewardSpec, tokenizer: Any, chosen: Sequence[RenderedTurn], rejected: Sequence[RenderedTurn]
+) -> tuple[LikelihoodWeights, dict[str, list[float]]]:
+    """Let the frozen base read all training answers: mean and spread, and the standardised value of each side.
+
+    Raises:
+        ConfigError: the base has another tokenizer, or adapters are trained.
+        JobError: all answers are equally likely, so that there is nothing to standardise.
+    """
+    from transformers import AutoTokenizer
+
+    base = spec.likelihood_base or spec.base_model
+    if spec.training.lora_rank:
+        raise ConfigError("reward.likelihood does not go with training.lora_rank yet; train all weights or turn it off")
+    if not same_tokenizer_of(AutoTokenizer.from_pretrained(base), tokenizer):
+        raise ConfigError(
+            f"models.likelihood {base} has another tokenizer than the reward model's base {spec.base_model}; "
+            "take a base of the same family"
+        )
+    device = "cuda" if torch.cuda.is_available() and not spec.training.use_cpu else "cpu"
+    values = AnswerLikelihood(base, 4 * spec.micro_batch_size, device).mean_logprobs([*chosen, *rejected])
+    spread = statistics.pstdev(values)
+    if spread == 0:
+        raise JobError("reward.likelihood: the base finds all training answers equally likely; turn it off")
+    alone = spec.likelihood is LikelihoodFeature.ALONE
+    weights = LikelihoodWeights(weight=0.0, mean=statistics.fmean(values), std=spread, head_weight=float(not alone))
+    standard = [weights.standardise(value) for value in values]
+    return weights, {CHOSEN: standard[: len(chosen)], REJECTED: standard[len(chosen) :]}
+
+
+def same_tokenizer_of(base: Any, tokenizer: Any) -> bool:
+    """`same_tokenizer` for a base that has not been prepared yet."""
+    from models.chat_template import prepare_tokenizer
+
+    prepare_tokenizer(base)
+    return same_tokenizer(base, tokenizer)
+
+
+def add_likelihood(model: Any, head_weight: float) -> None:
+    """Let a sequence-classification model take `likelihood` (B,) and add its weighted value to the score."""
+    family = type(model)
+
+    def forward(self: Any, *args: Any, likelihood: torch.Tensor | None = None, **kwargs: Any) -> Any:
+        output = family.forward(self, *args, **kwargs)
+        if likelihood is not None:
+            added = getattr(self, WEIGHT) * likelihood.to(output.logits.dtype)
+            output.logits = head_weight * output.logits + added.unsqueeze(-1)
+        return output
+
+    # The class keeps its name, which `save_pretrained` writes into the configuration.
+    model.__class__ = type(family.__name__, (family,), {"forward": forward})
+    model.register_parameter(WEIGHT, torch.nn.Parameter(torch.zeros(1, dtype=torch.float32)))
+
+
+class LikelihoodCollator(DataCollatorForPreference):
+    """Also stacks the likelihoods: those of the chosen side first, as the token rows are."""
+
+    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+        """A batch of pairs as tensors, with `likelihood` (2B,)."""
+        batch = super().torch_call(examples)
+        values = [example[side] for side in (CHOSEN, REJECTED) for example in examples]
+        return batch | {"likelihood": torch.tensor(values, dtype=torch.float32)}
+
+
+class LikelihoodRewardTrainer(RewardTrainer):
+    """TRL's trainer with two more columns and a learning rate of its own for the likelihood's weight."""
+
+    def __init__(self, *args: Any, weight_learning_rate: float, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._weight_learning_rate = weight_learning_rate
+
+    def _set_signature_columns_if_needed(self) -> None:
+        super()._set_signature_columns_if_needed()
+        self._signature_columns = [*(self._signature_columns or []), CHOSEN, REJECTED]
+
+    def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
+        """TRL's optimizer, the weight moved into a group of its own, without decay."""
+        optimizer = super().create_optimizer(*args, **kwargs)
+        assert self.model is not None
+        weight = next(value for name, value in self.model.named_parameters() if name.endswith(WEIGHT))
+        for group in optimizer.param_groups:
+            group["params"] = [parameter for parameter in group["params"] if parameter is not weight]
+        optimizer.add_param_group({"params": [weight], "lr": self._weight_learning_rate, "weight_decay": 0.0})
+        return optimizer
+
+
+def store_likelihood(folder: Path, base: Path, weights: LikelihoodWeights) -> LikelihoodWeights:
+    """Move the learnt weight from the saved model into `likelihood.json`, and put the frozen base beside it."""
+    learnt = weights.model_copy(update={"weight": _take_weight(folder)})
+    (folder / SETTINGS_FILE).write_text(learnt.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    wanted = shutil.ignore_patterns("*.bin", "*.pt", "*.pth", "*.gguf", "*.onnx", "original", "work", ".*")
+    shutil.copytree(base, folder / BASE_FOLDER, ignore=wanted)
+    return learnt
+
+
+def _take_weight(folder: Path) -> float:
+    """Remove the weight from the safetensors, so that plain transformers finds nothing unexpected; returns it."""
+    index_path = folder / "model.safetensors.index.json"
+    name = "model.safetensors"
+    if index_path.is_file():
+        index = json.loads(index_path.read_text(encoding="utf-8"))
+        name = index["weight_map"].pop(WEIGHT)
+        index_path.write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    tensors = load_file(folder / name)
+    weight = tensors.pop(WEIGHT)
+    save_file(tensors, folder / name, metadata={"format": "pt"})
+    return float(weight)

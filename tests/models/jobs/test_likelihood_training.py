@@ -1,0 +1,77 @@
+"""The reward-model job with the likelihood feature: what is learnt, saved, resumed, and refused."""
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+from safetensors import safe_open
+from transformers import AutoModelForSequenceClassification
+
+from data_contracts.conversation import Role, Turn, from_column
+from data_contracts.errors import ConfigError
+from data_contracts.job_spec import TrainingSettings
+from data_contracts.preference_pairs import PreferencePairs
+from data_contracts.reward_scores import RewardScores
+from data_contracts.training_specs import LikelihoodFeature
+from models.launch import run_job
+from models.reward_model import RewardModel
+from tests.models.jobs.training_inputs import reward_spec
+
+JOB = "models.jobs.train_reward_model"
+
+
+def test_weight_and_head_are_learnt_together(
+    tiny_llama_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spec = reward_spec(tmp_path, tiny_llama_dir, epochs=4, likelihood=LikelihoodFeature.ADDED)
+    manifest = run_job(JOB, spec, spec.training)
+    folder = spec.output_dir / "model"
+    weights = json.loads((folder / "likelihood.json").read_text())
+    assert weights["weight"] == pytest.approx(manifest.metrics["likelihood_weight"])
+    assert abs(weights["weight"]) > 0.1, "its own learning rate moves it within twelve steps"
+    rewards = RewardModel(folder)
+    rows = PreferencePairs.read_parts(spec.pairs).to_pylist()
+    scored = RewardScores.read_parts([spec.output_dir / "heldout_scores.parquet"]).to_pylist()
+    row = next(row for row in rows if row["pair_id"] == scored[0]["pair_id"])
+    context = from_column(row["context"])
+    talks = [(*context, Turn(Role.ASSISTANT, row[side])) for side in ("chosen", "rejected")]
+    expected = [scored[0]["chosen_score"], scored[0]["rejected_score"]]
+    assert rewards.score(talks) == pytest.approx(expected, abs=1e-5)
+    assert rewards.score_candidates(context, [row["chosen"], row["rejected"]]) == pytest.approx(expected, abs=1e-4)
+    with safe_open(folder / "model.safetensors", "pt") as file:
+        assert not [name for name in file.keys() if "likelihood" in name]  # noqa: SIM118 (not a dict)
+    with caplog.at_level(logging.WARNING):
+        head = AutoModelForSequenceClassification.from_pretrained(folder)
+    assert head.config.architectures == ["LlamaForSequenceClassification"]
+    assert "likelihood" not in caplog.text
+
+
+def test_alone_the_head_has_no_say(tiny_llama_dir: Path, tmp_path: Path) -> None:
+    spec = reward_spec(tmp_path, tiny_llama_dir, likelihood=LikelihoodFeature.ALONE)
+    run_job(JOB, spec, spec.training)
+    rewards = RewardModel(spec.output_dir / "model")
+    talk = (Turn(Role.HUMAN, "Hi?"), Turn(Role.ASSISTANT, "Fox."))
+    before = rewards.score([talk])
+    rewards.model.score.weight.data.mul_(10.0)
+    assert rewards.score([talk]) == before
+
+
+def test_adapters_are_refused(tiny_llama_dir: Path, tmp_path: Path) -> None:
+    settings = TrainingSettings(use_cpu=True, lora_rank=2, timeout_s=300)
+    spec = reward_spec(tmp_path, tiny_llama_dir, likelihood=LikelihoodFeature.ADDED, training=settings)
+    with pytest.raises(ConfigError, match=r"reward\.likelihood does not go with training\.lora_rank"):
+        run_job(JOB, spec, spec.training)
+
+
+@pytest.mark.slow
+def test_the_feature_is_the_same_under_zero_3(tiny_llama_dir: Path, tmp_path: Path) -> None:
+    weights = []
+    for name, zero, processes in (("plain", 0, 1), ("sharded", 3, 2)):
+        (tmp_path / name).mkdir()
+        settings = TrainingSettings(use_cpu=True, zero_stage=zero, processes=processes, save_every=100, timeout_s=300)
+        spec = reward_spec(
+            tmp_path / name, tiny_llama_dir, rows=13, likelihood=LikelihoodFeature.ADDED, training=settings
+        )
+        weights.append(run_job(JOB, spec, settings).metrics["likelihood_weight"])
+    assert weights[1] == pytest.approx(weights[0], abs=1e-4)
