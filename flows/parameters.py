@@ -58,6 +58,9 @@ class ModelSources(_Group):
     )
     reward: Source = Field(default=None, title="Reward-model base", description="LLaMA-7B in the paper")
     policy: Source = Field(default=None, title="Policy base", description="LLaMA-7B in the paper")
+    likelihood: Source = Field(
+        default=None, title="Likelihood base", description="Frozen, for reward.likelihood; not in the paper"
+    )
 
 
 class PromptSources(_Group):

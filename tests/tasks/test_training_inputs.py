@@ -113,7 +113,7 @@ def comparisons(*kept: bool) -> list[dict[str, Any]]:
 def test_no_kept_comparison_is_told(compute: Callable[..., Any], commit: Callable[..., Any], tiny_model: ModelHandle):
     table = commit(Comparisons, comparisons(False, False))
     with pytest.raises(EmptyResultError, match="no comparison was kept; loosen filter"):
-        compute(train_reward_model, table, tiny_model, RewardTraining(), TrainingSettings(), 1)
+        compute(train_reward_model, table, tiny_model, None, RewardTraining(), TrainingSettings(), 1)
 
 
 def test_no_usable_community_pair_is_told(
