@@ -1,4 +1,4 @@
-"""The command line: almost run, show, doctor, serve.
+"""The command line: almost run, results, show, doctor, serve.
 
 Exit codes: 0 done; 2 the user's input is wrong (one line says what and where); 1 anything else.
 """
@@ -6,6 +6,7 @@ Exit codes: 0 done; 2 the user's input is wrong (one line says what and where); 
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, cast
 
 import typer
@@ -49,6 +50,24 @@ def run(
     from deployments.run_command import run_profile
 
     run_profile(profile, home_url(home), settings or [], until, from_)
+
+
+@app.command()
+def results(
+    seeds: Annotated[
+        str | None, typer.Option(help="Seeds with commas between them; the report seeds if empty.")
+    ] = None,
+    profile: ProfileOption = "tiny",
+    home: HomeOption = None,
+    settings: SetOption = None,
+    page: Annotated[Path, typer.Option(help="Where the page goes.")] = Path("docs/results_tiny.md"),
+    no_page: Annotated[bool, typer.Option("--no-page", help="Measure only.")] = False,
+    at_once: Annotated[int, typer.Option(min=1, help="Seeds at a time, each in a process of its own.")] = 1,
+) -> None:
+    """Measure the paper's effects in the tiny world over several seeds, and write docs/results_tiny.md."""
+    from deployments.results_command import measure, parse_seeds
+
+    measure(profile, home_url(home), parse_seeds(seeds), settings or [], None if no_page else page, at_once)
 
 
 @app.command()

@@ -39,16 +39,7 @@ def synthetic_feedback(config: RunConfig, given: Ingredients) -> SyntheticFeedba
     responses = sample_all_responses(config, given, mined.queries)
     comparisons = filter_comparisons(rank_comparisons(responses), config.filter, config.ranking)
     comparisons, as_is = veto_by_as_is(config, given, comparisons)
-    reward = run_stage(
-        TRAIN_REWARD_MODEL,
-        config.placement,
-        comparisons,
-        given.models["reward"],
-        given.likelihood_base(config.reward),
-        config.reward,
-        config.training,
-        config.seeds.train,
-    )
+    reward = learn_reward(config, given, comparisons)
     return SyntheticFeedback(mined, responses, comparisons, as_is, reward)
 
 
@@ -104,3 +95,17 @@ def veto_by_as_is(
         config.seeds.train,
     )
     return run_stage(JUDGE_BY_AS_IS, config.placement, comparisons, as_is.checkpoint, config.engine), as_is
+
+
+def learn_reward(config: RunConfig, given: Ingredients, comparisons: Artifact[Comparisons]) -> TrainedRewardModel:
+    """Train the reward model on the comparisons that every filter kept."""
+    return run_stage(
+        TRAIN_REWARD_MODEL,
+        config.placement,
+        comparisons,
+        given.models["reward"],
+        given.likelihood_base(config.reward),
+        config.reward,
+        config.training,
+        config.seeds.train,
+    )

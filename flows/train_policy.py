@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from data_contracts.artifact import Artifact
 from data_contracts.demonstrations import Demonstrations
+from data_contracts.folder_contracts import Checkpoint
+from data_contracts.queries import Queries
 from data_contracts.run_config import RunConfig
 from flows.ingredients import Ingredients
 from flows.run_stage import run_stage
@@ -24,8 +26,35 @@ class TrainedPolicy:
 
 def train_policy(config: RunConfig, given: Ingredients, feedback: SyntheticFeedback) -> TrainedPolicy:
     """Play, fine-tune on the seen half, optimise on both halves."""
-    demonstrations = play_with_reward_model(config, given, feedback)
-    sft = run_stage(
+    demonstrations = play_with_reward_model(config, given, feedback.mined.queries, feedback.reward.checkpoint)
+    sft = fine_tune(config, given, demonstrations)
+    ppo = optimize(config, demonstrations, sft.checkpoint, feedback.reward.checkpoint)
+    return TrainedPolicy(demonstrations, sft, ppo)
+
+
+def play_with_reward_model(
+    config: RunConfig, given: Ingredients, queries: Artifact[Queries], reward_model: Artifact[Checkpoint]
+) -> Artifact[Demonstrations]:
+    """RM-guided self-play from the mined queries."""
+    play = config.self_play
+    return run_stage(
+        SELF_PLAY,
+        config.placement,
+        queries,
+        reward_model,
+        given.models[play.assistant_model],
+        given.prompts[play.assistant_prompt],
+        given.models[play.user_model],
+        given.prompts["user"],
+        play,
+        config.engine,
+        config.seeds.data,
+    )
+
+
+def fine_tune(config: RunConfig, given: Ingredients, demonstrations: Artifact[Demonstrations]) -> FinetunedPolicy:
+    """SFT on the seen half."""
+    return run_stage(
         FINETUNE_POLICY,
         config.placement,
         demonstrations,
@@ -34,35 +63,23 @@ def train_policy(config: RunConfig, given: Ingredients, feedback: SyntheticFeedb
         config.training,
         config.seeds.train,
     )
-    ppo = run_stage(
+
+
+def optimize(
+    config: RunConfig,
+    demonstrations: Artifact[Demonstrations],
+    sft: Artifact[Checkpoint],
+    reward_model: Artifact[Checkpoint],
+) -> OptimizedPolicy:
+    """PPO on both halves, from the SFT model."""
+    return run_stage(
         OPTIMIZE_POLICY,
         config.placement,
         demonstrations,
-        sft.checkpoint,
-        feedback.reward.checkpoint,
+        sft,
+        reward_model,
         config.policy,
         config.single_process_training(),
         config.seeds.train,
         *config.gold_world(),
-    )
-    return TrainedPolicy(demonstrations, sft, ppo)
-
-
-def play_with_reward_model(
-    config: RunConfig, given: Ingredients, feedback: SyntheticFeedback
-) -> Artifact[Demonstrations]:
-    """RM-guided self-play from the mined queries."""
-    play = config.self_play
-    return run_stage(
-        SELF_PLAY,
-        config.placement,
-        feedback.mined.queries,
-        feedback.reward.checkpoint,
-        given.models[play.assistant_model],
-        given.prompts[play.assistant_prompt],
-        given.models[play.user_model],
-        given.prompts["user"],
-        play,
-        config.engine,
-        config.seeds.data,
     )

@@ -43,6 +43,26 @@ def score_gold_pairs(
     rows = [
         row for row in rows if row["query_id"] in queries and row["response_id"] in score and row["response"].strip()
     ]
+    return _write_pairs(reward_model, engine, rows, score)
+
+
+@step(version="1")
+def score_answer_pairs(
+    reward_model: Artifact[Checkpoint], answers: list[Artifact[Evaluations]], engine: EngineConfig
+) -> Artifact[Evaluations]:
+    """As `score_gold_pairs`, on gold-judged answers of several models to one list of questions."""
+    judged = [row for artifact in answers for row in read(Evaluations, artifact).to_pylist()]
+    rows = [
+        {"query_id": r["item_id"], "response_id": r["evaluation_id"], "query": r["prompt"], "response": r["output"]}
+        for r in judged
+        if (r["output"] or "").strip()
+    ]
+    return _write_pairs(reward_model, engine, rows, {row["evaluation_id"]: row["value"] for row in judged})
+
+
+def _write_pairs(
+    reward_model: Artifact[Checkpoint], engine: EngineConfig, rows: list[dict[str, Any]], score: dict[str, float]
+) -> Artifact[Evaluations]:
     rewards = open_reward_model(reward_model, engine).score([_single(row["query"], row["response"]) for row in rows])
     reward = {row["response_id"]: value for row, value in zip(rows, rewards, strict=True)}
     evaluations = []

@@ -29,7 +29,7 @@ BENCHMARK_DEMONSTRATIONS = "gold_demonstrations"
 TEST_SPLIT = "test"
 
 
-@step(version="1")
+@step(version="2")
 def judge_responses_by_gold(
     responses: list[Artifact[Responses]], world: WorldConfig, world_seed: int
 ) -> Artifact[Evaluations]:
@@ -45,7 +45,7 @@ def judge_responses_by_gold(
     return write(Evaluations, Evaluations.from_rows(rows))
 
 
-@step(version="1")
+@step(version="2")
 def judge_demonstrations_by_gold(
     demonstrations: Artifact[Demonstrations], world: WorldConfig, world_seed: int
 ) -> Artifact[Evaluations]:
@@ -64,7 +64,7 @@ def judge_demonstrations_by_gold(
     return write(Evaluations, Evaluations.from_rows(rows))
 
 
-@step(version="2", run_name="{subject}")
+@step(version="3", run_name="{subject}")
 def judge_model_by_gold(
     subject: str,
     model: ModelHandle,

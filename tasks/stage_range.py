@@ -45,6 +45,9 @@ STEPS = {
     StageName.EVALUATION: (
         "judge_responses_by_gold",
         "score_gold_pairs",
+        "score_answer_pairs",
+        "judge_comparisons_by_gold",
+        "measure_effects",
         "score_preference_file",
         "judge_model_by_gold",
         "judge_demonstrations_by_gold",

@@ -176,6 +176,8 @@ def _handles(value: Any) -> list[Any]:
         return [value]
     if isinstance(value, list | tuple):
         return [handle for item in value for handle in _handles(item)]
+    if isinstance(value, dict):
+        return [handle for item in value.values() for handle in _handles(item)]
     if isinstance(value, BaseModel):
         return [handle for name in type(value).model_fields for handle in _handles(getattr(value, name))]
     return []

@@ -6,10 +6,12 @@ from data_contracts.arrow import compute as pc
 from data_contracts.artifact import Artifact
 from data_contracts.comparisons import Comparisons
 from data_contracts.demonstrations import Demonstrations
+from data_contracts.effects import Effects
 from data_contracts.evaluations import Evaluations
 from data_contracts.queries import Queries, RejectedQueries
 from data_contracts.reward_scores import RewardScores
 from data_contracts.rollouts import Rollouts
+from tasks.gold_agreement import VERDICTS, agreements
 from tasks.step_context import read
 
 
@@ -30,26 +32,11 @@ def comparison_metrics(comparisons: Artifact[Comparisons], gold: Artifact[Evalua
         return metrics
     table = read(Evaluations, gold)
     score = dict(zip(table["item_id"].to_pylist(), table["value"].to_pylist(), strict=True))
-    heuristic = [
-        row for row in rows if "drop" not in (row["verdict_words"], row["verdict_length"], row["verdict_pairing"])
-    ]
-    for name, chosen in (("all", rows), ("heuristic", heuristic), ("kept", kept)):
-        agreement = gold_agreement(chosen, score)
-        if agreement is not None:
-            metrics[f"comparisons.gold_agreement.{name}"] = agreement
+    for name, belongs in VERDICTS.items():
+        decided = [agrees for _, agrees in agreements([row for row in rows if belongs(row)], score)]
+        if decided:
+            metrics[f"comparisons.gold_agreement.{name}"] = sum(decided) / len(decided)
     return metrics
-
-
-def gold_agreement(comparisons: list[dict[str, Any]], score: dict[str, float]) -> float | None:
-    """Share of comparisons whose chosen response has the higher gold score, of those where gold differs."""
-    decided = [
-        score[row["chosen_response_id"]] > score[row["rejected_response_id"]]
-        for row in comparisons
-        if row["chosen_response_id"] in score
-        and row["rejected_response_id"] in score
-        and score[row["chosen_response_id"]] != score[row["rejected_response_id"]]
-    ]
-    return sum(decided) / len(decided) if decided else None
 
 
 def reward_metrics(name: str, scores: Artifact[RewardScores]) -> dict[str, float]:
@@ -103,3 +90,8 @@ def evaluation_metrics(tables: list[Artifact[Evaluations]]) -> dict[str, float]:
             metrics[name] = row["value_mean"]
             metrics[f"{name}.n"] = float(row["value_count"])
     return metrics
+
+
+def effect_metrics(effects: Artifact[Effects]) -> dict[str, float]:
+    """The study's differences by effect and arm."""
+    return {row["effect_id"]: row["difference"] for row in read(Effects, effects).to_pylist()}

@@ -23,7 +23,7 @@ QUERY_PREFIX = "Query:"
 WITH_INSTRUCTION = 0.6
 FOLLOW_UP_DOCUMENTS = 0.3  # documents of two-turn conversations, under the user instruction
 SECOND_TURN = 0.15  # two-turn conversations in other documents
-SAME_SUBJECT = 0.7  # follow-ups that stay with the name
+SAME_SUBJECT = 0.85  # follow-ups that stay with the name
 CONVERSATIONS = (2, 7)  # least and most turns of a document
 QUERIES = (8, 13)
 

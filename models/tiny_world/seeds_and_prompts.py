@@ -9,7 +9,7 @@ with truth, plus noise; votes that simply followed the judge would make the as-i
 
 import numpy as np
 
-from models.tiny_world.answers import Style, write_answer
+from models.tiny_world.answers import Style, true_items, write_answer
 from models.tiny_world.corpus import (
     ASSISTANT_INSTRUCTION,
     MINING_INSTRUCTION,
@@ -20,6 +20,7 @@ from models.tiny_world.corpus import (
 )
 from models.tiny_world.judge import GoldJudge
 from models.tiny_world.questions import Question, QuestionKind, draw_question, sample_questions
+from models.tiny_world.vocabulary import MORE
 from models.tiny_world.world import Split, World
 
 SEED_QUERIES = 10
@@ -146,8 +147,19 @@ def _prompt_file(
         asked = [question]
         while len(asked) < turns:
             asked.append(draw_follow_up(world, Split.TRAIN, asked[-1], rng))
-        conversations.append([(q.text, write_answer(world, q, style, rng)) for q in asked])
+        conversations.append([(q.text, _demonstrate(world, q, style, rng)) for q in asked])
     return format_conversations(instruction, conversations) + "\n"
+
+
+def _demonstrate(world: World, question: Question, style: Style, rng: np.random.Generator) -> str:
+    """An answer that shows its style: average authors mostly leave something out, so their few demonstrations all do.
+
+    Else the quality of a prompt of three would be a matter of luck.
+    """
+    answer = write_answer(world, question, style, rng)
+    while style is Style.AVERAGE and MORE not in answer and len(true_items(world, question)) > 1:
+        answer = write_answer(world, question, style, rng)
+    return answer
 
 
 def _one_kind_after_another(world: World, count: int, rng: np.random.Generator) -> list[Question]:

@@ -11,11 +11,11 @@ from data_contracts.evaluations import Evaluations
 from data_contracts.queries import Queries, RejectedQueries
 from data_contracts.reward_scores import RewardScores
 from data_contracts.rollouts import Rollouts
+from tasks.gold_agreement import agreements
 from tasks.rank_comparisons import pair_by_rank
 from tasks.summarise_metrics import (
     comparison_metrics,
     evaluation_metrics,
-    gold_agreement,
     mining_metrics,
     policy_metrics,
     reward_metrics,
@@ -76,10 +76,10 @@ def test_comparisons_with_and_without_gold(commit: Commit):
 
 def test_agreement_counts_decided_and_judged_pairs_only():
     rows = comparisons()
-    assert gold_agreement(rows, {"q1-A": 1.0, "q1-B": 1.0, "q1-C": 1.0}) is None
-    assert gold_agreement(rows, {"q1-A": 1.0, "q1-B": 1.0}) is None
-    assert gold_agreement(rows, {"q1-A": 1.0, "q1-B": 0.0}) == 1.0
-    assert gold_agreement([], {}) is None
+    assert agreements(rows, {"q1-A": 1.0, "q1-B": 1.0, "q1-C": 1.0}) == []
+    assert agreements(rows, {"q1-A": 1.0, "q1-B": 1.0}) == []
+    assert [agrees for _, agrees in agreements(rows, {"q1-A": 1.0, "q1-B": 0.0})] == [True]
+    assert agreements([], {}) == []
 
 
 def scored(number: int, chosen: float, rejected: float, split: str = "heldout", longer: bool = True) -> dict[str, Any]:

@@ -1,0 +1,253 @@
+"""The paper's effects, measured in the tiny world for one set of seeds (TINY_WORLD.md; `almost results`).
+
+Every step is one of the paper's own; what the flow adds is the arms: with and without the as-is veto, RM-guided and
+plain self-play, the reward model with and without the likelihood feature, PPO's controls, and a second world in which
+length carries no signal. All answers are to questions of the test split.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from prefect import flow
+
+from data_contracts.artifact import Artifact
+from data_contracts.demonstrations import Demonstrations
+from data_contracts.effects import EffectQuestion, Effects
+from data_contracts.errors import ConfigError
+from data_contracts.evaluations import Evaluations
+from data_contracts.folder_contracts import Checkpoint
+from data_contracts.model_handle import ModelHandle
+from data_contracts.profiles import load_profile
+from data_contracts.run_config import RunConfig
+from data_contracts.sections import Responder
+from data_contracts.training_sections import LikelihoodFeature, ScoreNormalization, ScoreSource
+from flows.ingredients import Ingredients, prepare_ingredients
+from flows.open_run import open_run
+from flows.synthetic_feedback import SyntheticFeedback, learn_reward, synthetic_feedback
+from flows.train_policy import fine_tune, optimize, play_with_reward_model
+from tasks.evaluate_reward_model import score_answer_pairs
+from tasks.judge_by_gold import judge_demonstrations_by_gold, judge_model_by_gold, judge_responses_by_gold
+from tasks.loaded_models import as_model
+from tasks.measure_effects import judge_comparisons_by_gold, measure_effects
+from tasks.run_record import record_metrics
+from tasks.summarise_metrics import effect_metrics
+
+VETO, NO_VETO = "as-is veto", "no as-is veto"
+SECOND_WORLD = "length carries no signal"
+
+
+@dataclass
+class Study:
+    """Tables by name, and the questions asked of them."""
+
+    config: RunConfig
+    tables: dict[str, Artifact[Evaluations]] = field(default_factory=dict)
+    questions: list[EffectQuestion] = field(default_factory=list)
+
+    def ask(self, effect: str, arm: str, first: tuple[str, str], second: tuple[str, str]) -> None:
+        """Add the question of how much (table, subject) `first` is above `second`."""
+        self.questions.append(
+            EffectQuestion(
+                effect=effect,
+                arm=arm,
+                first=first[0],
+                first_subject=first[1],
+                second=second[0],
+                second_subject=second[1],
+            )
+        )
+
+    def answer(self, given: Ingredients, subject: str, model: ModelHandle, responder: Responder | None = None) -> None:
+        """Let a model answer the test questions, and judge it; table and subject have the same name."""
+        world = self.config.world
+        if world is None or given.world is None:
+            raise ConfigError("the study needs a profile with a tiny world, such as tiny")
+        prompts = given.prompts[responder.prompt] if responder else None
+        self.tables[subject] = judge_model_by_gold(
+            subject,
+            model,
+            given.world.questions,
+            world,
+            self.config.seeds.world,
+            self.config.evaluation,
+            self.config.engine,
+            self.config.seeds.eval,
+            prompts,
+            responder.shots if responder else 0,
+        )
+
+    def answer_as(self, given: Ingredients, responders: Iterable[Responder]) -> None:
+        """Let prompted vanilla models answer."""
+        for responder in responders:
+            self.answer(given, responder.name, given.models[responder.model], responder)
+
+
+@flow(name="miniature-study", flow_run_name="seed-{seed}")
+def measure_seed(profile: str, seed: int, overrides: list[str], home: str | None = None) -> Artifact[Effects]:
+    """Measure all effects with every seed of the profile set to `seed`."""
+    seeds = [f"seeds.{name}={seed}" for name in ("world", "ladder", "data", "train", "eval")]
+    config = load_profile(profile, [*seeds, *overrides])
+    with open_run(config, home, None, None):
+        study = Study(config)
+        given = prepare_ingredients(config)
+        study_responders(study, given)
+        feedback = study_feedback(study, given, "")
+        study_policies(study, given, feedback)
+        study_second_world(study)
+        effects = measure_effects(study.questions, study.tables, seed)
+        record_metrics(effect_metrics(effects))
+    return effects
+
+
+def study_responders(study: Study, given: Ingredients) -> None:
+    """The rule of thumb: size, demonstrations, shots."""
+    best, *_, worst = study.config.responders
+    study.answer_as(given, study.config.responders)
+    known = {(r.model, r.prompt, r.shots): r.name for r in study.config.responders}
+
+    def subject(model: str, prompt: str, shots: int) -> tuple[str, str]:
+        name = known.get((model, prompt, shots))
+        if name is None:
+            name = known[model, prompt, shots] = f"{model}-{prompt}-{shots}"
+            study.answer_as(given, [Responder(name=name, model=model, prompt=prompt, shots=shots)])
+        return _all_of(name)
+
+    study.ask("best - worst responder", "", _all_of(best.name), _all_of(worst.name))
+    sizes = {model: subject(model, "hhh", 3) for model in ("large", "mid", "small")}
+    study.ask("size: large - mid (average, 3 shots)", "", sizes["large"], sizes["mid"])
+    study.ask("size: mid - small (average, 3 shots)", "", sizes["mid"], sizes["small"])
+    good = subject("large", "faithful", 3)
+    study.ask("demonstrations: good - average (large, 3 shots)", "", good, sizes["large"])
+    shots = subject("large", "hhh", 5), subject("large", "hhh", 1)
+    study.ask("shots: 5 - 1 (large, average)", "", *shots)
+    study.ask("shots: 3 - 0 (small, average)", "", sizes["small"], subject("small", "hhh", 0))
+
+
+def study_feedback(study: Study, given: Ingredients, world: str) -> dict[str, SyntheticFeedback]:
+    """The filter and the reward model, with and without the veto; `world` is empty for the first one."""
+    assert study.config.world is not None
+    answers = [study.tables[name] for name in (r.name for r in study.config.responders)]
+    feedback = {}
+    for arm in (VETO, NO_VETO):
+        config, start = study.config, given
+        if arm is NO_VETO:
+            config = config.model_copy(update={"as_is": config.as_is.model_copy(update={"enabled": False})})
+            start = replace(given, community_answers=None)
+        made = feedback[arm] = synthetic_feedback(config, start)
+        gold = judge_responses_by_gold(made.responses, study.config.world, study.config.seeds.world)
+        name = f"{world}{', ' if world else ''}{arm}"
+        agreement, pairs = f"agreement ({name})", f"pairs ({name})"
+        study.tables[agreement] = judge_comparisons_by_gold(made.comparisons, gold)
+        study.tables[pairs] = score_answer_pairs(made.reward.checkpoint, answers, config.engine)
+        study.ask("filter: agreement with gold, kept - all", name, (agreement, "kept"), (agreement, "all"))
+        study.ask("reward model - longer wins (pair accuracy)", name, (pairs, "reward"), (pairs, "longer_wins"))
+        if made.as_is is not None:
+            other = f"as-is pairs ({name})"
+            study.tables[other] = score_answer_pairs(made.as_is.checkpoint, answers, config.engine)
+            study.ask("reward model - as-is reward model (pair accuracy)", name, (pairs, "reward"), (other, "reward"))
+    return feedback
+
+
+def study_policies(study: Study, given: Ingredients, feedback: dict[str, SyntheticFeedback]) -> None:
+    """Self-play, SFT and PPO."""
+    queries, config = feedback[VETO].mined.queries, study.config
+    plain_play = config.model_copy(update={"self_play": config.self_play.model_copy(update={"candidates": 1})})
+    self_play = play_with_reward_model(plain_play, given, queries, feedback[VETO].reward.checkpoint)
+    demonstrate(study, "self-play", self_play)
+    study.answer(given, "SFT on self-play", as_model("sft", fine_tune(config, given, self_play).checkpoint))
+    study.answer(given, "policy base", given.models["policy"])
+    for arm, made in feedback.items():
+        data, sft = guided(study, given, f"RMSP ({arm})", made, made.reward.checkpoint)
+        study.ask("data: RMSP - self-play", arm, (f"RMSP ({arm})", "chosen"), ("self-play", "chosen"))
+        study.ask("data: chosen - its candidates", arm, (f"RMSP ({arm})", "chosen"), (f"RMSP ({arm})", "candidates"))
+        tuned = f"SFT on RMSP ({arm})"
+        study.ask("SFT: on RMSP - on self-play", arm, _all_of(tuned), _all_of("SFT on self-play"))
+        study.ask("SFT on RMSP - its base", arm, _all_of(tuned), _all_of("policy base"))
+        if arm is VETO:
+            ppo = optimize(config, data, sft, made.reward.checkpoint).checkpoint
+            study.answer(given, "PPO, plain", as_model("ppo", ppo))
+            study.ask("PPO - its SFT start", "plain reward model, as published", _all_of("PPO, plain"), _all_of(tuned))
+    study_likelihood(study, given, feedback[VETO])
+
+
+def study_likelihood(study: Study, given: Ingredients, feedback: SyntheticFeedback) -> None:
+    """The likelihood feature and the bounded advantage, with their controls; all from the same SFT model."""
+    rewards = {
+        kind: learn_reward(_with(study.config, "reward", likelihood=kind), given, feedback.comparisons).checkpoint
+        for kind in (LikelihoodFeature.ADDED, LikelihoodFeature.ALONE)
+    }
+    answers = [study.tables[name] for name in (r.name for r in study.config.responders)]
+    for kind, checkpoint in rewards.items():
+        table = f"pairs (likelihood {kind})"
+        study.tables[table] = score_answer_pairs(checkpoint, answers, study.config.engine)
+        plain = (f"pairs ({VETO})", "reward")
+        study.ask("reward model with likelihood - plain (pair accuracy)", kind.value, (table, "reward"), plain)
+    start = "RMSP (likelihood)"
+    data, sft = guided(study, given, start, feedback, rewards[LikelihoodFeature.ADDED])
+    study.ask("data: RMSP - self-play", "likelihood added", (start, "chosen"), ("self-play", "chosen"))
+    bounded = _with(study.config, "policy", score_normalization=ScoreNormalization.PAIRWISE)
+    judged = _with(bounded, "policy", score_source=ScoreSource.GOLD_JUDGE)
+    arms = {
+        "likelihood added, bounded advantage": (bounded, rewards[LikelihoodFeature.ADDED]),
+        "control: plain reward model, bounded advantage": (bounded, feedback.reward.checkpoint),
+        "control: likelihood alone, bounded advantage": (bounded, rewards[LikelihoodFeature.ALONE]),
+        "ceiling: the judge as reward, bounded advantage": (judged, feedback.reward.checkpoint),
+    }
+    for arm, (config, reward) in arms.items():
+        subject = f"PPO, {arm}"
+        study.answer(given, subject, as_model("ppo", optimize(config, data, sft, reward).checkpoint))
+        study.ask("PPO - its SFT start", arm, _all_of(subject), _all_of(f"SFT on {start}"))
+
+
+def study_second_world(study: Study) -> None:
+    """Responders, filter and reward model again where length carries no signal."""
+    config = _with(study.config, "world", length_carries_signal=False)
+    other = Study(config)
+    given = prepare_ingredients(config)
+    other.answer_as(given, config.responders)
+    study_feedback(other, given, SECOND_WORLD)
+    best, *_, worst = config.responders
+    other.ask("best - worst responder", SECOND_WORLD, _all_of(best.name), _all_of(worst.name))
+    study.tables |= {f"{SECOND_WORLD}: {name}": table for name, table in other.tables.items()}
+    study.questions += [
+        question.model_copy(
+            update={
+                "first": f"{SECOND_WORLD}: {question.first}",
+                "second": f"{SECOND_WORLD}: {question.second}",
+            }
+        )
+        for question in other.questions
+    ]
+
+
+def guided(
+    study: Study, given: Ingredients, name: str, feedback: SyntheticFeedback, reward: Artifact[Checkpoint]
+) -> tuple[Artifact[Demonstrations], Artifact[Checkpoint]]:
+    """RM-guided self-play with a reward model, its gold, and SFT on it, judged."""
+    data = play_with_reward_model(study.config, given, feedback.mined.queries, reward)
+    demonstrate(study, name, data)
+    sft = fine_tune(study.config, given, data).checkpoint
+    study.answer(given, f"SFT on {name}", as_model("sft", sft))
+    return data, sft
+
+
+def demonstrate(study: Study, name: str, data: Artifact[Demonstrations]) -> None:
+    """Judge demonstrations by gold."""
+    assert study.config.world is not None
+    study.tables[name] = judge_demonstrations_by_gold(data, study.config.world, study.config.seeds.world)
+
+
+def _all_of(name: str) -> tuple[str, str]:
+    """The rows of a table that holds one subject of the same name."""
+    return name, name
+
+
+def _with(config: RunConfig, section: str, **changes: Any) -> RunConfig:
+    """The configuration with some fields of one section changed."""
+    before = getattr(config, section)
+    try:
+        after = type(before).model_validate(before.model_dump() | changes)
+    except ValueError as error:
+        raise ConfigError(f"almost results changes section {section} of the profile, and finds: {error}") from error
+    return config.model_copy(update={section: after})
