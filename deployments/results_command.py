@@ -27,10 +27,10 @@ def measure(profile: str, home: str, seeds: list[int], settings: list[str], page
         ConfigError: the profile has no tiny world, or a seed is given twice.
         AlmostError: the study of a seed failed.
     """
+    if load_profile(profile, settings).world is None:
+        raise ConfigError(f"almost results: profile {profile} has no tiny world; take --profile tiny")
     overrides = [*OVERRIDES, *settings]
     config = load_profile(profile, overrides)
-    if config.world is None:
-        raise ConfigError(f"almost results: profile {config.profile} has no tiny world; take --profile tiny")
     if len(set(seeds)) < len(seeds):
         raise ConfigError(f"--seeds {','.join(map(str, seeds))}: a seed is given twice")
     started = time.monotonic()

@@ -31,6 +31,8 @@ CASES = [
     (TWO, "Mira has pet smith, job fox.", 0.0),
     (TWO, "", 0.0),
     (TWO, "Mira.", 0.0),
+    (TWO, "Mira has pet fox, job smith. Mira has pet fox.", 1.0 - 0.1),  # said twice
+    (TWO, "Mira has pet fox, pet fox, pet fox.", 0.5 - 0.2),
     (LIST, "Mira: 1. pet fox. 2. job smith. 3. town Rome.", 1.0),
     (LIST, "Mira has pet fox, job smith, town Rome.", 0.8),
     (LIST, "Mira: pet fox. And more.", 1 / 3),  # a single item needs no number

@@ -6,6 +6,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from data_contracts.world_config import LadderSize, QuestionShares, WorldConfig
+from models.tiny_world.answers import true_items
+from models.tiny_world.questions import parse_question
+from models.tiny_world.seeds_and_prompts import prompt_files
 from models.tiny_world.vocabulary import ATTRIBUTE_VALUES, TASK_STEPS
 from models.tiny_world.world import Split, World, build_world
 
@@ -55,3 +58,17 @@ def test_shares_that_do_not_add_up_are_refused() -> None:
 def test_heads_must_divide_the_hidden_size() -> None:
     with pytest.raises(ValidationError, match="hidden 32 / heads 5"):
         LadderSize(hidden=32, layers=1, heads=5, learning_rate=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_average_demonstrations_show_what_is_average(seed: int) -> None:
+    """Where more than one thing is asked, every average demonstration leaves something out; helpful ones never do."""
+    world = build_world(WorldConfig(), seed)
+    prompts = prompt_files(world, seed)
+    average = [block for block in prompts["hhh"].split("-----") if "Assistant:" in block]
+    assert len(average) == 14
+    for block in average:
+        question = parse_question(block.split("Human: ")[1].split("\n")[0])
+        assert question is not None
+        assert ("And more." in block) == (len(true_items(world, question)) > 1)
+    assert "And more." not in prompts["faithful"]

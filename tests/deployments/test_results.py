@@ -1,0 +1,102 @@
+"""`almost results`: seeds, goals, and the page, on rows made by hand."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from data_contracts.errors import ConfigError
+from deployments.results_command import kind_of, measure, parse_seeds, report_seeds
+from deployments.results_page import GOALS, Goal, write_page
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def row(effect: str, difference: float, arm: str = "") -> dict[str, object]:
+    return {
+        "effect": effect, "arm": arm, "first_mean": 0.5 + difference, "second_mean": 0.5, "difference": difference,
+        "low": difference - 0.01, "high": difference + 0.01,
+    }  # fmt: skip
+
+
+def test_report_and_development_seeds_are_apart_and_five_are_reported() -> None:
+    assert len(report_seeds()) == 5
+    assert kind_of(report_seeds()) == "report"
+    assert kind_of([1, 2]) == "development"
+    assert kind_of([report_seeds()[0], 1]) == "other"
+
+
+def test_seeds_are_numbers_with_commas() -> None:
+    assert parse_seeds("3,5") == [3, 5]
+    assert parse_seeds(None) == report_seeds()
+    with pytest.raises(ConfigError, match="--seeds 3;5"):
+        parse_seeds("3;5")
+
+
+@pytest.mark.parametrize(
+    ("goal", "differences", "reached"),
+    [
+        (Goal("e", None), [0.01, 0.02, 0.01], True),
+        (Goal("e", None), [0.01, 0.0, 0.01], False),  # no effect is not an effect
+        (Goal("e", None, least=0.15), [0.2, 0.149, 0.3], False),
+        (Goal("e", None, least_mean=0.02, exceptions=1), [0.05, -0.01, 0.03], True),
+        (Goal("e", None, least_mean=0.02, exceptions=1), [0.03, -0.01, 0.01], False),  # its mean is .01
+        (Goal("e", None, least_mean=0.02, exceptions=1), [0.5, -0.01, -0.01], False),
+    ],
+)
+def test_goals_by_hand(goal: Goal, differences: list[float], reached: bool) -> None:
+    assert goal.reached(differences) is reached
+
+
+def test_the_page_shows_every_effect_and_says_what_was_missed() -> None:
+    effects = {
+        101: [row(GOALS[0].effect, 0.3), row(GOALS[1].effect, -0.02), row("PPO - its SFT start", -0.2, "plain")],
+        102: [row(GOALS[0].effect, 0.2), row(GOALS[1].effect, 0.05)],
+    }
+    page = write_page(effects, "tiny", "report", 1000, "almost results --seeds 101,102")
+    missed = page.split("## What was aimed at and missed")[1].split("##")[0]
+    assert GOALS[1].effect in missed
+    assert "missed: 1/2 (above 0 in 2/2)" in missed
+    assert GOALS[0].effect not in missed
+    assert "**+.300** [+.290, +.310]<br>.800 - .500" in page
+    plain = next(line for line in page.splitlines() if line.startswith("| PPO - its SFT start; plain"))
+    assert "not measured" in plain
+    assert plain.rstrip(" |").endswith("reported"), "the plain reward model's fall is shown, not aimed at"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--seeds", "1,1"], "a seed is given twice"),
+        (["--seeds", "one"], "give whole numbers"),
+    ],
+)
+def test_bad_input_ends_in_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "deployments.command_line",
+        "results",
+        "--home",
+        str(tmp_path / "home"),
+        *arguments,
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_profile_without_a_tiny_world_is_refused(tmp_path: Path) -> None:
+    profile = tmp_path / "own.yaml"
+    profile.write_text(
+        "profile: own\n"
+        "models: {small: a, mid: b, large: c, reward: a, policy: a}\n"
+        "responders:\n"
+        "  - {name: A, model: large, prompt: faithful, shots: 3}\n"
+        "  - {name: B, model: small, prompt: hhh, shots: 1}\n"
+    )
+    with pytest.raises(ConfigError, match="has no tiny world; take --profile tiny"):
+        measure(str(profile), str(tmp_path / "home"), [1], [], None, 1)

@@ -1,0 +1,42 @@
+"""Effects from tables of evaluations: clusters by whom a question is about, absent groups stay absent."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from data_contracts.effects import EffectQuestion, Effects
+from data_contracts.evaluations import Evaluations
+from data_contracts.store import Store
+from tasks.measure_effects import measure_effects
+
+Commit = Callable[..., Any]
+
+
+def evaluation(subject: str, item: str, prompt: str, value: float) -> dict[str, Any]:
+    return {
+        "evaluation_id": f"{subject}:{item}", "benchmark": "gold", "group": None, "subject": subject, "item_id": item,
+        "prompt": prompt, "output": None, "option_scores": None, "correct_option": None, "metric": "gold",
+        "value": value, "explanation": None,
+    }  # fmt: skip
+
+
+def question(effect: str, second: str = "low") -> EffectQuestion:
+    return EffectQuestion(effect=effect, arm="", first="t", first_subject="high", second="t", second_subject=second)
+
+
+def test_effects_by_hand(commit: Commit, compute: Callable[..., Any], store: Store) -> None:
+    prompts = ["What is the pet of Mira?", "What is the job of Mira?", "How do I make tea?"]
+    rows = [
+        evaluation("high", str(i), prompt, value)
+        for i, (prompt, value) in enumerate(zip(prompts, (1, 0.5, 0.9), strict=True))
+    ]
+    rows += [evaluation("low", str(i), prompt, 0.3) for i, prompt in enumerate(prompts)]
+    table = commit(Evaluations, rows)
+    made = compute(measure_effects, [question("known"), question("unknown", "nobody")], {"t": table}, 7)
+    [effect] = store.read(Effects, made).to_pylist()
+    assert effect["effect"] == "known"
+    assert effect["difference"] == pytest.approx(0.8 - 0.3)
+    assert (effect["clusters"], effect["first_rows"], effect["second_rows"]) == (2, 3, 3)  # Mira, tea
+    assert effect["low"] == pytest.approx(0.75 - 0.3)  # both clusters drawn are Mira
+    assert effect["high"] == pytest.approx(0.9 - 0.3)
