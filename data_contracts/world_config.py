@@ -86,10 +86,10 @@ class WorldConfig(_Section):
         default_factory=StyleShares, title="Styles of authors", description="Shares; they add up to 1"
     )
     faithful_authors: float = Field(
-        default=0.7, ge=0, le=1, title="Faithful authors", description="Share of authors who hardly change their style"
+        default=0.9, ge=0, le=1, title="Faithful authors", description="Share of authors who hardly change their style"
     )
     faithful_persistence: float = Field(
-        default=0.95, ge=0, le=1, title="Their persistence", description="Probability that such a turn keeps the style"
+        default=0.98, ge=0, le=1, title="Their persistence", description="Probability that such a turn keeps the style"
     )
     other_persistence: float = Field(
         default=0.6, ge=0, le=1, title="Persistence of others", description="The same, for the other authors"
