@@ -5,7 +5,7 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: run test test-fast check bench serve setup
+.PHONY: run test test-fast check bench serve setup vllm
 .DEFAULT_GOAL := run
 
 run: setup
@@ -28,6 +28,15 @@ check: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks
+
+# vLLM, in an environment of its own (another torch); engine.kind vllm finds it there. Needs NVIDIA GPUs to run.
+vllm: .venv-vllm/.installed
+
+.venv-vllm/.installed: pyproject.toml
+	test -x .venv-vllm/bin/python || $(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	.venv-vllm/bin/python -m pip install --quiet --group vllm
+	touch $@
 
 setup: .venv/.installed
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from data_contracts.placement import ModelPlacement
+
 
 class ModelHandle(BaseModel):
     """A model to load: where it is on this machine, and the digest by which it counts in keys."""
@@ -16,6 +18,7 @@ class ModelHandle(BaseModel):
     digest: str = Field(description="Weight digest, or repository@commit for a Hub model")
     folder: str | None = Field(default=None, description="Local folder, for folders and Hub snapshots")
     artifact: str | None = Field(default=None, description="Checkpoint folder in the store, for models made here")
+    placed: ModelPlacement = Field(default=ModelPlacement(), description="Where it is served, if it is")
 
     def key_identity(self) -> Any:
         """Only the weights count, not where they lie or what they are called."""

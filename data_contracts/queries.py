@@ -11,6 +11,7 @@ from data_contracts.contract import Contract, Rule, at_least, boolean, finite, i
 class QueryRejection(StrEnum):
     """Why a mined query was turned away; the order is the order of the checks."""
 
+    FAILED = "failed"
     MALFORMED = "malformed"
     TOO_LONG = "too_long"
     BAD_WORD = "bad_word"

@@ -2,9 +2,11 @@
 
 import pyarrow as pa
 
-from data_contracts.contract import Contract, at_least, finite, integer, not_blank, number, one_of, text
+from data_contracts.arrow import compute as pc
+from data_contracts.contract import Contract, Rule, at_least, finite, integer, not_blank, number, one_of, text
 
-FINISH_REASONS = ("stop", "end", "length")
+FAILED = "failed"  # a model server gave no completion: the text is empty, and no step uses the row
+FINISH_REASONS = ("stop", "end", "length", FAILED)
 
 
 class Responses(Contract):
@@ -38,4 +40,8 @@ class Responses(Contract):
         at_least("shots", 0),
         at_least("tokens", 0),
         finite("logprob"),
+        Rule(
+            "a failed row has no response",
+            lambda t: pc.or_(pc.not_equal(t["finish_reason"], FAILED), pc.equal(t["response"], "")),
+        ),
     )

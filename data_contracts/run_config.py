@@ -3,6 +3,7 @@
 from pydantic import Field, model_validator
 
 from data_contracts.job_spec import TrainingSettings
+from data_contracts.placement import Placement
 from data_contracts.sections import (
     AsIs,
     EngineConfig,
@@ -10,7 +11,6 @@ from data_contracts.sections import (
     HeuristicFilter,
     Mining,
     Models,
-    Placement,
     Prompts,
     Ranking,
     Responder,

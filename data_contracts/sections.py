@@ -3,14 +3,12 @@
 Every default carries its source. Fields declared with `NOT_IN_KEY` change how fast a step runs, not what it makes.
 """
 
-import os
 from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from data_contracts.errors import ConfigError
-from data_contracts.keys import NOT_IN_KEY
+from data_contracts.keys import NOT_IN_KEY, identity, section_fields
 
 # A blank word would be found in every text.
 Word = Annotated[str, StringConstraints(pattern=r"\S")]
@@ -174,7 +172,7 @@ class EngineConfig(Section):
         default="auto",
         pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
         title="Device",
-        description="auto, cpu or cuda",
+        description="auto, cpu or cuda:N; beside a server it places the reward model",
         json_schema_extra=NOT_IN_KEY,
     )
     base_url: str | None = Field(
@@ -188,46 +186,48 @@ class EngineConfig(Section):
         title="Served model",
         description="The model's name at the server; empty: its folder",
     )
+    server_executable: str | None = Field(
+        default=None,
+        title="Server program",
+        description="Started by each stage that needs it; kind vllm: empty is .venv-vllm/bin/vllm of the checkout",
+        json_schema_extra=NOT_IN_KEY,
+    )
+    server_arguments: tuple[str, ...] = Field(
+        default=(),
+        title="Server arguments",
+        description="kind vllm: added to the command line; kind openai: all of it, with {model}, {port} filled in",
+    )
+    server_start_s: float = Field(default=900, gt=0, title="Server start limit (s)", json_schema_extra=NOT_IN_KEY)
     api_key_env: str = Field(
         default="OPENAI_API_KEY",
         title="Key variable",
         description="Environment variable with the server's key; the key itself is never stored",
         json_schema_extra=NOT_IN_KEY,
     )
-    concurrency: int = Field(default=8, ge=1, title="Requests at once", json_schema_extra=NOT_IN_KEY)
+    concurrency: int | None = Field(
+        default=None,
+        ge=1,
+        title="Requests at once",
+        description="Empty: 256 with kind vllm, else 8",
+        json_schema_extra=NOT_IN_KEY,
+    )
     request_timeout_s: float = Field(default=600, gt=0, title="Request limit (s)", json_schema_extra=NOT_IN_KEY)
     request_retries: int = Field(default=6, ge=0, title="Retries per request", json_schema_extra=NOT_IN_KEY)
-
-
-class Target(StrEnum):
-    """Where a stage runs (DESIGN section 4)."""
-
-    INLINE = "inline"
-    POOL = "pool"
-
-
-def _target_of_environment() -> Target:
-    chosen = os.environ.get("ALMOST_PLACEMENT") or Target.INLINE.value
-    if chosen not in list(Target):
-        raise ConfigError(f"ALMOST_PLACEMENT is {chosen!r}; it can be {' or '.join(Target)}")
-    return Target(chosen)
-
-
-class Placement(Section):
-    """Where heavy stages run; `pool` dispatches to the stage's own deployment on the GPU pool.
-
-    Not a property of an experiment: where a profile is silent, the environment decides (deployment `almost/full` sets
-    ALMOST_PLACEMENT=pool for its runs), and it enters no key.
-    """
-
-    heavy: Target = Field(
-        default_factory=_target_of_environment,
-        title="Heavy stages",
-        description="inline or pool; empty: ALMOST_PLACEMENT, else inline",
+    failed_share: float = Field(
+        default=0.02,
+        ge=0,
+        le=1,
+        title="Failed rows allowed",
+        description="Share of a shard that a server may fail; they are recorded. Above it the stage fails",
+        json_schema_extra=NOT_IN_KEY,
     )
-    dispatch_timeout_s: int = Field(
-        default=600, ge=1, title="Pool wait", description="Seconds without a worker after which the log warns"
-    )
+
+    def key_identity(self) -> dict[str, object]:
+        """What enters keys; the arguments of a server only where one is started."""
+        fields = {name: getattr(self, name) for name in section_fields(type(self))}
+        if self.kind is EngineKind.TRANSFORMERS:
+            del fields["server_arguments"]
+        return {name: identity(value) for name, value in fields.items()}
 
 
 class Evaluation(Section):

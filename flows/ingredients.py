@@ -14,7 +14,7 @@ from flows.stages import PRETRAIN_LADDER
 from tasks.build_tiny_world import TinyWorld, build_tiny_world
 from tasks.gather_evaluation_texts import gather_evaluation_texts
 from tasks.load_community_answers import load_community_answers
-from tasks.resolve_inputs import resolve_file, resolve_model, resolve_prompts
+from tasks.resolve_inputs import resolve_file, resolve_models, resolve_prompts
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,7 @@ def prepare_ingredients(config: RunConfig) -> Ingredients:
     ladder = _ladder(config, world)
     overlap_files = tuple(resolve_file("evaluation.overlap_files", file) for file in config.evaluation.overlap_files)
     return Ingredients(
-        models={
-            role: resolve_model(f"models.{role}", source, ladder) for role, source in config.models.named().items()
-        },
+        models=resolve_models(config, ladder),
         prompts=resolve_prompts(config, world.prompts if world else None),
         evaluation_texts=gather_evaluation_texts(
             overlap_files, world.questions if world else None, config.world, config.seeds.world

@@ -21,7 +21,7 @@ from pydantic import TypeAdapter
 
 from data_contracts.errors import AlmostError, JobError
 from data_contracts.keys import step_key
-from data_contracts.sections import Placement, Target
+from data_contracts.placement import Placement, Target
 from data_contracts.store import Store
 from tasks.run_listener import logging_progress, stage_listener
 from tasks.run_record import RunRecord, record_stage, recording

@@ -1,16 +1,17 @@
 """From model handles to folders and engines; the step that opens an engine owns it."""
 
+import re
 from pathlib import Path
 
 from data_contracts.artifact import Artifact
 from data_contracts.errors import ConfigError
 from data_contracts.folder_contracts import Checkpoint
 from data_contracts.model_handle import ModelHandle
-from data_contracts.sections import EngineConfig
-from models.engines import open_engine
+from data_contracts.sections import EngineConfig, EngineKind
+from models.engines import open_engine, opened_engine
 from models.engines.protocol import Engine
 from models.reward_model import RewardModel
-from tasks.step_context import active_store, count, count_rate, startup
+from tasks.step_context import active_store, count, count_rate, current, job_folder, startup
 
 
 def folder_of(model: ModelHandle) -> Path:
@@ -40,7 +41,10 @@ def open_reward_model(checkpoint: Artifact[Checkpoint], engine: EngineConfig) ->
 
 
 class LazyEngine:
-    """Opens the engine when the first row is really needed: a resumed step may need none."""
+    """Opens the engine when the first row is really needed: a resumed step may need none.
+
+    The running step owns it: a server that was started for it ends with the step, however the step ends.
+    """
 
     def __init__(self, model: ModelHandle, config: EngineConfig) -> None:
         self.model = model
@@ -51,19 +55,20 @@ class LazyEngine:
         """The engine; loading counts as start-up."""
         if self._engine is None:
             with startup():
-                self._engine = open_engine(self.config, folder_of(self.model))
+                self._engine = self._opened(folder_of(self.model))
         return self._engine
+
+    def _opened(self, folder: Path) -> Engine:
+        if self.config.kind is EngineKind.TRANSFORMERS:
+            return open_engine(self.config, folder)
+        log_path = job_folder("server") / f"{re.sub(r'[^0-9A-Za-z]', '-', self.model.digest)}.log"
+        return current().resources.enter_context(opened_engine(self.config, folder, self.model.placed, log_path))
 
     def count_tokens(self) -> None:
         """Add the engine's counters to the step's."""
         if self._engine is not None:
-            counters = self._engine.counters
-            count(
-                prompt_tokens=counters.prompt_tokens,
-                unique_prompt_tokens=counters.unique_prompt_tokens,
-                computed_prompt_tokens=counters.computed_prompt_tokens,
-                padded_tokens=counters.padded_tokens,
-                generated_tokens=counters.generated_tokens,
-                generation_s=counters.seconds,
-            )
+            counters = self._engine.counters.measured()
+            counters["generation_s"] = counters.pop("seconds")
+            del counters["rows"]
+            count(**counters)
             count_rate("generated_tokens_per_s", "generated_tokens", "generation_s")

@@ -22,6 +22,7 @@ from data_contracts.evaluation_texts import TEXT_KINDS, EvaluationTexts
 from data_contracts.mined_lines import MinedLines
 from data_contracts.model_handle import ModelHandle, PromptHandle
 from data_contracts.queries import Queries, QueryRejection, RejectedQueries
+from data_contracts.responses import FAILED
 from data_contracts.sections import EngineConfig, Mining
 from models.engines.protocol import SamplingSettings, check_fits
 from models.few_shot_prompt import MINING_STOPS, SeedQueries, mining_prefix, mining_suffix, parse_seed_queries
@@ -134,6 +135,8 @@ class QueryScreen:
         self.index.add(query_id, text)
 
     def _cheap_reason(self, text: str, line: dict[str, Any]) -> tuple[QueryRejection | None, str]:
+        if line["finish_reason"] == FAILED:
+            return QueryRejection.FAILED, "the model server gave no completion; see the run's log"
         if not re.search(r"[^\W\d_]", text):
             return QueryRejection.MALFORMED, "no words"
         if line["finish_reason"] == "length":
@@ -178,7 +181,7 @@ def _generate(
     settings = SamplingSettings(mining.max_new_tokens, mining.temperature, mining.top_p, MINING_STOPS)
     engine = lazy.open()
     check_fits(engine, prefix, suffixes, mining.max_new_tokens, what="mining prompt")
-    completions = engine.generate(prefix, suffixes, row_seeds, settings)
+    completions = engine.try_generate(prefix, suffixes, row_seeds, settings)
     return [
         {
             "line_id": f"l{attempt:07d}",

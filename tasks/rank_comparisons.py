@@ -2,7 +2,7 @@
 
 Larger > smaller, more shots > fewer, better demonstrations > worse: responders carry their rank, 1 is best. Every
 ordered pair of a query's ranking becomes a comparison. Upstream's pairing is a verdict of `filter_comparisons`,
-because it depends on which pairs survive.
+because it depends on which pairs survive. Rows that a model server failed are no responses and join no pair.
 """
 
 from itertools import combinations
@@ -11,15 +11,17 @@ from typing import Any
 from data_contracts.artifact import Artifact
 from data_contracts.comparisons import Comparisons, Verdict
 from data_contracts.errors import ContractError
-from data_contracts.responses import Responses
+from data_contracts.responses import FAILED, Responses
 from tasks.step import step
-from tasks.step_context import read, write
+from tasks.step_context import count, read, write
 
 
 @step(version="1")
 def rank_comparisons(responses: list[Artifact[Responses]]) -> Artifact[Comparisons]:
     """Pair the responses of each query, the assumed better one as chosen."""
-    rows = [row for artifact in responses for row in read(Responses, artifact).to_pylist()]
+    every = [row for artifact in responses for row in read(Responses, artifact).to_pylist()]
+    rows = [row for row in every if row["finish_reason"] != FAILED]
+    count(failed_responses_left_out=len(every) - len(rows))
     return write(Comparisons, Comparisons.from_rows(pair_by_rank(rows)))
 
 

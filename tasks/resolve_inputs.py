@@ -13,6 +13,7 @@ from data_contracts.folder_contracts import Checkpoint, PromptFiles
 from data_contracts.keys import file_digest
 from data_contracts.manifest import Part, content_digest
 from data_contracts.model_handle import FileHandle, ModelHandle, PromptHandle
+from data_contracts.placement import ModelPlacement, Target
 from data_contracts.run_config import TINY_PREFIX, RunConfig
 from models.engines import check_engine
 from tasks.check_prompts import check_prompts
@@ -29,6 +30,16 @@ WEIGHT_FILES = (
     "*.jinja",
     "vocab.*",
 )
+
+
+def resolve_models(config: RunConfig, ladder: dict[str, Artifact[Checkpoint]]) -> dict[str, ModelHandle]:
+    """Role -> handle of every model the profile names, each where the placement table puts it."""
+    return {
+        role: resolve_model(f"models.{role}", source, ladder).model_copy(
+            update={"placed": config.placement.models.get(role, ModelPlacement())}  # type: ignore[call-overload]
+        )
+        for role, source in config.models.named().items()
+    }
 
 
 def resolve_model(field: str, source: str, ladder: dict[str, Artifact[Checkpoint]]) -> ModelHandle:
@@ -134,9 +145,19 @@ def resolve_file(field: str, source: str) -> FileHandle:
     return FileHandle(name=path.name, digest=file_digest(path), path=os.path.abspath(path))
 
 
+def _generating(config: RunConfig) -> set[str]:
+    """Roles of the models that write text; the policy does so in the evaluation of the tiny world."""
+    play = config.self_play
+    roles = {responder.model for responder in config.responders}
+    roles |= {config.mining.model, play.assistant_model, play.user_model}
+    return roles | ({"policy"} if config.world is not None else set())
+
+
 def check_inputs(config: RunConfig) -> None:
     """Check every path of a configuration before the first step: models, prompt files, data files."""
-    check_engine(config.engine)
+    generating = {role: source for role, source in config.models.named().items() if role in _generating(config)}
+    here = config.placement.heavy is Target.INLINE
+    check_engine(config.engine, generating, config.placement.models, here)
     folders = local_folders(config)
     for role, folder in folders.items():
         require_model_files(f"models.{role}", folder)

@@ -4,11 +4,15 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from uuid import UUID
 
+from prefect import get_client
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
 
 from tasks.progress import LISTENERS, Progress
+from tasks.progress_artifact import ProgressArtifacts
 from tasks.run_record import StageRecord
 
 TERMINAL: list[Callable[[StageRecord], None]] = []
@@ -46,9 +50,10 @@ def stage_listener() -> Callable[[StageRecord], None]:
 
 @contextmanager
 def logging_progress() -> Iterator[None]:
-    """Inside, the run's log hears how far long work is: its first report, then at most one line per stage and 10 s.
+    """Inside, the run's log and its progress artifacts hear how far long work is.
 
-    The logger is taken here, because progress may be reported from threads that know no run.
+    The log gets a stage's first report, then at most one line per stage and 10 s. Logger and client are taken here,
+    because progress may be reported from threads that know no run.
     """
     logger = get_run_logger()
     project = logging.getLogger("almost")
@@ -62,8 +67,13 @@ def logging_progress() -> Iterator[None]:
             told[progress.stage] = now
             logger.info(describe_progress(progress))
 
-    LISTENERS.append(tell)
-    try:
-        yield
-    finally:
-        LISTENERS.remove(tell)
+    listeners = [tell]
+    with get_client(sync_client=True) as client:
+        if flow_run.id is not None:
+            listeners.append(ProgressArtifacts(client, UUID(flow_run.id), describe_progress).tell)
+        LISTENERS.extend(listeners)
+        try:
+            yield
+        finally:
+            for listener in listeners:
+                LISTENERS.remove(listener)

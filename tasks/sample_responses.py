@@ -48,7 +48,7 @@ def sample_responses(
         suffixes = [assistant_suffix([Turn(Role.HUMAN, row["query"])]) for row in chunk]
         seeds = [derive_seed(seed, "response", responder.name, row["query_id"]) for row in chunk]
         _check_prompts(lazy, prefix, suffixes, settings, responder, prompt_set)
-        completions = lazy.open().generate(prefix, suffixes, seeds, settings)
+        completions = lazy.open().try_generate(prefix, suffixes, seeds, settings)
         return [_row(row, responder, rank, model, c) for row, c in zip(chunk, completions, strict=True)]
 
     ranges = shard_ranges(len(rows), sampling.shard_rows)

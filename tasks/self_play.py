@@ -204,7 +204,7 @@ class Cast:
             return []
         engine = lazy.open()
         check_fits(engine, prefix, [max(suffixes, key=len)], settings.max_new_tokens, what=f"self-play {role} prompt")
-        return engine.generate(prefix, suffixes, seeds, settings)
+        return engine.try_generate(prefix, suffixes, seeds, settings)
 
     def _scores(self, dialogues: list[Dialogue], completions: list[Completion]) -> list[float | None]:
         """Reward of each candidate, N per dialogue; None for an empty one, which is never chosen while another has text."""

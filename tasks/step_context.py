@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -42,6 +42,7 @@ class StepContext:
     startup_s: float = 0.0
     counters: dict[str, float] = field(default_factory=dict)
     job_folders: list[Path] = field(default_factory=list)
+    resources: ExitStack = field(default_factory=ExitStack)  # closed when the step ends, however it ends
 
     def provenance(self) -> Provenance:
         """How the outputs were made, as far as it follows from the inputs."""
@@ -87,10 +88,11 @@ def active_store() -> Store:
 
 @contextmanager
 def entered(context: StepContext) -> Iterator[None]:
-    """Make `context` the running step's."""
+    """Make `context` the running step's, and close what it opened at the end."""
     token = _CONTEXT.set(context)
     try:
-        yield
+        with context.resources:
+            yield
     finally:
         _CONTEXT.reset(token)
 

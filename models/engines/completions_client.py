@@ -40,6 +40,7 @@ class Reply:
     token_logprobs: list[float | None] | None
     prompt_tokens: int | None
     completion_tokens: int | None
+    cached_tokens: int | None  # of the prompt, found in the server's prefix cache
 
 
 class CompletionsClient:
@@ -53,8 +54,11 @@ class CompletionsClient:
         timeout_s: float,
         retries: int,
         sleep: Callable[[float], None] = time.sleep,
+        require_alive: Callable[[], None] = lambda: None,
     ) -> None:
+        """`require_alive` is asked when the server is out of reach, and raises if waiting for it is in vain."""
         self.base_url, self.model, self.retries, self._sleep = base_url.rstrip("/"), model, retries, sleep
+        self._require_alive = require_alive
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._http = httpx.Client(timeout=timeout_s, headers=headers, follow_redirects=False)
 
@@ -87,6 +91,7 @@ class CompletionsClient:
                 if last:
                     raise RowRefusedError(f"{self._name()} {problem}, {attempts} times") from None
             except httpx.TransportError as error:
+                self._require_alive()
                 if last:
                     raise TransientEngineError(
                         f"{self._name()} cannot be reached ({type(error).__name__}: {error}) after {attempts} attempts; "
@@ -134,6 +139,7 @@ def _parse(body: Any) -> Reply:
         token_logprobs=_list_or_none(logprobs.get("token_logprobs")),
         prompt_tokens=_count(usage.get("prompt_tokens")),
         completion_tokens=_count(usage.get("completion_tokens")),
+        cached_tokens=_count(_object(usage.get("prompt_tokens_details")).get("cached_tokens")),
     )
 
 

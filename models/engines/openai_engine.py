@@ -8,40 +8,40 @@ What a server can do is tried out once (`probe`), because some ignore fields tha
 on, but whether equal seeds give equal samples is the server's business.
 """
 
+import logging
 import math
 import os
-import threading
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from data_contracts.errors import ConfigError, EngineError, TransientEngineError
-from data_contracts.sections import EngineConfig
+from data_contracts.errors import ConfigError, EngineError
+from data_contracts.sections import EngineConfig, EngineKind
 from models.engines.completions_client import CompletionsClient, Reply, RowRefusedError
+from models.engines.echo_scoring import echo_payload, prompt_logprobs
 from models.engines.load_model import open_tokenizer, weight_digest
+from models.engines.option_scoring import encode_options
 from models.engines.protocol import Completion, EngineCounters, FinishReason, SamplingSettings, require_fit
-from models.engines.server_abilities import Abilities, probe
-from models.engines.token_rows import encode_rows
+from models.engines.row_requests import for_each_row
+from models.engines.server_abilities import PROMPT, Abilities, probe
+from models.engines.token_rows import TokenIds, encode_rows, share_prefix
 
 BLANK_TRIES = 4  # samples of a row under `ban_empty` until one has text
+CONCURRENCY = {EngineKind.VLLM: 256, EngineKind.OPENAI: 8}
 
-
-@dataclass(frozen=True)
-class RowFailure:
-    """Why a row has no completion."""
-
-    row: int
-    reason: str
+_log = logging.getLogger("almost.engines")
 
 
 class OpenAIEngine:
     """An `Engine` whose model runs in a server."""
 
-    def __init__(self, config: EngineConfig, model_path: Path) -> None:
+    def __init__(
+        self, config: EngineConfig, model_path: Path, require_alive: Callable[[], None] = lambda: None
+    ) -> None:
         """Connect and try the server out; `model_path` holds config.json and the tokenizer.
+
+        `require_alive` is asked when the server is out of reach, and raises if it has ended.
 
         Raises:
             ConfigError: no address is set, or the folder is incomplete.
@@ -50,14 +50,17 @@ class OpenAIEngine:
         """
         if config.base_url is None:
             raise ConfigError("engine.kind 'openai' needs engine.base_url, e.g. http://127.0.0.1:8000/v1")
-        self.model_path, self.concurrency = Path(model_path), config.concurrency
+        self.model_path, self.failed_share = Path(model_path), config.failed_share
+        self.concurrency = config.concurrency or CONCURRENCY[config.kind]
         self.tokenizer, self._context_length = open_tokenizer(self.model_path)
         name = config.served_model or str(model_path)
         key = os.environ.get(config.api_key_env)
-        self.client = CompletionsClient(config.base_url, name, key, config.request_timeout_s, config.request_retries)
-        self.counters = EngineCounters()
-        self.abilities: Abilities = probe(self.client)
-        self._done: dict[tuple[str, int, SamplingSettings], Completion] = {}
+        self.client = CompletionsClient(
+            config.base_url, name, key, config.request_timeout_s, config.request_retries, require_alive=require_alive
+        )
+        self.counters = EngineCounters(unmeasured=frozenset({"padded_tokens"}))
+        self.abilities: Abilities = probe(self.client, self.count_tokens(PROMPT))
+        self._done: dict[tuple[str, int, SamplingSettings], tuple[Completion, Reply]] = {}
         self._digest: str | None = None
 
     @property
@@ -84,22 +87,22 @@ class OpenAIEngine:
         Raises:
             EngineError: rows failed; the message counts and quotes them.
         """
-        results = self.try_generate(prefix, suffixes, seeds, settings)
-        failures = [result for result in results if isinstance(result, RowFailure)]
-        if failures:
-            quoted = "; ".join(f"prompt {failure.row}: {failure.reason}" for failure in failures[:3])
-            raise EngineError(f"{len(failures)} of {len(results)} prompts failed and the others are kept: {quoted}")
-        return [result for result in results if isinstance(result, Completion)]
+        return self._rows(prefix, suffixes, seeds, settings, failed_share=0.0)
 
     def try_generate(
         self, prefix: str, suffixes: Sequence[str], seeds: Sequence[int], settings: SamplingSettings
-    ) -> list[Completion | RowFailure]:
-        """A completion or a recorded failure for each row, in the order given.
+    ) -> list[Completion]:
+        """See `Engine.try_generate`."""
+        return self._rows(prefix, suffixes, seeds, settings, self.failed_share)
 
-        Raises:
-            ConfigError: a row does not fit the context, or seeds and suffixes differ in number.
-            TransientEngineError, EngineError: the server as a whole fails; rows already done are kept.
-        """
+    def _rows(
+        self,
+        prefix: str,
+        suffixes: Sequence[str],
+        seeds: Sequence[int],
+        settings: SamplingSettings,
+        failed_share: float,
+    ) -> list[Completion]:
         if len(suffixes) != len(seeds):
             raise ConfigError(f"{len(suffixes)} prompts came with {len(seeds)} seeds; give one seed per prompt")
         if settings.temperature > 0 and suffixes and not self.abilities.samples:
@@ -108,62 +111,78 @@ class OpenAIEngine:
                 "(transformers serve: do_sample in the model's generation_config.json)"
             )
         prompts = [prefix + suffix for suffix in suffixes]
-        lengths = [len(ids) for ids in encode_rows(self.tokenizer, prompts)]
-        for number, length in enumerate(lengths):
-            require_fit(length, settings.max_new_tokens, self.context_length, f"prompt {number}")
-            if not length or not prompts[number]:
+        rows = encode_rows(self.tokenizer, prompts)
+        for number, row in enumerate(rows):
+            require_fit(len(row), settings.max_new_tokens, self.context_length, f"prompt {number}")
+            if not row or not prompts[number]:
                 raise ConfigError(f"prompt {number} is empty; servers refuse that or make up a beginning")
         started = time.perf_counter()
         try:
-            return self._all_rows(prompts, lengths, seeds, settings)
+            done = for_each_row(
+                len(rows), self.concurrency, lambda n: self._one(prompts[n], len(rows[n]), seeds[n], settings)
+            )
         finally:
             self.counters.seconds += time.perf_counter() - started
+        completions = [completion for completion, _ in done]
+        self._require_few_failures(completions, failed_share)
+        self._done.clear()
+        self._count(rows, completions, [reply for _, reply in done])
+        return completions
 
     def score_options(self, context: str, options: Sequence[str], prefix: str = "") -> list[float]:
         """See `Engine.score_options`."""
         return self.score_many([(context, options)], prefix)[0]
 
     def score_many(self, items: Sequence[tuple[str, Sequence[str]]], prefix: str = "") -> list[list[float]]:
-        """Not offered: a request with `echo` reads the whole prompt again for every option.
+        """See `Engine.score_many`; every option is a request of its own.
 
         Raises:
-            EngineError: always; engine.kind 'transformers' scores options with shared contexts.
+            EngineError: the server does not send log-probabilities of a prompt.
         """
-        raise EngineError("engine.kind 'openai' does not score options; use engine.kind 'transformers' for evaluations")
+        if not self.abilities.prompt_logprobs:
+            raise EngineError(
+                f"the server at {self.client.base_url} sends no log-probabilities of prompts (`echo` with `logprobs`), "
+                "so it cannot score options; use vLLM or SGLang, or engine.kind 'transformers'"
+            )
+        encoded = encode_options(self.tokenizer, items, prefix)
+        texts = [prefix + context + option for context, options in items for option in options]
+        rows = [encoded.contexts[number] + ids for number, ids in encoded.options]
+        for number, row in enumerate(rows):
+            require_fit(len(row), 1, self.context_length, f"option {number} with its context")
 
-    def _all_rows(
-        self, prompts: list[str], lengths: list[int], seeds: Sequence[int], settings: SamplingSettings
-    ) -> list[Completion | RowFailure]:
-        stop = threading.Event()  # set when the server as a whole fails: rows not yet sent stay unsent
+        def score(place: int) -> float:
+            own = len(encoded.options[place][1])
+            found = prompt_logprobs(self.client.complete(echo_payload(texts[place])), len(rows[place]))
+            return math.fsum(found[len(found) - own :])
 
-        def one(row: int) -> Completion | RowFailure | None:
-            known = self._done.get((prompts[row], seeds[row], settings))
-            if known is not None or stop.is_set():
-                return known
-            try:
-                completion = self._row(prompts[row], lengths[row], seeds[row], settings)
-            except RowRefusedError as error:
-                return RowFailure(row, str(error))
-            except BaseException:
-                stop.set()
-                raise
-            self._done[prompts[row], seeds[row], settings] = completion
-            return completion
+        flat = iter(for_each_row(len(rows), self.concurrency, score))
+        self._count(rows, [], [])
+        return [[next(flat) for _ in options] for _, options in items]
 
-        with ThreadPoolExecutor(self.concurrency) as pool:
-            futures = [pool.submit(one, row) for row in range(len(prompts))]
-        errors = [error for error in (future.exception() for future in futures) if error is not None]
-        if errors:
-            raise next((e for e in errors if not isinstance(e, TransientEngineError)), errors[0])
-        results = [future.result() for future in futures]
-        assert all(result is not None for result in results)
-        complete = not any(isinstance(result, RowFailure) for result in results)
-        self._count(prompts, lengths, results)
-        if complete:
-            self._done.clear()
-        return [result for result in results if result is not None]
+    def _one(self, prompt: str, length: int, seed: int, settings: SamplingSettings) -> tuple[Completion, Reply | None]:
+        """A row's completion, or its recorded failure."""
+        known = self._done.get((prompt, seed, settings))
+        if known is not None:
+            return known
+        try:
+            done = self._complete(prompt, length, seed, settings)
+        except RowRefusedError as error:
+            return Completion("", 0, length, FinishReason.FAILED, None, seed, str(error)), None
+        self._done[prompt, seed, settings] = done
+        return done
 
-    def _row(self, prompt: str, length: int, seed: int, settings: SamplingSettings) -> Completion:
+    def _require_few_failures(self, rows: Sequence[Completion], allowed: float) -> None:
+        """Log the failed rows, or raise when they are more than the share allowed."""
+        failed = [(number, row.error) for number, row in enumerate(rows) if row.error is not None]
+        if not failed:
+            return
+        quoted = "; ".join(f"prompt {number}: {error}" for number, error in failed[:3])
+        if len(failed) > allowed * len(rows):
+            raise EngineError(f"{len(failed)} of {len(rows)} prompts failed and the others are kept: {quoted}")
+        _log.warning("%s of %s prompts failed and are recorded as such: %s", len(failed), len(rows), quoted)
+        self.counters.failed_rows += len(failed)
+
+    def _complete(self, prompt: str, length: int, seed: int, settings: SamplingSettings) -> tuple[Completion, Reply]:
         for attempt in range(BLANK_TRIES if settings.ban_empty and settings.temperature > 0 else 1):
             reply = self.client.complete(self._payload(prompt, seed + attempt, settings))
             if reply.prompt_tokens is not None and reply.prompt_tokens < length - 1:
@@ -173,7 +192,7 @@ class OpenAIEngine:
             completion = self._completion(reply, length, seed, settings)
             if completion.text:
                 break
-        return completion
+        return completion, reply
 
     def _payload(self, prompt: str, seed: int, settings: SamplingSettings) -> dict[str, Any]:
         payload: dict[str, Any] = {
@@ -207,10 +226,18 @@ class OpenAIEngine:
             raise RowRefusedError(f"the server drew {tokens} tokens although {settings.max_new_tokens} were asked for")
         return Completion(text.strip(), tokens, length, reason, _sum(reply.token_logprobs), seed)
 
-    def _count(self, prompts: list[str], lengths: list[int], results: Sequence[Any]) -> None:
-        self.counters.rows += len(prompts)
-        self.counters.prompt_tokens += sum(lengths)
-        self.counters.generated_tokens += sum(r.token_count for r in results if isinstance(r, Completion))
+    def _count(self, rows: list[TokenIds], done: Sequence[Completion], replies: Sequence[Reply | None]) -> None:
+        shared = share_prefix(rows) if rows else None
+        prompt_tokens = sum(map(len, rows))
+        self.counters.rows += len(rows)
+        self.counters.prompt_tokens += prompt_tokens
+        if shared is not None:
+            self.counters.unique_prompt_tokens += len(shared.shared) + sum(map(len, set(map(tuple, shared.own))))
+        self.counters.generated_tokens += sum(completion.token_count for completion in done)
+        cached = [reply.cached_tokens for reply in replies if reply is not None and reply.cached_tokens is not None]
+        if len(cached) < len(rows):  # the server does not say what it found in its cache
+            self.counters.unmeasured |= {"computed_prompt_tokens"}
+        self.counters.computed_prompt_tokens += prompt_tokens - sum(cached)
 
 
 def _sum(logprobs: list[float | None] | None) -> float | None:

@@ -14,11 +14,12 @@ from data_contracts.errors import ConfigError
 
 
 class FinishReason(StrEnum):
-    """Why a completion ended: a stop string, an end token, or the limit of new tokens."""
+    """Why a completion ended: a stop string, an end token, or the limit of new tokens; failed: there is none."""
 
     STOP = "stop"
     END = "end"
     LENGTH = "length"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Completion:
     `text` is stripped of surrounding white space, of the stop string and of special tokens. `token_count` and
     `logprob` cover every token drawn, the end token and the stop string's tokens included; `logprob` is the sum of
     their natural-log probabilities under the model at temperature 1, whatever the sampling; None where a server
-    reports none.
+    reports none. `error` says why a server has no completion (finish reason `failed`, empty text).
     """
 
     text: str
@@ -62,6 +63,7 @@ class Completion:
     finish_reason: FinishReason
     logprob: float | None
     seed: int
+    error: str | None = None
 
 
 @dataclass
@@ -74,7 +76,13 @@ class EngineCounters:
     computed_prompt_tokens: int = 0  # what really ran through the model, padding included
     padded_tokens: int = 0  # positions run for no text: padding of prompts, steps of finished rows
     generated_tokens: int = 0
+    failed_rows: int = 0
     seconds: float = 0.0
+    unmeasured: frozenset[str] = frozenset()  # counters that this engine cannot know
+
+    def measured(self) -> dict[str, float]:
+        """The counters by name, without those that were not measured."""
+        return {name: value for name, value in vars(self).items() if name not in {"unmeasured", *self.unmeasured}}
 
 
 class Engine(Protocol):
@@ -103,7 +111,17 @@ class Engine(Protocol):
 
         Raises:
             ConfigError: a row and its new tokens do not fit the context, or seeds and suffixes differ in number.
-            EngineError: the model gives NaN, or memory runs out.
+            EngineError: the model gives NaN, memory runs out, or a server fails a row.
+        """
+        ...
+
+    def try_generate(
+        self, prefix: str, suffixes: Sequence[str], seeds: Sequence[int], settings: SamplingSettings
+    ) -> list[Completion]:
+        """As `generate`, but a row that a server fails comes back as finish reason `failed` in its place.
+
+        Raises:
+            EngineError: more rows failed than `engine.failed_share` allows; the message counts and quotes them.
         """
         ...
 

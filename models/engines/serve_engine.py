@@ -5,6 +5,7 @@ by SIGKILL of this process. What it prints goes to a log file, whose last lines 
 """
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,11 +15,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import httpx
 
 from data_contracts.errors import ConfigError, EngineError, TransientEngineError
+from models.engines.server_commands import visible_devices
 from models.job_lock import signal_group
 
 GUARD = Path(__file__).resolve().parent.parent / "job_guard.py"
@@ -35,17 +37,11 @@ class ServedEngine:
     process: subprocess.Popen[bytes]
 
     def require_alive(self) -> None:
-        """Raise EngineError, with the end of its log, when the server has ended."""
-        if self.process.poll() is not None:
-            raise EngineError(f"the model server ended with code {self.process.returncode}; {_tail(self.log_path)}")
-
-
-def vllm_command(executable: Path, model: Path, port: int, gpus: Sequence[int], dtype: str) -> list[str]:
-    """`vllm serve` of a local folder over some GPUs, prefix caching and tensor parallelism set, not left to defaults."""
-    return [
-        str(executable), "serve", str(model), "--host", "127.0.0.1", "--port", str(port), "--dtype", dtype,
-        "--enable-prefix-caching", "--tensor-parallel-size", str(max(len(gpus), 1)), "--generation-config", "vllm",
-    ]  # fmt: skip
+        """Raise EngineError, with the end of its log, when the server has ended; transient if a signal ended it."""
+        code = self.process.poll()
+        if code is not None:
+            kind = TransientEngineError if code < 0 or code > 128 else EngineError
+            raise kind(f"the model server ended with code {code}; {_tail(self.log_path)}")
 
 
 def free_port() -> int:
@@ -61,25 +57,28 @@ def serve_engine(
     base_url: str,
     log_path: Path,
     gpus: Sequence[int] = (),
-    health_path: str = "/models",
+    health_path: str = "/health",
     start_timeout_s: float = 900,
 ) -> Iterator[ServedEngine]:
     """Run a server for the length of a `with` block.
 
     Args:
         command: the server's command line; it must listen where `base_url` says.
-        gpus: the devices it may see; none named leaves the environment as it is.
-        health_path: what answers 200 under `base_url` once requests can be served.
+        gpus: the devices it may see, of those visible here; none named leaves the environment as it is.
+        health_path: what answers 200 at that host and port once requests can be served; vLLM, SGLang, llama.cpp and
+            transformers all have /health.
 
     Raises:
-        ConfigError: something listens at that address already, or the command does not exist.
+        ConfigError: something listens at that address already, the command does not exist, or a GPU is not visible.
         EngineError: the server ends before it answers.
         TransientEngineError: it does not answer within `start_timeout_s`.
     """
     _require_free(base_url)
+    _require_program(command[0])
     environment = dict(os.environ)
-    if gpus:
-        environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
+    devices = visible_devices(gpus, environment.get("CUDA_VISIBLE_DEVICES"))
+    if devices is not None:
+        environment["CUDA_VISIBLE_DEVICES"] = devices
     watched, held = os.pipe()
     process: subprocess.Popen[bytes] | None = None
     try:
@@ -94,7 +93,7 @@ def serve_engine(
                 pass_fds=(watched,),
             )
         served = ServedEngine(base_url, log_path, process)
-        _wait_until_healthy(served, base_url.rstrip("/") + health_path, start_timeout_s)
+        _wait_until_healthy(served, urljoin(base_url, health_path), start_timeout_s)
         yield served
     finally:
         if process is not None:
@@ -110,6 +109,11 @@ def _require_free(base_url: str) -> None:
     with socket.socket() as probe:
         if probe.connect_ex((parts.hostname, parts.port)) == 0:
             raise ConfigError(f"something listens at {base_url} already; stop it or choose another port")
+
+
+def _require_program(name: str) -> None:
+    if shutil.which(name) is None:
+        raise ConfigError(f"the server program {name} does not exist or cannot be run; see engine.server_executable")
 
 
 def _wait_until_healthy(served: ServedEngine, url: str, timeout_s: float) -> None:

@@ -93,6 +93,12 @@ class TransformersEngine:
         self.counters.rows += len(rows)
         return [self._completion(row, len(ids), settings) for row, ids in zip(drawn, rows, strict=True)]
 
+    def try_generate(
+        self, prefix: str, suffixes: Sequence[str], seeds: Sequence[int], settings: SamplingSettings
+    ) -> list[Completion]:
+        """See `Engine.try_generate`; here a row fails with all others."""
+        return self.generate(prefix, suffixes, seeds, settings)
+
     def score_options(self, context: str, options: Sequence[str], prefix: str = "") -> list[float]:
         """See `Engine.score_options`."""
         return self.score_many([(context, options)], prefix)[0]

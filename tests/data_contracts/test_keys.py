@@ -27,6 +27,10 @@ OUT_OF_KEY = {
     "engine.concurrency",
     "engine.request_timeout_s",
     "engine.request_retries",
+    "engine.server_executable",
+    "engine.server_arguments",  # in the key where a server is started: test_open_engine
+    "engine.server_start_s",
+    "engine.failed_share",
     "reward.micro_batch_size",
     "sft.micro_batch_size",
     "policy.micro_batch_size",

@@ -6,9 +6,10 @@ import pytest
 import yaml
 
 from data_contracts.errors import ConfigError
+from data_contracts.placement import Target
 from data_contracts.profiles import PROFILE_FOLDER, load_profile, profile_names
 from data_contracts.run_config import RunConfig
-from data_contracts.sections import Pairing, Target
+from data_contracts.sections import Pairing
 
 
 def message_of(profile: str, *overrides: str) -> str:

@@ -10,9 +10,9 @@ from jsonschema import Draft202012Validator
 from prefect.utilities.callables import parameter_schema
 
 from data_contracts.errors import ConfigError
+from data_contracts.placement import Placement, Target
 from data_contracts.profiles import PROFILE_FOLDER, profile_names
 from data_contracts.run_config import RunConfig
-from data_contracts.sections import Placement, Target
 from data_contracts.training_sections import PolicyOptimizer
 from flows.almost import almost
 from flows.parameters import ModelSources, PromptSources, configure

@@ -17,6 +17,7 @@ from tasks.resolve_inputs import (
     folder_model,
     resolve_file,
     resolve_model,
+    resolve_models,
     resolve_prompt,
     resolve_prompts,
 )
@@ -230,13 +231,20 @@ def test_lengths_are_those_the_engine_counts(tiny_model: ModelHandle):
         assert _tokens(Path(str(tiny_model.folder)), text) == expected
 
 
-@pytest.mark.parametrize(("kind", "part"), [("vllm", "start `vllm serve`"), ("openai", "needs engine.base_url")])
-def test_an_engine_that_cannot_be_opened_is_told_before_any_work(
-    prompts: dict[str, str], tiny_model: ModelHandle, kind: str, part: str
-):
-    message = problem(check_inputs, config(str(tiny_model.folder), prompts=prompts, engine={"kind": kind}))
-    assert message.startswith(f"engine.kind '{kind}'")
-    assert part in message
+def test_an_engine_that_cannot_be_opened_is_told_before_any_work(prompts: dict[str, str], tiny_model: ModelHandle):
+    nowhere = {"kind": "vllm", "server_executable": "/nowhere/vllm"}
+    message = problem(check_inputs, config(str(tiny_model.folder), prompts=prompts, engine=nowhere))
+    assert message.startswith("engine.server_executable: /nowhere/vllm does not exist")
+    message = problem(check_inputs, config(str(tiny_model.folder), prompts=prompts, engine={"kind": "openai"}))
+    assert message.startswith("engine.kind 'openai' needs engine.base_url")
+
+
+def test_a_model_goes_where_the_placement_table_puts_it(tiny_model: ModelHandle):
+    placed = config(str(tiny_model.folder), placement={"models": {"large": {"gpus": [0, 1]}}})
+    models = resolve_models(placed, {})
+    assert (models["large"].placed.gpus, models["large"].placed.copy_gpus) == ((0, 1), 2)
+    assert models["mid"].placed.gpus == ()
+    assert models["large"].key_identity() == models["mid"].key_identity(), "placement enters no key"
 
 
 def test_what_fits_passes(prompts: dict[str, str], tiny_model: ModelHandle):

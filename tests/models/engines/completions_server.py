@@ -8,7 +8,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from models.engines.protocol import FinishReason, SamplingSettings
+from models.engines.token_rows import encode_rows
 from models.engines.transformers_engine import TransformersEngine
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -29,6 +32,7 @@ class CompletionsServer:
         self.headers: list[dict[str, str]] = []
         self.fault: Fault = lambda body, seen: None
         self.busy = self.busiest = 0
+        self.cached_tokens: int | None = None
         self.url = ""
 
     def answer(self, body: dict[str, Any], headers: dict[str, str]) -> Answer:
@@ -45,6 +49,8 @@ class CompletionsServer:
                 self.busy -= 1
 
     def completion(self, body: dict[str, Any]) -> Answer:
+        if body.get("echo"):
+            return self.echo(body)
         settings = SamplingSettings(
             body["max_tokens"], body["temperature"], body.get("top_p", 1.0), tuple(body.get("stop", ()))
         )
@@ -58,8 +64,22 @@ class CompletionsServer:
         }
         if body.get("logprobs"):
             choice["logprobs"] = {"token_logprobs": [row.logprob / row.token_count] * row.token_count}
-        usage = {"prompt_tokens": row.prompt_tokens, "completion_tokens": row.token_count}
+        usage: dict[str, Any] = {"prompt_tokens": row.prompt_tokens, "completion_tokens": row.token_count}
+        if self.cached_tokens is not None:
+            usage["prompt_tokens_details"] = {"cached_tokens": self.cached_tokens}
         return as_json({"choices": [choice], "usage": usage})
+
+    def echo(self, body: dict[str, Any]) -> Answer:
+        """As vLLM: the prompt again, the log-probability of each of its tokens, null for the first, and a new token's."""
+        [ids] = encode_rows(self.engine.loaded.tokenizer, [body["prompt"]])
+        with self.lock, torch.no_grad():
+            logits = self.engine.loaded.model(torch.tensor([ids])).logits[0]
+        logprobs = logits.log_softmax(-1)
+        following = torch.tensor([*ids[1:], int(logits[-1].argmax())])
+        values = logprobs.gather(-1, following[:, None])[:, 0].tolist()
+        choice: dict[str, Any] = {"text": body["prompt"] + " x", "finish_reason": "length"}
+        choice["logprobs"] = {"token_logprobs": [None, *values]}
+        return as_json({"choices": [choice], "usage": {"prompt_tokens": len(ids), "completion_tokens": 1}})
 
 
 @contextmanager

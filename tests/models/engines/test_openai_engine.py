@@ -1,26 +1,19 @@
 """The engine behind a completions server, against the same model in this process, and with a server that misbehaves."""
 
-import os
-import socket
-import subprocess
-import sys
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from completions_server import Answer, CompletionsServer, as_json, serving
-from model_folders import make_model, make_tokenizer, save_folder
-from transformers.utils.import_utils import is_serve_available
 
 from data_contracts.errors import ConfigError, EngineError, TransientEngineError
 from data_contracts.sections import EngineConfig, EngineKind
 from models.engines import open_engine
-from models.engines.openai_engine import OpenAIEngine, RowFailure
-from models.engines.protocol import Completion, FinishReason, SamplingSettings
-from models.engines.server_abilities import PROMPT
+from models.engines.openai_engine import OpenAIEngine
+from models.engines.protocol import FinishReason, SamplingSettings
 from models.engines.transformers_engine import TransformersEngine
 
 PREFIX = "Human: What grows in the garden?\n\nAssistant: Beans, roses and a little basil.\n\n-----\n\n"
@@ -74,6 +67,9 @@ def test_rows_are_those_of_the_model_behind_the_server(engine: OpenAIEngine, lla
         assert [row.finish_reason for row in far] == [row.finish_reason for row in near]
         assert [row.prompt_tokens for row in far] == [row.prompt_tokens for row in near]
         assert [row.logprob for row in far] == pytest.approx([row.logprob for row in near], abs=1e-4)
+    counted = engine.counters.measured()
+    assert 0 < counted["unique_prompt_tokens"] < counted["prompt_tokens"]
+    assert "computed_prompt_tokens" not in counted, "the server does not say"
     assert engine.context_length == here.context_length
     assert engine.model_digest == here.model_digest
     assert engine.counters.generated_tokens == here.counters.generated_tokens
@@ -133,16 +129,19 @@ def test_a_row_that_fails_is_recorded_and_shifts_no_other(
     expected = engine.generate(PREFIX, SUFFIXES, SEEDS, SAMPLED)
     answer, message = ROW_FAULTS[fault]
     server.fault = only(BAD, answer)
-    found = engine.try_generate(PREFIX, SUFFIXES, SEEDS, SAMPLED)
-    assert [row for row in found if isinstance(row, Completion)] == [expected[i] for i in (0, 1, 3, 4)]
-    assert isinstance(found[2], RowFailure)
-    assert found[2].row == 2
-    with pytest.raises(EngineError, match=f"1 of 5 prompts failed and the others are kept: prompt 2: .*{message}"):
-        engine.generate(PREFIX, SUFFIXES, SEEDS, SAMPLED)
+    for ask in (engine.generate, engine.try_generate):
+        with pytest.raises(EngineError, match=f"1 of 5 prompts failed and the others are kept: prompt 2: .*{message}"):
+            ask(PREFIX, SUFFIXES, SEEDS, SAMPLED)
     server.fault = lambda body, seen: None
     server.requests.clear()
     assert engine.generate(PREFIX, SUFFIXES, SEEDS, SAMPLED) == expected
     assert [body["prompt"] for body in server.requests] == [PREFIX + BAD], "only the missing row is asked for again"
+    server.fault, engine.failed_share = only(BAD, answer), 0.2
+    found = engine.try_generate(PREFIX, SUFFIXES, SEEDS, SAMPLED)
+    assert [row for row in found if row.error is None] == [expected[i] for i in (0, 1, 3, 4)]
+    assert (found[2].text, found[2].finish_reason, found[2].seed) == ("", FinishReason.FAILED, SEEDS[2])
+    assert re.search(message, found[2].error or "")
+    assert engine.counters.failed_rows == 1
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
@@ -229,8 +228,6 @@ def test_what_cannot_be_asked_is_refused_before_any_request(engine: OpenAIEngine
         engine.generate("", [""], [1], GREEDY)
     with pytest.raises(ConfigError, match="2 prompts came with 1 seeds"):
         engine.generate("", ["a", "b"], [1], GREEDY)
-    with pytest.raises(EngineError, match="does not score options"):
-        engine.score_options("Human:", [" a"])
     assert server.requests == []
     assert engine.generate("", [], [], GREEDY) == []
 
@@ -242,43 +239,12 @@ def test_a_stop_string_that_the_server_leaves_in_is_cut(engine: OpenAIEngine, se
     assert row.token_count > 2, "counted by the own tokenizer when the server gives no count"
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not is_serve_available(), reason="`transformers serve` needs the extra 'serving' (package openai)")
-def test_against_transformers_serve(tmp_path: Path) -> None:
-    model = make_model(num_key_value_heads=2)
-    model.generation_config.do_sample = True
-    folder = save_folder(tmp_path, model, make_tokenizer())
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [str(Path(sys.executable).with_name("transformers")), "serve", str(folder), "--host", "127.0.0.1"]
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hub"), "OMP_NUM_THREADS": "1"}
-    with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen(
-            [*command, "--port", str(port), "--device", "cpu"], env=environment, stdout=log, stderr=log
-        )
-    try:
-        _wait_until_up(f"http://127.0.0.1:{port}/health", process, tmp_path / "log")
-        engine = connect(f"http://127.0.0.1:{port}/v1", folder, request_timeout_s=60)
-        assert engine.abilities.samples
-        assert not engine.abilities.logprobs
-        far = engine.generate("", [PROMPT, "Human: Who sings?"], [1, 2], GREEDY)
-        near = TransformersEngine(folder).generate("", [PROMPT, "Human: Who sings?"], [1, 2], GREEDY)
-        assert [row.token_count for row in far] == [row.token_count for row in near]
-        assert [row.prompt_tokens for row in far] == [row.prompt_tokens for row in near]
-        engine.client.close()
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def _wait_until_up(url: str, process: subprocess.Popen, log: Path) -> None:
-    for _ in range(240):
-        assert process.poll() is None, log.read_text()[-2000:]
-        try:
-            if httpx.get(url).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.25)
-    raise AssertionError(f"no answer from {url}: {log.read_text()[-2000:]}")
+def test_the_servers_own_prefix_cache_is_counted(server: CompletionsServer, llama_folder: Path) -> None:
+    server.cached_tokens = 5
+    engine = connect(server.url, llama_folder)
+    engine.generate(PREFIX, SUFFIXES, SEEDS, GREEDY)
+    counted = engine.counters.measured()
+    assert counted["computed_prompt_tokens"] == counted["prompt_tokens"] - 5 * len(SUFFIXES)
+    assert "padded_tokens" not in counted
+    server.cached_tokens = None
+    engine.client.close()
