@@ -23,7 +23,6 @@ ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENT = ROOT / ".venv-llama-cpp"
 PACKAGES = ("xllamacpp==2026.10.11549", "gguf==0.19.0")
 SERVER = Path(__file__).with_name("_llama_cpp_server.py")
-END = 11  # the token that llama.cpp takes for the end when a GGUF file names none
 
 
 class LlamaCpp:
@@ -53,7 +52,7 @@ class LlamaCpp:
 
 
 @contextmanager
-def llama_cpp_server(model_folder: Path, slots: int, context: int) -> Iterator[LlamaCpp]:
+def llama_cpp_server(model_folder: Path, slots: int, context: int, flash: bool) -> Iterator[LlamaCpp]:
     """Serve a Llama folder whose tokens are words, with `slots` rows of `context` tokens each."""
     python = _environment()
     arrays = model_folder / "weights.npz"
@@ -63,7 +62,7 @@ def llama_cpp_server(model_folder: Path, slots: int, context: int) -> Iterator[L
         subprocess.run([python, SERVER, "convert", model_folder / "config.json", arrays, gguf], check=True, cwd=ROOT)
     with (model_folder / f"llama_cpp_{slots}.log").open("wb") as log:
         server = subprocess.Popen(
-            [python, SERVER, "serve", gguf, str(slots), str(slots * context)], stdin=subprocess.PIPE,
+            [python, SERVER, "serve", gguf, str(slots), str(slots * context), str(flash)], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=log, cwd=ROOT,
         )  # fmt: skip
         try:

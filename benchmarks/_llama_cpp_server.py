@@ -1,6 +1,6 @@
 """Runs in the environment of `_llama_cpp_peer`: writes a Llama as GGUF, or serves one.
 
-`convert CONFIG ARRAYS GGUF` and `serve GGUF SLOTS CONTEXT`; the latter prints `address=...` once it can be asked and
+`convert CONFIG ARRAYS GGUF` and `serve GGUF SLOTS CONTEXT FLASH`; the latter prints `address=...` once it can be asked and
 ends with its standard input.
 """
 
@@ -69,7 +69,7 @@ def _arranged(name, array, heads: int, kv_heads: int):
     return array
 
 
-def serve(gguf_path: str, slots: str, context: str) -> None:
+def serve(gguf_path: str, slots: str, context: str, flash: str) -> None:
     """Serve until standard input ends."""
     import xllamacpp
 
@@ -78,6 +78,10 @@ def serve(gguf_path: str, slots: str, context: str) -> None:
     params.n_ctx, params.n_parallel = int(context), int(slots)
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
     params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+    types = xllamacpp.llama_flash_attn_type
+    params.flash_attn_type = (
+        types.LLAMA_FLASH_ATTN_TYPE_ENABLED if flash == "True" else types.LLAMA_FLASH_ATTN_TYPE_DISABLED
+    )
     params.n_gpu_layers = 0
     params.warmup = False
     params.port = 0

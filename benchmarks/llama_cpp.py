@@ -1,0 +1,106 @@
+"""How much faster are 256 rows behind one prefix than by llama.cpp's server, the prefix already in all its slots?
+
+The workload of `shared_prefix`. The server (see `_llama_cpp_peer`) continues a part of the same requests per round, as
+many at once as it has slots, and its rate counts per row; filling its slots with the prefix is not counted against it,
+while reading the prefix is on our side. Flash attention and the number of slots are the faster of a few, tried once.
+CPU seconds are the server process's own and this process's.
+
+llama.cpp turns positions into angles by repeated multiplication in float32, which around position 1,000 moves
+log-probabilities by hundredths: a row may part at a near-tie of `NEAR_TIE` nats.
+"""
+
+import time
+from typing import Any
+
+import torch
+
+from benchmarks._llama_cpp_peer import PACKAGES, LlamaCpp, llama_cpp_server
+from benchmarks._measuring import timed
+from benchmarks._prefix_workload import (
+    NEW_TOKENS,
+    PREFIX_TOKENS,
+    REQUESTS,
+    SUFFIX_TOKENS,
+    by_generate,
+    engine_folder,
+    ours,
+    token_rows,
+)
+from models.engines.transformers_engine import TransformersEngine
+
+NEAR_TIE = 0.05
+CONTEXT = PREFIX_TOKENS + SUFFIX_TOKENS + NEW_TOKENS + 32
+SETTINGS = ((8, True), (16, True), (16, False), (32, True))  # slots, flash attention
+COMPARED = 16
+
+
+def measure(requests: int = REQUESTS, peer_rows: int = 64, rounds: int = 3) -> dict[str, Any]:
+    """Tokens per CPU and wall second of both, and their ratios."""
+    torch.set_num_threads(1)
+    with engine_folder() as folder:
+        engine = TransformersEngine(folder, batch_size=requests, threads=1)
+        rows = token_rows(engine, 0, peer_rows + max(slots for slots, _ in SETTINGS))
+        rates = {setting: _rate(folder, setting, rows) for setting in SETTINGS}
+        slots, flash = max(rates, key=lambda setting: rates[setting])
+        ratios, walls, parted = [], [], 0
+        with llama_cpp_server(folder, slots, CONTEXT, flash) as peer:
+            _fill(peer, rows)
+            for number in range(rounds):
+                completions, own = timed(lambda: ours(_fresh(engine), 0, requests))
+                found, wall_s, cpu_s = _timed(peer, rows[:peer_rows])
+                ratios.append((cpu_s / peer_rows) / (own.cpu_s / requests))
+                walls.append((wall_s / peer_rows) / (own.wall_s / requests))
+                if number == 0:
+                    parted = _check(engine, rows, completions, found)
+                    first = own, cpu_s
+    return {
+        "ratio": round(sorted(ratios)[rounds // 2], 2),
+        "ratio_wall": round(sorted(walls)[rounds // 2], 2),
+        "tokens_per_cpu_s": round(requests * NEW_TOKENS / first[0].cpu_s, 0),
+        "peer_tokens_per_cpu_s": round(peer_rows * NEW_TOKENS / first[1], 0),
+        "peer_slots": slots,
+        "peer_flash_attention": flash,
+        "peer": PACKAGES[0],
+        "compared_rows": COMPARED,
+        "parted_at_near_ties": parted,
+    }
+
+
+def _fresh(engine: TransformersEngine) -> TransformersEngine:
+    engine.forget_prefixes()
+    return engine
+
+
+def _fill(peer: LlamaCpp, rows: torch.Tensor) -> None:
+    """One request per slot, at once, so that every slot holds the prefix."""
+    peer.complete(rows[-peer.slots :].tolist(), 1)
+
+
+def _timed(peer: LlamaCpp, rows: torch.Tensor) -> tuple[list[list[int]], float, float]:
+    wall, cpu = time.perf_counter(), peer.cpu_s()
+    found = peer.complete(rows.tolist(), NEW_TOKENS)
+    return found, time.perf_counter() - wall, peer.cpu_s() - cpu
+
+
+def _rate(folder: Any, setting: tuple[int, bool], rows: torch.Tensor) -> float:
+    """Rows per CPU second of one setting."""
+    with llama_cpp_server(folder, setting[0], CONTEXT, setting[1]) as peer:
+        _fill(peer, rows)
+        _, _, cpu_s = _timed(peer, rows[: peer.slots])
+    return peer.slots / cpu_s
+
+
+def _check(engine: TransformersEngine, rows: torch.Tensor, completions: list[Any], found: list[list[int]]) -> int:
+    """Assert that both continue the first rows as transformers does, except at near-ties; how many rows part."""
+    truth = by_generate(engine.loaded.model, rows[:COMPARED])
+    parted = 0
+    for row, expected in enumerate(truth.tokens.tolist()):
+        own = [int(word[1:]) for word in completions[row].text.split()]
+        for name, tokens in (("ours", own), ("llama.cpp", found[row])):
+            assert len(tokens) == NEW_TOKENS, f"{name} row {row}: {len(tokens)} tokens"
+            place = next((n for n in range(NEW_TOKENS) if tokens[n] != expected[n]), None)
+            if place is not None:
+                margin = float(truth.margins[row, place])
+                assert margin < NEAR_TIE, f"{name} row {row} parts at token {place} by {margin:.3f} nats"
+                parted += name == "llama.cpp"
+    return parted
