@@ -11,7 +11,7 @@ from pathlib import Path
 
 def convert(config_path: str, arrays_path: str, gguf_path: str) -> None:
     """A Llama with tied embeddings, float32; token i is the word `wi`."""
-    import gguf
+    import gguf  # pyright: ignore[reportMissingImports]
     import numpy as np
 
     config = json.loads(Path(config_path).read_text())
@@ -71,7 +71,7 @@ def _arranged(name, array, heads: int, kv_heads: int):
 
 def serve(gguf_path: str, slots: str, context: str, flash: str) -> None:
     """Serve until standard input ends."""
-    import xllamacpp
+    import xllamacpp  # pyright: ignore[reportMissingImports]
 
     params = xllamacpp.CommonParams()
     params.model.path = gguf_path

@@ -10,7 +10,7 @@ from data_contracts.conversation import Role, Turn
 from data_contracts.demonstrations import Demonstrations
 from data_contracts.evaluations import Evaluations
 from data_contracts.model_handle import ModelHandle, PromptHandle
-from data_contracts.responses import Responses
+from data_contracts.responses import FAILED, Responses
 from data_contracts.sections import EngineConfig, Evaluation
 from data_contracts.world_config import WorldConfig
 from data_contracts.world_tables import WorldQuestions
@@ -38,6 +38,8 @@ def judge_responses_by_gold(
     rows = []
     for artifact in responses:
         for row in read(Responses, artifact).to_pylist():
+            if row["finish_reason"] == FAILED:
+                continue
             judged = _row(
                 judge, BENCHMARK_RESPONSES, row["responder"], row["response_id"], row["query"], row["response"]
             )
@@ -57,7 +59,8 @@ def judge_demonstrations_by_gold(
         chosen = _row(judge, BENCHMARK_DEMONSTRATIONS, "chosen", row["demonstration_id"], question, row["response"])
         if chosen is None or not row["usable"]:
             continue
-        scores = [judged.score for c in row["candidates"] if (judged := judge.score(question, c["text"])) is not None]
+        texts = [c["text"] for c in row["candidates"] if c["finish_reason"] != FAILED]
+        scores = [judged.score for text in texts if (judged := judge.score(question, text)) is not None]
         mean = sum(scores) / len(scores)
         name = f"{BENCHMARK_DEMONSTRATIONS}:candidates:{row['demonstration_id']}"
         rows += [chosen, chosen | {"evaluation_id": name, "subject": "candidates", "output": None, "value": mean}]

@@ -24,7 +24,7 @@ from data_contracts.model_handle import ModelHandle, PromptHandle
 from data_contracts.queries import Queries, QueryRejection, RejectedQueries
 from data_contracts.responses import FAILED
 from data_contracts.sections import EngineConfig, Mining
-from models.engines.protocol import SamplingSettings, check_fits
+from models.engines.protocol import SamplingSettings, naming_rows
 from models.few_shot_prompt import MINING_STOPS, SeedQueries, mining_prefix, mining_suffix, parse_seed_queries
 from models.overlap import OverlapIndex
 from models.rouge_l_index import RougeLIndex
@@ -180,8 +180,13 @@ def _generate(
     row_seeds = [derive_seed(seed, "mining", attempt) for attempt in attempts]
     settings = SamplingSettings(mining.max_new_tokens, mining.temperature, mining.top_p, MINING_STOPS)
     engine = lazy.open()
-    check_fits(engine, prefix, suffixes, mining.max_new_tokens, what="mining prompt")
-    completions = engine.try_generate(prefix, suffixes, row_seeds, settings)
+    with naming_rows(
+        [
+            f"mining attempt {attempt}, shots {[name for name, _ in s]}"
+            for attempt, s in zip(attempts, shots, strict=True)
+        ]
+    ):
+        completions = engine.try_generate(prefix, suffixes, row_seeds, settings)
     return [
         {
             "line_id": f"l{attempt:07d}",

@@ -8,13 +8,12 @@ from typing import Any
 
 from data_contracts.artifact import Artifact
 from data_contracts.conversation import Role, Turn
-from data_contracts.errors import ConfigError
 from data_contracts.model_handle import ModelHandle, PromptHandle
 from data_contracts.queries import Queries
 from data_contracts.responses import Responses
 from data_contracts.sections import EngineConfig, Responder, Sampling
-from models.engines.protocol import Completion, SamplingSettings, check_fits
-from models.few_shot_prompt import ASSISTANT_STOPS, PromptSet, assistant_suffix, parse_prompt_set
+from models.engines.protocol import Completion, SamplingSettings, naming_rows
+from models.few_shot_prompt import ASSISTANT_STOPS, assistant_suffix, parse_prompt_set
 from models.seeding import derive_seed
 from tasks.loaded_models import LazyEngine
 from tasks.progress import ProgressReporter
@@ -38,6 +37,7 @@ def sample_responses(
     rows = read(Queries, queries).select(["query_id", "query"]).to_pylist()
     prompt_set = parse_prompt_set(prompts.name, prompts.text, prompts.source)
     prefix = prompt_set.prefix(responder.shots)
+    shown = f"responder {responder.name} ({model.name}, {prompt_set.name} with {responder.shots} shots)"
     lazy = LazyEngine(model, engine)
     settings = SamplingSettings(sampling.max_new_tokens, sampling.temperature, sampling.top_p, ASSISTANT_STOPS)
     progress = ProgressReporter(len(rows), "responses")
@@ -47,8 +47,8 @@ def sample_responses(
         chunk = rows[start:stop]
         suffixes = [assistant_suffix([Turn(Role.HUMAN, row["query"])]) for row in chunk]
         seeds = [derive_seed(seed, "response", responder.name, row["query_id"]) for row in chunk]
-        _check_prompts(lazy, prefix, suffixes, settings, responder, prompt_set)
-        completions = lazy.open().try_generate(prefix, suffixes, seeds, settings)
+        with naming_rows([f"{shown}, query {row['query_id']}" for row in chunk]):
+            completions = lazy.open().try_generate(prefix, suffixes, seeds, settings)
         return [_row(row, responder, rank, model, c) for row, c in zip(chunk, completions, strict=True)]
 
     ranges = shard_ranges(len(rows), sampling.shard_rows)
@@ -76,20 +76,3 @@ def _row(query: dict[str, Any], responder: Responder, rank: int, model: ModelHan
         "logprob": c.logprob,
         "seed": c.seed,
     }
-
-
-def _check_prompts(
-    lazy: LazyEngine,
-    prefix: str,
-    suffixes: list[str],
-    settings: SamplingSettings,
-    responder: Responder,
-    prompt_set: PromptSet,
-) -> None:
-    try:
-        longest = max(suffixes, key=len, default="")
-        check_fits(lazy.open(), prefix, [longest], settings.max_new_tokens)
-    except ConfigError as error:
-        raise ConfigError(
-            f"responder {responder.name} ({lazy.model.name}, {prompt_set.name} with {responder.shots} shots): {error}"
-        ) from error

@@ -19,7 +19,7 @@ from data_contracts.model_handle import ModelHandle, PromptHandle
 from data_contracts.queries import Queries
 from data_contracts.sections import EngineConfig
 from data_contracts.training_sections import SelfPlay
-from models.engines.protocol import Completion, SamplingSettings, check_fits
+from models.engines.protocol import Completion, SamplingSettings, naming_rows
 from models.few_shot_prompt import ASSISTANT_STOPS, USER_STOPS, assistant_suffix, parse_prompt_set, user_suffix
 from models.reward_model import RewardModel
 from models.seeding import derive_seed
@@ -123,9 +123,10 @@ class Cast:
     def _assistant_turn(self, dialogues: list[Dialogue], turn: int, split: dict[str, str]) -> list[dict[str, Any]]:
         number = self.play.candidates
         suffixes = [assistant_suffix(d.turns) for d in dialogues for _ in range(number)]
+        names = [f"self-play assistant, query {d.query_id}" for d in dialogues for _ in range(number)]
         seeds = [derive_seed(self.seed, "self-play", d.query_id, turn, n) for d in dialogues for n in range(number)]
         settings = SamplingSettings(self.play.max_new_tokens, self.play.temperature, self.play.top_p, ASSISTANT_STOPS)
-        completions = self._generate(self.assistant, self.assistant_prefix, suffixes, seeds, settings, "assistant")
+        completions = self._generate(self.assistant, self.assistant_prefix, suffixes, seeds, settings, names)
         scores = self._scores(dialogues, completions)
         rows = []
         for place, dialogue in enumerate(dialogues):
@@ -172,8 +173,9 @@ class Cast:
     def _user_turn(self, dialogues: list[Dialogue], turn: int) -> None:
         settings = SamplingSettings(self.play.user_max_new_tokens, self.play.temperature, self.play.top_p, USER_STOPS)
         suffixes = [user_suffix(dialogue.turns) for dialogue in dialogues]
+        names = [f"self-play user, query {dialogue.query_id}" for dialogue in dialogues]
         seeds = [derive_seed(self.seed, "user", dialogue.query_id, turn) for dialogue in dialogues]
-        completions = self._generate(self.user, self.user_prefix, suffixes, seeds, settings, "user")
+        completions = self._generate(self.user, self.user_prefix, suffixes, seeds, settings, names)
         for dialogue, completion in zip(dialogues, completions, strict=True):
             follow_up = completion.text.strip()
             dialogue.alive = bool(follow_up)
@@ -198,13 +200,13 @@ class Cast:
         suffixes: list[str],
         seeds: list[int],
         settings: SamplingSettings,
-        role: str,
+        names: list[str],
     ) -> list[Completion]:
         if not suffixes:
             return []
         engine = lazy.open()
-        check_fits(engine, prefix, [max(suffixes, key=len)], settings.max_new_tokens, what=f"self-play {role} prompt")
-        return engine.try_generate(prefix, suffixes, seeds, settings)
+        with naming_rows(names):
+            return engine.try_generate(prefix, suffixes, seeds, settings)
 
     def _scores(self, dialogues: list[Dialogue], completions: list[Completion]) -> list[float | None]:
         """Reward of each candidate, N per dialogue; None for an empty one, which is never chosen while another has text."""

@@ -112,8 +112,8 @@ class OpenAIEngine:
             )
         prompts = [prefix + suffix for suffix in suffixes]
         rows = encode_rows(self.tokenizer, prompts)
+        require_fit([len(row) for row in rows], settings.max_new_tokens, self.context_length)
         for number, row in enumerate(rows):
-            require_fit(len(row), settings.max_new_tokens, self.context_length, f"prompt {number}")
             if not row or not prompts[number]:
                 raise ConfigError(f"prompt {number} is empty; servers refuse that or make up a beginning")
         started = time.perf_counter()
@@ -147,8 +147,7 @@ class OpenAIEngine:
         encoded = encode_options(self.tokenizer, items, prefix)
         texts = [prefix + context + option for context, options in items for option in options]
         rows = [encoded.contexts[number] + ids for number, ids in encoded.options]
-        for number, row in enumerate(rows):
-            require_fit(len(row), 1, self.context_length, f"option {number} with its context")
+        require_fit([len(row) for row in rows], 1, self.context_length)
 
         def score(place: int) -> float:
             own = len(encoded.options[place][1])

@@ -5,7 +5,8 @@ An engine knows nothing of queries, responders or rewards. A row is `prefix + su
 when the tokenizer has one. The seed of a row, not its place in a batch, decides its sample.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -137,16 +138,28 @@ class Engine(Protocol):
         ...
 
 
-def check_fits(engine: Engine, prefix: str, suffixes: Sequence[str], max_new_tokens: int, what: str = "prompt") -> None:
-    """Raise ConfigError, with both lengths, when a row does not fit the engine's context; nothing is generated."""
-    for row, suffix in enumerate(suffixes):
-        require_fit(engine.count_tokens(prefix + suffix), max_new_tokens, engine.context_length, f"{what} {row}")
+class PromptTooLongError(ConfigError):
+    """A row and its new tokens are more than the context holds; `row` is its place among the rows asked for."""
 
-
-def require_fit(prompt_tokens: int, max_new_tokens: int, context_length: int, what: str) -> None:
-    """Raise ConfigError when `prompt_tokens + max_new_tokens` is more than the context holds."""
-    if prompt_tokens + max_new_tokens > context_length:
-        raise ConfigError(
-            f"{what} has {prompt_tokens} tokens and asks for {max_new_tokens} new ones, but the model's context holds "
-            f"{context_length}; use fewer or shorter shots, or a smaller max_new_tokens"
+    def __init__(self, row: int, prompt_tokens: int, max_new_tokens: int, context_length: int) -> None:
+        self.row = row
+        super().__init__(
+            f"prompt {row} has {prompt_tokens} tokens and asks for {max_new_tokens} new ones, but the model's context "
+            f"holds {context_length}; use fewer or shorter shots, or a smaller max_new_tokens"
         )
+
+
+def require_fit(lengths: Sequence[int], max_new_tokens: int, context_length: int) -> None:
+    """Raise PromptTooLongError, with the longest row, when one and `max_new_tokens` are more than the context holds."""
+    longest = max(range(len(lengths)), key=lambda row: lengths[row], default=None)
+    if longest is not None and lengths[longest] + max_new_tokens > context_length:
+        raise PromptTooLongError(longest, lengths[longest], max_new_tokens, context_length)
+
+
+@contextmanager
+def naming_rows(names: Sequence[str]) -> Iterator[None]:
+    """Inside, an error about the length of row n says `names[n]`, which a caller's reader can look up."""
+    try:
+        yield
+    except PromptTooLongError as error:
+        raise ConfigError(f"{names[error.row]}: {error}") from error

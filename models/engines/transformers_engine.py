@@ -82,8 +82,7 @@ class TransformersEngine:
             return []
         with self._working():
             rows = encode_rows(self.loaded.tokenizer, [prefix + suffix for suffix in suffixes])
-            for number, row in enumerate(rows):
-                self._require_row(row, settings.max_new_tokens, number)
+            self._require_rows(rows, settings.max_new_tokens)
             shared, key_values = self._shared_rows(prefix, rows)
             drawn: list[DrawnRow] = [DrawnRow(seed) for seed in seeds]
             for group in self._groups(shared):
@@ -108,8 +107,7 @@ class TransformersEngine:
         with self._working():
             encoded = encode_options(self.loaded.tokenizer, items, prefix)
             whole = [encoded.contexts[number] + ids for number, ids in encoded.options]
-            for number, row in enumerate(whole):
-                self._require_row(row, 0, number)
+            self._require_rows(whole, 0)
             scores = self._score(encoded, prefix) if whole else []
         self.counters.prompt_tokens += sum(map(len, whole))
         self.counters.rows += len(whole)
@@ -133,10 +131,11 @@ class TransformersEngine:
             self._count_run(runner, contexts)
         return scores
 
-    def _require_row(self, row: TokenIds, new_tokens: int, number: int) -> None:
-        require_fit(len(row), new_tokens, self.context_length, f"prompt {number}")
-        if not row:
-            raise ConfigError(f"prompt {number} is empty, and this tokenizer has no BOS token to begin with")
+    def _require_rows(self, rows: Sequence[TokenIds], new_tokens: int) -> None:
+        require_fit([len(row) for row in rows], new_tokens, self.context_length)
+        empty = next((number for number, row in enumerate(rows) if not row), None)
+        if empty is not None:
+            raise ConfigError(f"prompt {empty} is empty, and this tokenizer has no BOS token to begin with")
 
     def _shared_rows(self, prefix: str, rows: list[TokenIds]) -> tuple[SharedRows, KeyValues]:
         """Split the rows at what they share; every row keeps its last token for itself."""

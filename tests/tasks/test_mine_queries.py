@@ -281,6 +281,9 @@ def test_when_nothing_is_kept_the_step_says_why_and_leaves_no_manifest(mine: Cal
 
 
 def test_a_mining_prompt_that_does_not_fit_is_named_with_both_lengths(mine: Callable[..., Any], store: Store):
-    with pytest.raises(ConfigError, match=r"mining prompt 0 has \d+ tokens and asks for 250 new ones, .* holds 256"):
+    with pytest.raises(
+        ConfigError,
+        match=r"mining attempt \d, shots .*: prompt \d has \d+ tokens and asks for 250 new ones, .* holds 256",
+    ):
         mine(MINING.model_copy(update={"max_new_tokens": 250}))
     assert not list(Path(store.url).glob("mined_lines@1/*/*"))

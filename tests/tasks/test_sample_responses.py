@@ -117,7 +117,7 @@ def test_a_prompt_longer_than_the_context_names_the_responder_and_both_lengths(
     with pytest.raises(ConfigError) as raised:
         sample(("Who is Tim? " * 80,))
     message = str(raised.value)
-    assert message.startswith("responder A (tiny_model0, hhh with 1 shots): prompt 0 has ")
+    assert message.startswith("responder A (tiny_model0, hhh with 1 shots), query q0: prompt 0 has ")
     assert "the model's context holds 256" in message
     assert not list(Path(store.url).glob("responses@1/*/*"))
 

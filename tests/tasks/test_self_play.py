@@ -179,6 +179,8 @@ def test_a_dialogue_that_fills_the_context_ends_there_and_is_counted(play: Calla
 
 
 def test_a_first_prompt_that_does_not_fit_the_context_is_told_with_both_lengths(play: Callable[..., Any], store: Store):
-    with pytest.raises(ConfigError, match=r"self-play assistant prompt 0 has \d+ tokens .* context holds 256"):
+    with pytest.raises(
+        ConfigError, match=r"self-play assistant, query q0: prompt 0 has \d+ tokens .* context holds 256"
+    ):
         play(PLAY.model_copy(update={"max_new_tokens": 250}))
     assert not list(Path(store.url).glob("demonstrations@1/*/*"))

@@ -63,6 +63,7 @@ class CompletionsServer:
             "stop_reason": "stop string" if row.finish_reason is FinishReason.STOP else None,
         }
         if body.get("logprobs"):
+            assert row.logprob is not None
             choice["logprobs"] = {"token_logprobs": [row.logprob / row.token_count] * row.token_count}
         usage: dict[str, Any] = {"prompt_tokens": row.prompt_tokens, "completion_tokens": row.token_count}
         if self.cached_tokens is not None:

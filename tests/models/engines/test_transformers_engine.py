@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from data_contracts.errors import ConfigError, EngineError
 from models.engines.load_model import _say_plain
-from models.engines.protocol import FinishReason, SamplingSettings, check_fits
+from models.engines.protocol import FinishReason, SamplingSettings, naming_rows
 from models.engines.token_rows import encode_rows
 from models.engines.transformers_engine import TransformersEngine
 
@@ -201,11 +201,27 @@ def test_a_prompt_longer_than_the_context_is_named_with_both_lengths(llama_folde
     expected = rf"prompt 1 has {tokens} tokens and asks for 12 new ones, but the model's context holds 192"
     with pytest.raises(ConfigError, match=expected):
         engine.generate("", ["Human:", long], [1, 2], GREEDY)
-    with pytest.raises(ConfigError, match=rf"faithful prompt 1 has {tokens} tokens .* 192"):
-        check_fits(engine, "", ["Human:", long], 12, what="faithful prompt")
-    check_fits(engine, "", ["Human:"], 189)
+    with pytest.raises(ConfigError, match=rf"^query q7: {expected}"), naming_rows(["query q3", "query q7"]):
+        engine.generate("", ["Human:", long], [1, 2], GREEDY)
+    fitting = engine.count_tokens("Human:")
+    assert engine.generate("", ["Human:"], [1], SamplingSettings(192 - fitting, temperature=0))[0].token_count
     with pytest.raises(ConfigError):
-        check_fits(engine, "", ["Human:"], 190)
+        engine.generate("", ["Human:"], [1], SamplingSettings(193 - fitting, temperature=0))
+
+
+def test_a_tokenizer_without_pad_and_end_runs_every_row_to_its_limit(tmp_path: Path) -> None:
+    tokenizer = make_tokenizer(bos=False)
+    tokenizer.eos_token = None
+    model = make_model(bos_token_id=None, eos_token_id=None, pad_token_id=None)
+    model.generation_config.eos_token_id = None
+    engine = TransformersEngine(save_folder(tmp_path, model, tokenizer))
+    assert engine.loaded.end_ids == ()
+    rows = ["Human:", "Human: What grows in the garden?", "The"]
+    together = engine.generate("", rows, [1, 2, 3], SamplingSettings(9))
+    assert [row.token_count for row in together] == [9, 9, 9]
+    assert {row.finish_reason for row in together} == {FinishReason.LENGTH}
+    alone = [engine.generate("", [row], [seed], SamplingSettings(9))[0] for seed, row in enumerate(rows, start=1)]
+    assert [row.text for row in together] == [row.text for row in alone]
 
 
 def test_seeds_must_match_the_rows(llama_folder: Path) -> None:
