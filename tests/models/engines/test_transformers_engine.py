@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -27,7 +28,7 @@ SAMPLED = SamplingSettings(max_new_tokens=12, temperature=1.1, top_p=0.9)
 
 def reference(folder: Path, texts: list[str], new_tokens: int) -> list[tuple[str, int, float]]:
     """Text, tokens and log-probability of each text's greedy completion, one row at a time, by transformers."""
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
     results = []
     for ids in encode_rows(tokenizer, texts):
@@ -276,9 +277,11 @@ def test_unknown_settings_are_refused(llama_folder: Path) -> None:
         TransformersEngine(llama_folder, device="toaster")
     with pytest.raises(ConfigError, match="'float16', which processors compute slowly"):
         TransformersEngine(llama_folder, dtype="float16", device="cpu")
-    for wrong in ({"max_new_tokens": 0}, {"temperature": -1.0}, {"top_p": 0.0}, {"stop": ("",)}):
+    settings: dict[str, Any] = {"max_new_tokens": 4}
+    wrongs: list[dict[str, Any]] = [{"max_new_tokens": 0}, {"temperature": -1.0}, {"top_p": 0.0}, {"stop": ("",)}]
+    for wrong in wrongs:
         with pytest.raises(ConfigError):
-            SamplingSettings(**({"max_new_tokens": 4} | wrong))
+            SamplingSettings(**(settings | wrong))
 
 
 def test_digest_follows_the_weights(llama_folder: Path, tmp_path: Path) -> None:
