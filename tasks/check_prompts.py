@@ -80,7 +80,7 @@ def _check_length(folder: Path | None, prefix: str, max_new_tokens: int, what: s
     context = None if folder is None else _context_length(folder)
     if folder is None or context is None:
         return
-    require_fit(_tokens(folder, prefix), max_new_tokens, context, f"{what}: the prompt")
+    require_fit([_tokens(folder, prefix)], max_new_tokens, context, f"{what}: the prompt")
 
 
 def _context_length(folder: Path) -> int | None:

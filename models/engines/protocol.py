@@ -141,19 +141,19 @@ class Engine(Protocol):
 class PromptTooLongError(ConfigError):
     """A row and its new tokens are more than the context holds; `row` is its place among the rows asked for."""
 
-    def __init__(self, row: int, prompt_tokens: int, max_new_tokens: int, context_length: int) -> None:
+    def __init__(self, row: int, what: str, prompt_tokens: int, max_new_tokens: int, context_length: int) -> None:
         self.row = row
         super().__init__(
-            f"prompt {row} has {prompt_tokens} tokens and asks for {max_new_tokens} new ones, but the model's context "
+            f"{what} has {prompt_tokens} tokens and asks for {max_new_tokens} new ones, but the model's context "
             f"holds {context_length}; use fewer or shorter shots, or a smaller max_new_tokens"
         )
 
 
-def require_fit(lengths: Sequence[int], max_new_tokens: int, context_length: int) -> None:
+def require_fit(lengths: Sequence[int], max_new_tokens: int, context_length: int, what: str | None = None) -> None:
     """Raise PromptTooLongError, with the longest row, when one and `max_new_tokens` are more than the context holds."""
     longest = max(range(len(lengths)), key=lambda row: lengths[row], default=None)
     if longest is not None and lengths[longest] + max_new_tokens > context_length:
-        raise PromptTooLongError(longest, lengths[longest], max_new_tokens, context_length)
+        raise PromptTooLongError(longest, what or f"prompt {longest}", lengths[longest], max_new_tokens, context_length)
 
 
 @contextmanager
