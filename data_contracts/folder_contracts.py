@@ -53,6 +53,12 @@ class Checkpoint(FolderContract):
             raise ContractError(f"{cls.contract_id()}: {folder} has no .safetensors file")
 
 
+class LastCheckpoint(Checkpoint):
+    """The model after the last step, kept beside the one that validation chose."""
+
+    name = "last_checkpoint"
+
+
 class PromptFiles(FolderContract):
     """Prompt sets and seed queries as text files in the project's prompt format."""
 

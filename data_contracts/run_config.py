@@ -78,8 +78,13 @@ class RunConfig(Section):
         return self
 
     def single_process_training(self) -> TrainingSettings:
-        """How pre-training and PPO run, whatever the other jobs use: all weights, plain, on one process (for now)."""
+        """How pre-training runs, whatever the other jobs use: all weights, plain, on one process."""
         return self.training.model_copy(update={"zero_stage": 0, "processes": 1, "offload": False, "lora_rank": 0})
+
+    def policy_training(self) -> TrainingSettings:
+        """How PPO runs: as the other jobs, but at most ZeRO-2, without offload, and plain where adapters are trained."""
+        stage = 0 if self.training.lora_rank else min(self.training.zero_stage, 2)
+        return self.training.model_copy(update={"zero_stage": stage, "offload": False})
 
     def gold_world(self) -> tuple[WorldConfig | None, int]:
         """World and seed of the judge that scores PPO's samples; None and 0 where the reward model does."""
@@ -94,8 +99,6 @@ class RunConfig(Section):
             raise ValueError(
                 "policy.score_source 'gold_judge' needs the section 'world': only there is the truth known"
             )
-        if self.policy.top_p < 1:
-            raise ValueError(f"policy.top_p is {self.policy.top_p}; PPO can only learn from samples with top_p 1")
         if self.policy.minibatch_size > self.policy.rollouts:
             raise ValueError(
                 f"policy.minibatch_size {self.policy.minibatch_size} is more than policy.rollouts "

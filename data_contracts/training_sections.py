@@ -126,6 +126,14 @@ class ScoreSource(StrEnum):
     GOLD_JUDGE = "gold_judge"
 
 
+class KLEstimator(StrEnum):
+    """How the KL to the reference is estimated from the sampled tokens (Schulman's note of 2020)."""
+
+    K1 = "k1"
+    K2 = "k2"
+    K3 = "k3"
+
+
 class PolicyOptimizer(StrEnum):
     """How the policy is optimised against the reward model."""
 
@@ -172,12 +180,19 @@ class PolicyOptimization(OptimizerSettings):
         default=1.0, gt=0, title="Temperature", description="Of sampling, mirrored in all log-probabilities; trlX: 1"
     )
     top_p: float = Field(
-        default=1.0, gt=0, le=1, title="Nucleus mass", description="Only 1: a cut tail has no log-probability; trlX: 1"
+        default=1.0,
+        gt=0,
+        le=1,
+        title="Nucleus mass",
+        description="Of sampling; each token's nucleus is kept and mirrored in all log-probabilities; trlX: 1",
     )
     generation_batch_size: int = Field(
         default=64, ge=1, title="Generation batch", description="Rows sampled at once", json_schema_extra=NOT_IN_KEY
     )
     kl_coefficient: float = Field(default=0.001, ge=0, title="KL coefficient", description="trlX: 0.001")
+    kl_estimator: KLEstimator = Field(
+        default=KLEstimator.K1, title="KL estimator", description="Of the reward's KL term; the paper and trlX: k1"
+    )
     kl_target: float | None = Field(
         default=None, gt=0, title="KL target", description="Nats per response; empty: fixed coefficient"
     )

@@ -79,7 +79,7 @@ def optimize(
         sft,
         reward_model,
         config.policy,
-        config.single_process_training(),
+        config.policy_training(),
         config.seeds.train,
         *config.gold_world(),
     )

@@ -8,7 +8,7 @@ The end token is left out, since a base model does not write it; an answer of no
 same, or saying nothing would be the likeliest answer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,9 +50,20 @@ class AnswerLikelihood:
         import torch
         from transformers import AutoModelForCausalLM
 
-        self.model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-        self.model.to(device).eval().requires_grad_(False)
+        from models.ppo_policy import PolicyCore
+
+        self.core: Any = PolicyCore(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32))
+        self.core.to(device).eval().requires_grad_(False)
         self.batch_size, self.device = batch_size, torch.device(device)
+
+    def place(self, device: "torch.device") -> None:
+        """Move to a device."""
+        self.device = device
+        self.core.to(device)
+
+    def wrap_model(self, wrap: Callable[[Any, int], Any]) -> None:
+        """Replace the model by what `wrap(module, hidden size)` makes of it."""
+        self.core = wrap(self.core, self.core.model.config.get_text_config().hidden_size)
 
     def mean_logprobs(self, rows: Sequence[RenderedTurn]) -> list[float]:
         """Mean log-probability (nats per token) of each row's answer given its context, in the given order."""
@@ -72,8 +83,6 @@ class AnswerLikelihood:
         """(B,) for B rows; only the positions that predict answer tokens go through the output layer."""
         import torch
 
-        from models.ppo_policy import head_logits, trunk_of
-
         width = max(len(row.ids) for row in rows)
         ids = torch.zeros((len(rows), width), dtype=torch.long)
         mask = torch.zeros_like(ids)
@@ -84,8 +93,9 @@ class AnswerLikelihood:
             first, last = max(1, len(row.prompt_ids)), len(row.ids) - 1
             wanted[i, first - 1 : max(first, last - 1 if len(row.response_ids) > 1 else last)] = True
         ids, mask, wanted = ids.to(self.device), mask.to(self.device), wanted.to(self.device)
-        hidden = trunk_of(self.model)(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
-        logprobs = torch.log_softmax(head_logits(self.model, hidden[:, :-1][wanted]), dim=-1)  # (N, V)
+        places = (mask.cumsum(dim=1) - 1).clamp(min=0)
+        _, logits = self.core(ids[:, :-1], mask[:, :-1], places[:, :-1], wanted=wanted)
+        logprobs = torch.log_softmax(logits, dim=-1)  # (N, V)
         token = logprobs.gather(-1, ids[:, 1:][wanted].unsqueeze(-1)).squeeze(-1)
         sums = torch.zeros(wanted.shape, device=self.device).masked_scatter(wanted, token).sum(dim=1)
         return (sums / wanted.sum(dim=1)).cpu()

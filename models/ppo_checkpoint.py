@@ -1,8 +1,9 @@
 """Everything PPO needs to go on after SIGKILL as if nothing had happened.
 
-A checkpoint folder holds policy and value head (safetensors), optimizer and random states (read back with
-`weights_only`), and the loop's numbers as JSON. It is written under another name and renamed, its marker last.
-The order of prompts and every random draw are functions of the seed, the step and the row, so there is nothing to save.
+A checkpoint folder holds the policy and its optimizer as their engine writes them, the value head with its optimizer
+(read back with `weights_only`), and the loop's numbers as JSON. It is written under another name and renamed, its marker
+last. The order of prompts and every random draw are functions of the seed, the step and the row, so there is nothing to
+save of them.
 """
 
 import json
@@ -14,10 +15,12 @@ from typing import Any
 import torch
 
 from models.jobs.training_checkpoints import MARKER, last_complete
-from models.ppo_policy import PolicyWithValue
+from models.ppo_ranks import Ranks
 from models.ppo_scoring import RunningMoments
+from models.ppo_update import Updater
 
 PREFIX = "step-"
+HEAD_NAME, LOOP_NAME = "value_head.pt", "loop.json"
 
 
 @dataclass
@@ -33,36 +36,41 @@ class LoopState:
     history: list[tuple[int, dict[str, float]]] = field(default_factory=list)
 
 
-def save(folder: Path, state: LoopState, policy: PolicyWithValue, optimizer: torch.optim.Optimizer, keep: int) -> None:
-    """Write the checkpoint of `state.step` and remove all but the newest `keep`."""
-    from safetensors.torch import save_model
-
+def save(folder: Path, state: LoopState, updater: Updater, ranks: Ranks, keep: int) -> None:
+    """Write the checkpoint of `state.step` and remove all but the newest `keep`; all ranks take part."""
     final, temporary = folder / f"{PREFIX}{state.step}", folder / f".{PREFIX}{state.step}.tmp"
-    for path in (final, temporary):
-        shutil.rmtree(path, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    save_model(policy, str(temporary / "policy.safetensors"))
-    torch.save({"optimizer": optimizer.state_dict(), "rng": torch.get_rng_state()}, temporary / "optimizer.pt")
-    (temporary / "loop.json").write_text(json.dumps(asdict(state)))
-    temporary.rename(final)
-    (final / MARKER).touch()
-    finished = sorted(folder.glob(f"{PREFIX}*"), key=lambda path: int(path.name.removeprefix(PREFIX)))
-    for old in finished[:-keep]:
-        shutil.rmtree(old)
+    if ranks.is_first:
+        for path in (final, temporary):
+            shutil.rmtree(path, ignore_errors=True)
+        temporary.mkdir(parents=True)
+    ranks.wait()
+    updater.engine.save(temporary)
+    ranks.wait()
+    if ranks.is_first:
+        head = {"weights": updater.policy.value_head.state_dict(), "optimizer": updater.head_optimizer.state_dict()}
+        torch.save(head | {"rng": torch.get_rng_state()}, temporary / HEAD_NAME)
+        (temporary / LOOP_NAME).write_text(json.dumps(asdict(state)))
+        temporary.rename(final)
+        (final / MARKER).touch()
+        finished = sorted(folder.glob(f"{PREFIX}*"), key=lambda path: int(path.name.removeprefix(PREFIX)))
+        for old in finished[:-keep]:
+            shutil.rmtree(old)
+    ranks.wait()
 
 
-def restore(folder: Path, policy: PolicyWithValue, optimizer: torch.optim.Optimizer) -> LoopState | None:
-    """Load the newest complete checkpoint into policy and optimizer; None when there is none."""
-    from safetensors.torch import load_model
-
+def restore(folder: Path, updater: Updater) -> LoopState | None:
+    """Load the newest complete checkpoint into policy, value head and optimizers; None when there is none."""
     newest = last_complete(folder, PREFIX)
     if newest is None:
         return None
-    load_model(policy, str(newest / "policy.safetensors"), device=str(policy.value_head.weight.device))
-    saved = torch.load(newest / "optimizer.pt", weights_only=True)
-    optimizer.load_state_dict(saved["optimizer"])
+    updater.engine.load(newest)
+    saved = torch.load(newest / HEAD_NAME, weights_only=True)
+    updater.policy.value_head.load_state_dict(saved["weights"])
+    updater.head_optimizer.load_state_dict(saved["optimizer"])
     torch.set_rng_state(saved["rng"])
-    return _loop_state(json.loads((newest / "loop.json").read_text()))
+    state = _loop_state(json.loads((newest / LOOP_NAME).read_text()))
+    updater.update = state.update
+    return state
 
 
 def _loop_state(entry: dict[str, Any]) -> LoopState:

@@ -11,22 +11,21 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from data_contracts.errors import EngineError, JobError
 from data_contracts.rollouts import Rollouts
 from data_contracts.training_specs import KeepModel, PPOSpec, Schedule, ScoreNormalization
 from models import ppo_checkpoint
 from models.jobs.batch_stream import endless_order
+from models.jobs.entry import enter_phase
 from models.ppo_checkpoint import LoopState
+from models.ppo_experience import Experience, check_finite, gather_experience
 from models.ppo_math import adapt_kl_coefficient
-from models.ppo_policy import PolicyWithValue
+from models.ppo_model import Players, save_policy
 from models.ppo_prompts import Prompt
-from models.ppo_rollouts import sample_responses, to_batch, uniforms
-from models.ppo_scoring import RolloutScorer, shape_scores
-from models.ppo_update import Experience, Updater, check_finite, gather_experience
+from models.ppo_rollouts import Response, Sampling, sample_responses, uniforms
+from models.ppo_scoring import shape_scores
+from models.ppo_update import Updater
 
 BEST_NAME = "best"
 _SAMPLING, _VALIDATION = 7, 9  # names of random streams beside the seed
@@ -57,7 +56,7 @@ class Sampled:
     """Responses to prompts and the reward model's raw scores."""
 
     prompts: list[Prompt]
-    responses: list[list[int]]
+    responses: list[Response]
     scores: list[float]
     ended: list[bool]
 
@@ -68,38 +67,40 @@ class PPOLoop:
     def __init__(
         self,
         spec: PPOSpec,
-        policy: PolicyWithValue,
-        reference: Any,
-        scorer: RolloutScorer,
+        players: Players,
         training: Sequence[Prompt],
         validation: Sequence[Prompt],
         checkpoints: Path,
     ) -> None:
-        self.spec, self.policy, self.reference, self.scorer = spec, policy, reference, scorer
+        self.spec, self.policy, self.reference = spec, players.policy, players.reference
+        self.scorer, self.ranks = players.scorer, players.ranks
         self.training, self.validation, self.checkpoints = training, validation, checkpoints
-        self.tokenizer = scorer.tokenizer
-        trunk = [p for p in policy.model.parameters() if p.requires_grad]
-        head_rate = spec.value_learning_rate or spec.learning_rate
-        self.optimizer = torch.optim.AdamW(
-            [{"params": trunk}, {"params": list(policy.value_head.parameters()), "lr": head_rate}],
-            lr=spec.learning_rate,
-            betas=(0.9, 0.95),  # trlX's default
-            weight_decay=spec.weight_decay,
+        self.tokenizer = players.scorer.tokenizer
+        self.updater = Updater(self.policy, players.engine, learning_rate_factors(spec), spec, self.ranks)
+        self._sampling = Sampling(
+            end_id=self.tokenizer.eos_token_id,
+            pad_id=self.tokenizer.pad_token_id,
+            temperature=spec.temperature,
+            batch_size=spec.generation_batch_size,
+            top_p=spec.top_p,
+            go_on=self.ranks.any if spec.training.zero_stage == 3 else bool,
         )
-        self.updater = Updater(policy, self.optimizer, learning_rate_factors(spec), spec)
         per_step = math.ceil(spec.rollouts / spec.samples_per_prompt)
         self._order = endless_order(len(training), per_step * spec.steps, spec.seed).reshape(spec.steps, per_step)
         self.state = LoopState(kl_coefficient=spec.kl_coefficient)
 
     def run(self, progress: Callable[[int, dict[str, float]], None]) -> LoopState:
         """Run all steps that are left, resuming from the last complete checkpoint."""
-        found = ppo_checkpoint.restore(self.checkpoints, self.policy, self.optimizer)
+        found = ppo_checkpoint.restore(self.checkpoints, self.updater)
         if found is not None:
-            self.state, self.updater.update = found, found.update
-            print(f"PPO resumes after step {found.step}")
+            self.state = found
+            if self.ranks.is_first:
+                print(f"PPO resumes after step {found.step}")
         else:
-            shutil.rmtree(self.rollout_folder, ignore_errors=True)
-            shutil.rmtree(self.checkpoints / BEST_NAME, ignore_errors=True)
+            if self.ranks.is_first:
+                shutil.rmtree(self.rollout_folder, ignore_errors=True)
+                shutil.rmtree(self.checkpoints / BEST_NAME, ignore_errors=True)
+            self.ranks.wait()
             self._validate(0)
         while self.state.step < self.spec.steps:
             step = self.state.step + 1
@@ -110,7 +111,7 @@ class PPOLoop:
                 self._validate(step)
             if step % self.spec.training.save_every == 0 or step == self.spec.steps:
                 keep = self.spec.training.keep_checkpoints
-                ppo_checkpoint.save(self.checkpoints, self.state, self.policy, self.optimizer, keep)
+                ppo_checkpoint.save(self.checkpoints, self.state, self.updater, self.ranks, keep)
             progress(step, metrics)
         return self.state
 
@@ -125,11 +126,23 @@ class PPOLoop:
         sampled = self._sample(chosen[: spec.rollouts], [_SAMPLING, step], step)
         self.state.scores_seen.add(sampled.scores)
         scores = shape_scores(sampled.scores, sampled.ended, spec, self.state.scores_seen)
-        batch = to_batch([p.ids for p in sampled.prompts], sampled.responses, self.tokenizer.pad_token_id)
         coefficient = self.state.kl_coefficient
-        experience = gather_experience(self.policy, self.reference, batch, scores, spec, coefficient)
+        enter_phase("reading rollouts through policy and reference")
+        experience = gather_experience(
+            self.policy,
+            self.reference,
+            sampled.prompts,
+            sampled.responses,
+            scores,
+            spec,
+            coefficient,
+            self.tokenizer.pad_token_id,
+            self.ranks,
+        )
         check_finite(experience, step, sampled.prompts)
-        self._write_rollouts(step, sampled, experience)
+        if self.ranks.is_first:
+            self._write_rollouts(step, sampled, experience)
+        enter_phase("updating the policy")
         losses = self.updater.step(experience, step)
         kl = float(experience.kl.sum(dim=1).mean())
         if spec.kl_target is not None and step > spec.value_warmup_steps:  # KL is 0 while the policy stands still
@@ -147,24 +160,24 @@ class PPOLoop:
         }
 
     def _sample(self, prompts: list[Prompt], stream: list[int], step: int) -> Sampled:
-        spec = self.spec
-        draws = uniforms([spec.seed, *stream], range(len(prompts)), spec.max_new_tokens)
-        responses = sample_responses(
-            self.policy.model,
-            [prompt.ids for prompt in prompts],
-            draws,
-            end_id=self.tokenizer.eos_token_id,
-            pad_id=self.tokenizer.pad_token_id,
-            temperature=spec.temperature,
-            batch_size=spec.generation_batch_size,
-        )
+        """Sample and score this rank's share; every rank learns of all."""
+        own = self.ranks.own(len(prompts))
+        chosen = [prompts[i] for i in own]
+        draws = uniforms([self.spec.seed, *stream], own, self.spec.max_new_tokens)
+        enter_phase("sampling rollouts")
+        with self.policy.inference():
+            found = sample_responses(self.policy.core, [prompt.ids for prompt in chosen], draws, self._sampling)
+        enter_phase("scoring rollouts")
         try:
-            scores = self.scorer.score([p.context for p in prompts], [p.ids for p in prompts], responses)
+            tokens = [response.tokens for response in found]
+            scores = self.scorer.score([p.context for p in chosen], [p.ids for p in chosen], tokens)
         except EngineError as error:
-            names = ", ".join(prompt.prompt_id for prompt in prompts[:8])
+            names = ", ".join(prompt.prompt_id for prompt in chosen[:8])
             raise JobError(f"PPO step {step}: {error}; the step's prompts are {names} ...") from error
-        ended = [response[-1] == self.tokenizer.eos_token_id for response in responses]
-        return Sampled(prompts, responses, scores, ended)
+        merged = self.ranks.merge(list(zip(found, scores, strict=True)), len(prompts))
+        responses = [response for response, _ in merged]
+        ended = [response.tokens[-1] == self.tokenizer.eos_token_id for response in responses]
+        return Sampled(prompts, responses, [score for _, score in merged], ended)
 
     def _validate(self, step: int) -> None:
         """Score fresh samples on the validation prompts, with the same random numbers each time."""
@@ -189,13 +202,8 @@ class PPOLoop:
         self.save_policy(best / f"step-{step}")
 
     def save_policy(self, folder: Path) -> None:
-        """Save policy and tokenizer as transformers does, and the value head beside them."""
-        from safetensors.torch import save_file
-
-        self.policy.model.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
-        head = {name: value.detach().cpu().contiguous() for name, value in self.policy.value_head.state_dict().items()}
-        save_file(head, folder / "value_head.safetensors")
+        """Save policy, tokenizer and value head into `folder`; all ranks take part."""
+        save_policy(folder, self.policy, self.updater.engine, self.tokenizer, self.ranks)
 
     def _write_rollouts(self, step: int, sampled: Sampled, experience: Experience) -> None:
         mask = experience.batch.response_mask
@@ -210,8 +218,8 @@ class PPOLoop:
                 "query_id": prompt.query_id,
                 "split": prompt.split,
                 "prompt": self.tokenizer.decode(prompt.ids, skip_special_tokens=True),
-                "response": self.tokenizer.decode(sampled.responses[i], skip_special_tokens=True).strip(),
-                "tokens": len(sampled.responses[i]),
+                "response": self.tokenizer.decode(sampled.responses[i].tokens, skip_special_tokens=True).strip(),
+                "tokens": len(sampled.responses[i].tokens),
                 "finish_reason": "end" if sampled.ended[i] else "length",
                 "score": sampled.scores[i],
                 "kl": sums[0][i],

@@ -4,17 +4,32 @@ Shapes: B rollouts, T response positions. `mask` (B, T) is 1 on real response to
 and 0 on padding; real tokens come first. Whatever stands at padded positions has no influence on any result.
 
 Departures from the textbook: 1. sums over tokens are divided by a global token count that the caller gives, so that
-micro-batches add up to exactly the whole batch's gradient. 2. The KL is the k1 estimate log pi - log rho of the sampled
-token; it can be negative on single tokens.
+micro-batches add up to exactly the whole batch's gradient. 2. Only sampled tokens are looked at, so the KL is
+estimated; the estimators are those of Schulman's note "Approximating KL divergence" (2020).
 """
 
 import torch
 from torch import Tensor
 
+from data_contracts.training_sections import KLEstimator
 
-def kl_per_token(logprobs: Tensor, reference_logprobs: Tensor, mask: Tensor) -> Tensor:
-    """log pi(y_t) - log rho(y_t) of the sampled tokens: (B, T), 0 on padding."""
-    return torch.where(mask.bool(), logprobs - reference_logprobs, 0.0)
+
+def kl_per_token(
+    logprobs: Tensor, reference_logprobs: Tensor, mask: Tensor, estimator: KLEstimator = KLEstimator.K1
+) -> Tensor:
+    """Estimates of KL(pi || rho) at the sampled tokens, with d = log pi(y_t) - log rho(y_t): (B, T), 0 on padding.
+
+    k1 = d (unbiased, may be negative on a token); k2 = d^2 / 2 (biased, small variance); k3 = exp(-d) - 1 + d (unbiased
+    and never negative).
+    """
+    d = torch.where(mask.bool(), logprobs - reference_logprobs, 0.0)
+    match estimator:
+        case KLEstimator.K1:
+            return d
+        case KLEstimator.K2:
+            return 0.5 * d.square()
+        case KLEstimator.K3:
+            return torch.expm1(-d) + d
 
 
 def rewards_with_kl(scores: Tensor, kl: Tensor, kl_coefficient: float, mask: Tensor) -> Tensor:

@@ -8,6 +8,8 @@ Departures: 1. trlX's value head is a two-layer perceptron. 2. trlX may share th
 reference; here the reference is a whole second model, so any architecture works.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,11 @@ class TokenBatch:
         """P, the width of the padded prompts."""
         return self.ids.shape[1] - self.response_mask.shape[1]
 
+    @property
+    def responses(self) -> Tensor:
+        """The response tokens, (B, T)."""
+        return self.ids[:, self.prompt_width :]
+
     def rows(self, chosen: Tensor) -> "TokenBatch":
         """The chosen rows (n,), without columns that are padding in all of them."""
         width = self.prompt_width
@@ -48,51 +55,122 @@ class TokenBatch:
         return (self.attention.cumsum(dim=1) - 1).clamp(min=0)
 
 
+class PolicyCore(nn.Module):
+    """A causal language model as PPO calls it: always through this one `forward`, so that ZeRO-3 can gather its weights."""
+
+    def __init__(self, model: Any, device: torch.device | None = None) -> None:
+        """`device` computes; None: where the weights are (offloaded weights lie elsewhere)."""
+        super().__init__()
+        self.model = model
+        self._device = device
+
+    @property
+    def device(self) -> torch.device:
+        """Where inputs belong."""
+        return self._device or self.model.device
+
+    def forward(
+        self,
+        ids: Tensor,
+        attention: Tensor,
+        positions: Tensor,
+        first: int = 0,
+        cache: Any = None,
+        wanted: Tensor | None = None,
+        whole: bool = False,
+    ) -> tuple[Tensor, Tensor]:
+        """Hidden states (B, S - first, H) and float32 logits (B, S - first, V) from position `first` on.
+
+        `cache` holds what was read before `ids` and takes them in; `attention` then covers both. Of the positions only
+        those with `wanted` (B, S - first) are returned, as (N, H) and (N, V). With `whole` the logits are those that the
+        model's own `forward` gives.
+        """
+        inputs = {"input_ids": ids, "attention_mask": attention, "position_ids": positions}
+        if whole:
+            out = self.model(**inputs, use_cache=False, output_hidden_states=True)
+            return out.hidden_states[-1][:, first:], out.logits[:, first:].float()
+        out = trunk_of(self.model)(**inputs, past_key_values=cache, use_cache=cache is not None)
+        hidden = out.last_hidden_state[:, first:]
+        if wanted is not None:
+            hidden = hidden[wanted]
+        return hidden, head_logits(self.model, hidden)
+
+
 class PolicyWithValue(nn.Module):
     """A causal language model and a linear value head on its last hidden state."""
 
-    def __init__(self, model: Any, *, detach_value: bool = False, entropy_gradient: bool = False) -> None:
+    def __init__(
+        self,
+        model: Any,
+        *,
+        detach_value: bool = False,
+        entropy_gradient: bool = False,
+        device: torch.device | None = None,
+    ) -> None:
         super().__init__()
-        self.model = model
-        self.value_head = nn.Linear(model.config.get_text_config().hidden_size, 1)
+        self.core = PolicyCore(model, device)
+        self.value_head = nn.Linear(model.config.get_text_config().hidden_size, 1, device=device)
         nn.init.zeros_(self.value_head.weight)
         nn.init.zeros_(self.value_head.bias)
         self.detach_value, self.entropy_gradient = detach_value, entropy_gradient
+        # What a pass with gradients goes through; a training engine puts itself here.
+        self.training_pass: Callable[..., tuple[Tensor, Tensor]] = lambda *args, **kwargs: self.core(*args, **kwargs)
+
+    @property
+    def model(self) -> Any:
+        """The causal language model."""
+        return self.core.model
 
     def forward(
-        self, batch: TokenBatch, temperature: float, *, detach_value: bool = False
+        self, batch: TokenBatch, temperature: float, *, allowed: Tensor | None = None, value_only: bool = False
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Log-probabilities, values and entropies of the response tokens: three times (B, T).
 
-        The value at t is read before token t is chosen, from the position that predicts it. `detach_value` keeps this
-        pass's value gradient out of the trunk even when the model's own setting does not.
+        The value at t is read before token t is chosen, from the position that predicts it. `allowed` (B, T, V) is the
+        nucleus each token was drawn from. With `value_only` gradients flow into the value head alone.
         """
-        hidden = last_hidden(self.model, batch)  # (B, T, H)
-        logprobs, entropy = token_logprobs(self.model, hidden, batch, temperature, self.entropy_gradient)
-        seen = hidden.detach() if self.detach_value or detach_value else hidden
+        learning = torch.is_grad_enabled() and not value_only
+        with torch.set_grad_enabled(learning):
+            run = self.training_pass if learning else self.core
+            hidden, logits = response_logits(run, batch)  # (B, T, H), (B, T, V)
+            logprobs, entropy = token_logprobs(logits, batch.responses, temperature, allowed, self.entropy_gradient)
+        seen = hidden.detach() if self.detach_value else hidden
         return logprobs, self.value_head(seen.to(self.value_head.weight.dtype)).squeeze(-1), entropy
 
+    @contextmanager
+    def inference(self) -> Iterator[None]:
+        """No gradients, and no activation checkpointing, which would silently ignore the cache of a sampling pass."""
+        training = self.core.training
+        self.core.eval()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            self.core.train(training)
 
-def last_hidden(model: Any, batch: TokenBatch) -> Tensor:
-    """Hidden states (B, T, H) at the positions that predict the T response tokens."""
-    out = trunk_of(model)(
-        input_ids=batch.ids[:, :-1],
-        attention_mask=batch.attention[:, :-1],
-        position_ids=batch.positions()[:, :-1],
-        use_cache=False,
-    )
-    return out.last_hidden_state[:, batch.prompt_width - 1 :]
+
+def response_logits(run: Callable[..., tuple[Tensor, Tensor]], batch: TokenBatch) -> tuple[Tensor, Tensor]:
+    """Hidden states (B, T, H) and logits (B, T, V) at the positions that predict the T response tokens."""
+    return run(batch.ids[:, :-1], batch.attention[:, :-1], batch.positions()[:, :-1], first=batch.prompt_width - 1)
 
 
 def token_logprobs(
-    model: Any, hidden: Tensor, batch: TokenBatch, temperature: float, entropy_gradient: bool = False
+    logits: Tensor, tokens: Tensor, temperature: float, allowed: Tensor | None = None, entropy_gradient: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Log-probabilities of the response tokens and entropies of their distributions, both (B, T)."""
-    everything = torch.log_softmax(head_logits(model, hidden) / temperature, dim=-1)  # (B, T, V)
-    chosen = batch.ids[:, batch.prompt_width :].unsqueeze(-1)
+    """Log-probabilities of the tokens (B, T) and entropies (B, T) of the distributions they are drawn from.
+
+    These are softmax(logits / temperature), (B, T, V), cut to `allowed` if that is given.
+    """
+    scaled = logits / temperature
+    if allowed is not None:
+        scaled = scaled.masked_fill(~allowed, -torch.inf)
+    everything = torch.log_softmax(scaled, dim=-1)
     with torch.set_grad_enabled(entropy_gradient and torch.is_grad_enabled()):
-        entropy = -(everything.exp() * everything).sum(dim=-1)
-    return everything.gather(-1, chosen).squeeze(-1), entropy
+        terms = everything.exp() * everything
+        if allowed is not None:
+            terms = terms.masked_fill(~allowed, 0.0)
+        entropy = -terms.sum(dim=-1)
+    return everything.gather(-1, tokens.unsqueeze(-1)).squeeze(-1), entropy
 
 
 def head_logits(model: Any, hidden: Tensor) -> Tensor:
@@ -108,23 +186,25 @@ def trunk_of(model: Any) -> Any:
 
 
 @torch.no_grad()
-def check_output_path(model: Any, token_ids: list[int]) -> None:
+def check_output_path(core: PolicyCore, token_ids: list[int]) -> None:
     """Raise ConfigError unless trunk and output layer give the very logits that the whole model gives."""
-    ids = torch.tensor([token_ids], device=model.device)
-    whole = model(input_ids=ids, use_cache=False).logits.float()
-    ours = head_logits(model, trunk_of(model)(input_ids=ids, use_cache=False).last_hidden_state)
-    gap = float((whole - ours).abs().max())
+    device = core.device
+    ids = torch.tensor([token_ids], device=device)
+    inputs = (ids, torch.ones_like(ids), torch.arange(len(token_ids), device=device).unsqueeze(0))
+    gap = float((core(*inputs, whole=True)[1] - core(*inputs)[1]).abs().max())
     if gap > 1e-3:
         raise ConfigError(
-            f"{type(model).__name__} changes its logits after the output layer (by up to {gap:.3g}); PPO does not know "
-            "this family yet, use another policy model"
+            f"{type(core.model).__name__} changes its logits after the output layer (by up to {gap:.3g}); PPO does not "
+            "know this family yet, use another policy model"
         )
 
 
 @torch.no_grad()
-def reference_logprobs(reference: Any, batch: TokenBatch, temperature: float) -> Tensor:
+def reference_logprobs(
+    reference: PolicyCore, batch: TokenBatch, temperature: float, allowed: Tensor | None = None
+) -> Tensor:
     """The frozen model's log-probabilities of the response tokens, (B, T)."""
-    return token_logprobs(reference, last_hidden(reference, batch), batch, temperature)[0]
+    return token_logprobs(response_logits(reference, batch)[1], batch.responses, temperature, allowed)[0]
 
 
 def load_causal(path: Path, device: torch.device) -> Any:

@@ -5,17 +5,41 @@ cumulative distribution: what a row draws does not depend on its neighbours. Onl
 is kept and scored like any other token; a response cut at the limit has none.
 
 Departure: trlX samples through the library's `generate`; this loop shares its output path with the losses instead, so
-sampled and trained distribution are the same by construction (temperature included; no top-k or top-p).
+sampled and trained distribution are the same by construction (temperature and nucleus included; no top-k).
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from models.ppo_policy import TokenBatch, head_logits, trunk_of
+from models.ppo_nucleus import nucleus, pack
+from models.ppo_policy import PolicyCore, TokenBatch
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How responses are drawn. `go_on` says whether anybody still samples, given whether we do.
+
+    Under ZeRO-3 every rank must run every forward pass of every other: `go_on` then asks them all.
+    """
+
+    end_id: int
+    pad_id: int
+    temperature: float
+    batch_size: int
+    top_p: float = 1.0
+    go_on: Callable[[bool], bool] = bool
+
+
+@dataclass
+class Response:
+    """One sampled response: its tokens, the end token too if it was drawn, and the packed nucleus of each token."""
+
+    tokens: list[int] = field(default_factory=list)
+    nuclei: list[Tensor] = field(default_factory=list)  # uint8 (ceil(V / 8),) each; empty when top-p is 1
 
 
 def uniforms(key: Sequence[int], rows: Sequence[int], width: int) -> np.ndarray:
@@ -25,64 +49,60 @@ def uniforms(key: Sequence[int], rows: Sequence[int], width: int) -> np.ndarray:
 
 @torch.no_grad()
 def sample_responses(
-    model: Any,
-    prompts: Sequence[Sequence[int]],
-    draws: np.ndarray,
-    *,
-    end_id: int,
-    pad_id: int,
-    temperature: float,
-    batch_size: int,
-) -> list[list[int]]:
-    """Sample one response per prompt; `draws` (B, T) are uniforms and T is the longest response.
-
-    Returns token ids of each response, with the end token when it was sampled.
-    """
-    responses: list[list[int]] = [[] for _ in prompts]
+    core: PolicyCore, prompts: Sequence[Sequence[int]], draws: np.ndarray, sampling: Sampling
+) -> list[Response]:
+    """Sample one response per prompt; `draws` (B, T) are uniforms and T is the longest response."""
+    responses = [Response() for _ in prompts]
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), i))
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
-        rows = [prompts[i] for i in chosen]
-        for i, response in zip(
-            chosen, _sample_batch(model, rows, draws[chosen], end_id, pad_id, temperature), strict=True
-        ):
-            responses[i] = response
+    for start in range(0, len(order), sampling.batch_size):
+        chosen = order[start : start + sampling.batch_size]
+        _sample_batch(core, [prompts[i] for i in chosen], draws[chosen], sampling, [responses[i] for i in chosen])
     return responses
 
 
 def _sample_batch(
-    model: Any, prompts: Sequence[Sequence[int]], draws: np.ndarray, end_id: int, pad_id: int, temperature: float
-) -> list[list[int]]:
+    core: PolicyCore, prompts: list[Sequence[int]], draws: np.ndarray, sampling: Sampling, responses: list[Response]
+) -> None:
     from transformers import DynamicCache
 
-    device = model.device
-    ids, attention = left_pad(prompts, pad_id)
+    device = core.device
+    ids, attention = left_pad(prompts, sampling.pad_id)
     ids, attention = ids.to(device), attention.to(device)
     positions = (attention.cumsum(dim=1) - 1).clamp(min=0)
     numbers = torch.from_numpy(draws).to(device)
-    responses: list[list[int]] = [[] for _ in prompts]
     active = list(range(len(prompts)))  # row number in `prompts` of each row still in the batch
-    cache = DynamicCache(config=model.config)
+    cache = DynamicCache(config=core.model.config)
     for t in range(draws.shape[1]):
-        out = trunk_of(model)(
-            input_ids=ids, attention_mask=attention, position_ids=positions, past_key_values=cache, use_cache=True
-        )
-        logits = head_logits(model, out.last_hidden_state[:, -1])  # (b, V)
-        tokens = choose_tokens(logits / temperature, numbers[:, t])  # (b,)
-        for row, token in zip(active, tokens.tolist(), strict=True):
-            if not responses[row] or responses[row][-1] != end_id:
-                responses[row].append(token)
-        going = [k for k, row in enumerate(active) if responses[row][-1] != end_id]
-        if not going:
-            break
+        _, logits = core(ids, attention, positions, first=ids.shape[1] - 1, cache=cache)  # (b, 1, V)
+        tokens = _draw(logits[:, 0] / sampling.temperature, numbers[:, t], active, responses, sampling)
+        going = [k for k, row in enumerate(active) if responses[row].tokens[-1] != sampling.end_id]
+        if not sampling.go_on(bool(going)):
+            return
         ids, positions = tokens.unsqueeze(1), positions[:, -1:] + 1
         attention = torch.cat([attention, torch.ones_like(ids)], dim=1)
-        if 2 * len(going) <= len(active):  # half are done: go on with the others only
+        if 2 * len(going) <= len(active):  # half are done: go on with the others only (one is kept for company)
+            going = going or [0]
             keep = torch.tensor(going, device=device)
             active = [active[k] for k in going]
             ids, positions, attention, numbers = ids[keep], positions[keep], attention[keep], numbers[keep]
             cache.batch_select_indices(keep)
-    return responses
+
+
+def _draw(logits: Tensor, numbers: Tensor, active: list[int], responses: list[Response], sampling: Sampling) -> Tensor:
+    """Draw a token per active row, (b,), and note it where the row still goes on."""
+    bits: Tensor | None = None
+    if sampling.top_p < 1:
+        allowed = nucleus(logits, sampling.top_p)
+        logits = logits.masked_fill(~allowed, -torch.inf)
+        bits = pack(allowed).cpu()
+    tokens = choose_tokens(logits, numbers)
+    for k, (row, token) in enumerate(zip(active, tokens.tolist(), strict=True)):
+        response = responses[row]
+        if not response.tokens or response.tokens[-1] != sampling.end_id:
+            response.tokens.append(token)
+            if bits is not None:
+                response.nuclei.append(bits[k])
+    return tokens
 
 
 def choose_tokens(logits: Tensor, numbers: Tensor) -> Tensor:

@@ -23,14 +23,27 @@ from models.tokenizer_check import same_tokenizer
 class RolloutScorer:
     """Raw reward-model scores of rollouts."""
 
-    def __init__(self, reward_model: RewardModel, policy_tokenizer: Any) -> None:
-        self.reward_model, self.tokenizer = reward_model, policy_tokenizer
+    def __init__(self, reward_model: RewardModel, policy_tokenizer: Any, visits: torch.device | None = None) -> None:
+        """`visits`: the reward model waits in CPU memory and scores on this device; None: it stays where it is."""
+        self.reward_model, self.tokenizer, self._visits = reward_model, policy_tokenizer, visits
         self.shares_ids = same_tokenizer(policy_tokenizer, reward_model.tokenizer)
 
     def score(
         self, contexts: Sequence[Conversation], prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]]
     ) -> list[float]:
         """Scores of responses (token ids of the policy) to contexts, whose rendered ids are `prompts`."""
+        if self._visits is None:
+            return self._score(contexts, prompts, responses)
+        home = self.reward_model.device
+        self.reward_model.place(self._visits)
+        try:
+            return self._score(contexts, prompts, responses)
+        finally:
+            self.reward_model.place(home)
+
+    def _score(
+        self, contexts: Sequence[Conversation], prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]]
+    ) -> list[float]:
         if self.shares_ids:
             end = self.tokenizer.eos_token_id
             whole = [list(r) if r[-1] == end else [*r, end] for r in responses]

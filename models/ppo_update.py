@@ -1,9 +1,6 @@
-"""One PPO step on a batch of rollouts: advantages once, then several passes of clipped updates."""
+"""Updates of PPO: several passes of clipped updates over one step's experience."""
 
-import contextlib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -11,84 +8,38 @@ from torch import Tensor
 
 from data_contracts.errors import JobError
 from data_contracts.training_specs import PPOSpec
-from models.ppo_math import gae, kl_per_token, policy_loss, rewards_with_kl, value_loss, whiten
-from models.ppo_policy import PolicyWithValue, TokenBatch, reference_logprobs
-from models.ppo_prompts import Prompt
+from models.ppo_engine import BETAS, PolicyEngine, add_over_ranks
+from models.ppo_experience import Experience, Precision
+from models.ppo_math import policy_loss, value_loss
+from models.ppo_policy import PolicyWithValue
+from models.ppo_ranks import Ranks
 
-
-@dataclass
-class Experience:
-    """A step's rollouts with all that the updates need; every tensor but the batch's ids is (B, T)."""
-
-    batch: TokenBatch
-    logprobs: Tensor
-    values: Tensor
-    kl: Tensor
-    rewards: Tensor
-    advantages: Tensor
-    returns: Tensor
-
-
-class Precision:
-    """Runs forward passes in bfloat16 where the spec asks for it."""
-
-    def __init__(self, device: torch.device, bf16: bool) -> None:
-        self._device, self._bf16 = device, bf16
-
-    def __call__(self) -> contextlib.AbstractContextManager[Any]:
-        return torch.autocast(self._device.type, torch.bfloat16) if self._bf16 else contextlib.nullcontext()
-
-
-@torch.no_grad()
-def gather_experience(
-    policy: PolicyWithValue, reference: Any, batch: TokenBatch, scores: Tensor, spec: PPOSpec, kl_coefficient: float
-) -> Experience:
-    """Log-probabilities, values, KL, rewards and advantages of freshly sampled rollouts.
-
-    `scores` (B,) join each row's last real token.
-    """
-    device = policy.value_head.weight.device
-    precision = Precision(device, spec.training.bf16)
-    shape = batch.response_mask.shape
-    logprobs, values, reference_values = (torch.zeros(shape) for _ in range(3))
-    for rows in torch.arange(shape[0]).split(spec.micro_batch_size):
-        part = batch.rows(rows).to(device)
-        width = part.response_mask.shape[1]
-        with precision():
-            ours, value, _ = policy(part, spec.temperature)
-            theirs = reference_logprobs(reference, part, spec.temperature)
-        for target, source in ((logprobs, ours), (values, value), (reference_values, theirs)):
-            target[rows, :width] = source.float().cpu()
-    mask = batch.response_mask
-    kl = kl_per_token(logprobs, reference_values, mask)
-    rewards = rewards_with_kl(scores, kl, kl_coefficient, mask)
-    if spec.whiten_rewards:
-        rewards = whiten(rewards, mask, shift_mean=False)
-    advantages, returns = gae(rewards, values, mask, spec.gamma, spec.gae_lambda)
-    if spec.whiten_advantages:
-        advantages = whiten(advantages, mask)
-    return Experience(batch, logprobs, values, kl, rewards, advantages, returns)
-
-
-def check_finite(experience: Experience, step: int, prompts: Sequence[Prompt]) -> None:
-    """Raise JobError, naming step and prompts, when a rollout's numbers are not all finite."""
-    numbers = (experience.logprobs, experience.values, experience.rewards, experience.advantages)
-    bad = ~torch.stack([torch.isfinite(part).all(dim=1) for part in numbers]).all(dim=0)  # (B,)
-    if bool(bad.any()):
-        names = [prompts[i].prompt_id for i in bad.nonzero().flatten().tolist()]
-        raise JobError(
-            f"PPO step {step}: {len(names)} of {len(prompts)} rollouts have a reward, value or log-probability that is "
-            f"not finite; prompts {', '.join(names[:8])} ...; lower learning_rate or clip the scores"
-        )
+_EPOCH_ORDER = 11  # name of a random stream beside the seed
 
 
 class Updater:
-    """Clipped PPO updates; the learning rate is a pure function of the update's number."""
+    """Clipped PPO updates; the learning rate is a pure function of the update's number.
 
-    def __init__(self, policy: PolicyWithValue, optimizer: torch.optim.Optimizer, rates: Any, spec: PPOSpec) -> None:
-        """`rates(update) -> factor` scales each parameter group's own learning rate."""
-        self.policy, self.optimizer, self.spec = policy, optimizer, spec
-        self._rates, self._base = rates, [group["lr"] for group in optimizer.param_groups]
+    Policy and value head are clipped each by its own norm: a young head's gradient is many times the policy's, and under
+    one common norm it would scale the policy's away.
+    """
+
+    def __init__(
+        self,
+        policy: PolicyWithValue,
+        engine: PolicyEngine,
+        factor: Callable[[int], float],
+        spec: PPOSpec,
+        ranks: Ranks,
+    ) -> None:
+        """`factor(update)` scales both learning rates."""
+        self.policy, self.engine, self.spec, self.ranks = policy, engine, spec, ranks
+        policy.training_pass = engine
+        self._factor = factor
+        self._head_rate = spec.value_learning_rate or spec.learning_rate
+        self.head_optimizer = torch.optim.AdamW(
+            policy.value_head.parameters(), lr=self._head_rate, betas=BETAS, weight_decay=spec.weight_decay
+        )
         self.device = policy.value_head.weight.device
         self._precision = Precision(self.device, spec.training.bf16)
         self.update = 0
@@ -105,7 +56,7 @@ class Updater:
         totals: dict[str, float] = {}
         updates = 0
         for epoch in range(self.spec.epochs):
-            order = np.random.default_rng([self.spec.seed, 11, step, epoch]).permutation(rows)
+            order = np.random.default_rng([self.spec.seed, _EPOCH_ORDER, step, epoch]).permutation(rows)
             for start in range(0, rows, self.spec.minibatch_size):
                 chosen = torch.from_numpy(order[start : start + self.spec.minibatch_size])
                 for name, value in self._minibatch(experience, chosen, step).items():
@@ -114,59 +65,83 @@ class Updater:
         return {name: value / updates for name, value in totals.items()}
 
     def _minibatch(self, experience: Experience, chosen: Tensor, step: int) -> dict[str, float]:
+        """One update on the chosen rollouts; this rank runs its share of them."""
         tokens = float(experience.batch.response_mask[chosen].sum())
-        factor = self._rates(self.update)
-        for group, base in zip(self.optimizer.param_groups, self._base, strict=True):
-            group["lr"] = base * factor
-        self.optimizer.zero_grad(set_to_none=True)
+        value_only = step <= self.spec.value_warmup_steps
+        parts = self._shares(experience, chosen)
         measured: dict[str, float] = {}
-        for rows in chosen.split(self.spec.micro_batch_size):
-            loss, parts = self._loss(experience, rows, tokens, step <= self.spec.value_warmup_steps)
-            loss.backward()
-            for name, value in parts.items():
+        for number, (rows, weights) in enumerate(parts):
+            loss, found = self._loss(experience, rows, weights, tokens, value_only)
+            if value_only:
+                loss.backward()
+            else:
+                self.engine.backward(loss, last=number + 1 == len(parts))
+            for name, value in found.items():
                 measured[name] = measured.get(name, 0.0) + value
-        norms = self._clip_gradients()
-        if not np.isfinite([*norms.values(), *measured.values()]).all():
+        measured = self.ranks.total(measured)
+        self._check(measured, chosen, step)
+        rate = self._factor(self.update)
+        norms = {"grad_norm": 0.0 if value_only else self.engine.step(self.spec.learning_rate * rate)}
+        norms["value_grad_norm"] = self._step_head(rate, 1.0 if value_only else self.engine.gradient_scale)
+        self._check(norms, chosen, step)
+        self.update += 1
+        return measured | norms | {"lr": self.spec.learning_rate * rate}
+
+    def _shares(self, experience: Experience, chosen: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """This rank's micro-batches: rows, and weights that are 0 for a row which only keeps the ranks in step.
+
+        Rows of like length come together: less padding, the same sum.
+        """
+        own = self.ranks.own(len(chosen))
+        lengths = experience.batch.attention[chosen].sum(dim=1)
+        order = sorted(range(len(chosen)), key=lambda i: (int(lengths[i]), i))
+        rows = chosen[[order[place] for place in own]]
+        real = [place * self.ranks.world + self.ranks.rank < len(chosen) for place in range(len(own))]
+        size = self.spec.micro_batch_size
+        return list(zip(rows.split(size), torch.tensor(real).split(size), strict=True))
+
+    def _check(self, measured: dict[str, float], chosen: Tensor, step: int) -> None:
+        if not np.isfinite(list(measured.values())).all():
             raise JobError(
-                f"PPO step {step}, update {self.update}: {norms | measured}; rollouts "
+                f"PPO step {step}, update {self.update}: {measured}; rollouts "
                 f"{', '.join(f'{step}-{i}' for i in chosen.tolist()[:8])} ...; lower learning_rate or clip the scores"
             )
-        self.optimizer.step()
-        self.update += 1
-        return measured | norms | {"lr": self.optimizer.param_groups[0]["lr"]}
 
-    def _clip_gradients(self) -> dict[str, float]:
-        """Clip policy and value head each by its own norm; the norms before that.
-
-        A young head's gradient is many times the policy's: under one common norm it would scale the policy's away.
-        """
-        spec = self.spec
+    def _step_head(self, rate: float, scale: float) -> float:
+        """Clip and update the value head; returns its gradient's norm before clipping."""
         head = list(self.policy.value_head.parameters())
-        trunk = [p for p in self.policy.model.parameters() if p.grad is not None]
-        norm = torch.nn.utils.clip_grad_norm_(trunk, spec.max_grad_norm) if trunk else 0.0
-        head_norm = torch.nn.utils.clip_grad_norm_(head, spec.value_max_grad_norm or spec.max_grad_norm)
-        return {"grad_norm": float(norm), "value_grad_norm": float(head_norm)}
+        if self.ranks.world > 1:
+            add_over_ranks(head)
+        for parameter in head:
+            assert parameter.grad is not None
+            parameter.grad /= scale
+        norm = torch.nn.utils.clip_grad_norm_(head, self.spec.value_max_grad_norm or self.spec.max_grad_norm)
+        for group in self.head_optimizer.param_groups:
+            group["lr"] = self._head_rate * rate
+        self.head_optimizer.step()
+        self.head_optimizer.zero_grad(set_to_none=True)
+        return float(norm)
 
     def _loss(
-        self, experience: Experience, rows: Tensor, tokens: float, value_only: bool
+        self, experience: Experience, rows: Tensor, weights: Tensor, tokens: float, value_only: bool
     ) -> tuple[Tensor, dict[str, float]]:
         """A micro-batch's share of the mini-batch's loss (sums over tokens / `tokens`), and what it measured."""
         spec = self.spec
-        batch = experience.batch.rows(rows).to(self.device)
-        mask, width = batch.response_mask, batch.response_mask.shape[1]
-        old_logprobs, old_values, advantages, returns = (
-            whole[rows, :width].to(self.device)
-            for whole in (experience.logprobs, experience.values, experience.advantages, experience.returns)
-        )
+        part = experience.rows(rows, self.device)
+        mask = part.batch.response_mask * weights.to(self.device).unsqueeze(1)
         with self._precision():
-            logprobs, values, entropy = self.policy(batch, spec.temperature, detach_value=value_only)
-        surrogate, clipped = policy_loss(logprobs, old_logprobs, advantages, mask, spec.clip_range, tokens)
-        error, value_clipped = value_loss(values.float(), old_values, returns, mask, spec.value_clip_range, tokens)
+            logprobs, values, entropy = self.policy(
+                part.batch, spec.temperature, allowed=part.allowed, value_only=value_only
+            )
+        surrogate, clipped = policy_loss(logprobs, part.logprobs, part.advantages, mask, spec.clip_range, tokens)
+        error, value_clipped = value_loss(
+            values.float(), part.values, part.returns, mask, spec.value_clip_range, tokens
+        )
         bonus = (entropy * mask).sum() / tokens
         loss = spec.value_coefficient * error
         if not value_only:
             loss = loss + surrogate - spec.entropy_coefficient * bonus
-        change = torch.where(mask.bool(), logprobs - old_logprobs, 0.0).detach()
+        change = torch.where(mask.bool(), logprobs - part.logprobs, 0.0).detach()
         return loss, {
             "loss": float(loss.detach()),
             "policy_loss": float(surrogate.detach()),

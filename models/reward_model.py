@@ -4,10 +4,10 @@ The score is read at the end token of the last assistant turn. A conversation th
 token all the same: the model has never seen a row without one, and what a cut answer deserves is PPO's business.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from data_contracts.conversation import Role, Turn
 from data_contracts.errors import ConfigError, EngineError
@@ -63,6 +63,19 @@ class RewardModel:
             AnswerLikelihood(path / BASE_FOLDER, batch_size, self.device) if self.likelihood_weights else None
         )
         self.trimmed_rows = 0
+
+    def place(self, device: "torch.device") -> None:
+        """Move the model, and the likelihood's base if it has one, to a device."""
+        self.device = device
+        self.model.to(device)
+        if self._likelihood is not None:
+            self._likelihood.place(device)
+
+    def wrap_models(self, wrap: Callable[[Any, int], Any]) -> None:
+        """Replace the model and the likelihood's base by what `wrap(module, hidden size)` makes of them."""
+        self.model = wrap(self.model, self.model.config.get_text_config().hidden_size)
+        if self._likelihood is not None:
+            self._likelihood.wrap_model(wrap)
 
     def score(self, conversations: Sequence[Sequence[Turn]]) -> list[float]:
         """Rewards of full conversations, each ending with an assistant turn, in the given order.

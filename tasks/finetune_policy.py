@@ -26,7 +26,7 @@ class FinetunedPolicy(Outputs):
     training_log: Artifact[TrainingLog]
 
 
-@step(version="1", jobs=(JOB,))
+@step(version="2", jobs=(JOB,))
 def finetune_policy(
     demonstrations: Artifact[Demonstrations],
     base: ModelHandle,

@@ -11,7 +11,7 @@ import numpy as np
 from data_contracts.artifact import Artifact
 from data_contracts.demonstrations import QUERY_SPLITS, Demonstrations
 from data_contracts.errors import EmptyResultError
-from data_contracts.folder_contracts import Checkpoint
+from data_contracts.folder_contracts import Checkpoint, LastCheckpoint
 from data_contracts.job_spec import TrainingSettings
 from data_contracts.policy_prompts import PolicyPrompts
 from data_contracts.rollouts import Rollouts
@@ -29,14 +29,15 @@ JOB = "models.jobs.optimize_policy"
 
 
 class OptimizedPolicy(Outputs):
-    """The PPO model, everything it sampled, and its training log."""
+    """The kept model, that of the last step, everything that was sampled, and the training log."""
 
     checkpoint: Artifact[Checkpoint]
+    last_checkpoint: Artifact[LastCheckpoint]
     rollouts: Artifact[Rollouts]
     training_log: Artifact[TrainingLog]
 
 
-@step(version="2", jobs=(JOB,))
+@step(version="3", jobs=(JOB,))
 def optimize_policy(
     demonstrations: Artifact[Demonstrations],
     policy: Artifact[Checkpoint],
@@ -67,6 +68,7 @@ def optimize_policy(
     rollouts = sorted(output(spec, manifest, "rollouts").glob("*.parquet"))
     return OptimizedPolicy(
         checkpoint=write_folder(Checkpoint, output(spec, manifest, "model")),
+        last_checkpoint=write_folder(LastCheckpoint, output(spec, manifest, "last_model")),
         rollouts=write(Rollouts, Rollouts.read_parts(rollouts)),
         training_log=write(TrainingLog, TrainingLog.read_parts([output(spec, manifest, "training_log")])),
     )

@@ -52,8 +52,10 @@ def zero_config(training: TrainingSettings) -> dict[str, Any] | None:
     }
 
 
-def prepare_distributed(training: TrainingSettings) -> None:
+def prepare_distributed(training: TrainingSettings, process_group: bool = False) -> None:
     """Set up what must stand before a trainer's arguments are built: device choice, rendezvous, process group.
+
+    Without ZeRO a trainer makes the group of several processes itself; `process_group` is for a job that has none.
 
     Raises:
         ConfigError: the number of ranks is not the one that batches are cut for.
@@ -66,6 +68,10 @@ def prepare_distributed(training: TrainingSettings) -> None:
     if cpu:
         os.environ["DS_ACCELERATOR"] = "cpu"
     if training.zero_stage == 0:
+        if process_group and ranks > 1:
+            import torch.distributed as dist
+
+            dist.init_process_group("gloo" if cpu else "nccl")
         return
     if "RANK" not in os.environ:
         alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}

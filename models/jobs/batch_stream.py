@@ -1,10 +1,12 @@
 """Which rows make up which update: one seeded stream of rows, cut into global batches of equal size.
 
 The stream runs through the epochs without a seam, so no epoch ends in a short batch, and every rank of every layout gets
-its share of the same batch: plain, DDP and ZeRO runs see the same rows in the same update.
+its share of the same batch: plain, DDP and ZeRO runs see the same rows in the same update. Inside a batch rows of like
+length come together: the micro-batches need less padding, and the update is the same sum.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +27,13 @@ def endless_order(rows: int, wanted: int, seed: int) -> np.ndarray:
     passes = math.ceil(wanted / rows)
     stream = [np.random.default_rng([seed, epoch]).permutation(rows) for epoch in range(passes)]
     return np.concatenate(stream)[:wanted]
+
+
+def bucket_by_length(order: np.ndarray, lengths: Sequence[int], batch_size: int) -> np.ndarray:
+    """The same batches of `batch_size` rows, each sorted by its rows' lengths; equal lengths keep their order."""
+    sizes = np.asarray(lengths)[order].reshape(-1, batch_size)
+    within = np.argsort(sizes, axis=1, kind="stable")
+    return np.take_along_axis(order.reshape(-1, batch_size), within, axis=1).reshape(-1)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import json
 import sys
 import traceback
 from collections.abc import Callable
+from resource import RUSAGE_SELF, getrusage
 
 from data_contracts.errors import AlmostError, JobError
 
@@ -17,6 +18,7 @@ MEMORY_KNOBS = (
     "lower micro_batch_size or max_length, set training.gradient_checkpointing, a higher training.zero_stage, "
     "training.offload, or training.lora_rank"
 )
+_phase = "starting"
 _MEMORY_SIGNS = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
 
 
@@ -24,6 +26,22 @@ def is_out_of_memory(text: str) -> bool:
     """Whether an error message speaks of memory running out, on a GPU or the host."""
     lowered = text.lower()
     return any(sign in lowered for sign in _MEMORY_SIGNS)
+
+
+def enter_phase(name: str) -> None:
+    """Note what the job is doing, for the message when memory runs out."""
+    global _phase
+    _phase = name
+
+
+def peak_memory() -> str:
+    """The most memory that this process has held, on the host and on its GPU."""
+    unit = 1 if sys.platform == "darwin" else 1024  # getrusage(2): bytes there, KiB elsewhere
+    peaks = [f"host {getrusage(RUSAGE_SELF).ru_maxrss * unit / 2**30:.2f} GiB"]
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
+        peaks.append(f"GPU {torch.cuda.max_memory_allocated() / 2**30:.2f} GiB")
+    return ", ".join(peaks)
 
 
 def report_error(error: AlmostError) -> None:
@@ -45,5 +63,6 @@ def run(main: Callable[[], None]) -> None:
         traceback.print_exc()
         if not isinstance(error, MemoryError) and not is_out_of_memory(str(error)):
             sys.exit(1)
-        report_error(JobError(f"out of memory: {str(error).splitlines()[0] if str(error) else 'host'}; {MEMORY_KNOBS}"))
+        found = str(error).splitlines()[0] if str(error) else "host"
+        report_error(JobError(f"out of memory while {_phase} (peak: {peak_memory()}): {found}; {MEMORY_KNOBS}"))
         sys.exit(ERROR_EXIT_CODE)

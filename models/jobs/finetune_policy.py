@@ -13,7 +13,7 @@ from data_contracts.training_conversations import TrainingConversations
 from data_contracts.training_specs import FinetuneSpec
 from models.chat_template import fit_embeddings, prepare_tokenizer
 from models.deepspeed.config import prepare_distributed
-from models.jobs.batch_stream import batch_layout, stream_order
+from models.jobs.batch_stream import batch_layout, bucket_by_length, stream_order
 from models.jobs.entry import run
 from models.jobs.protocol import read_spec, write_manifest
 from models.tokenizer_check import TruncationCount, check_tokenizer, fit_response
@@ -59,7 +59,8 @@ def main() -> None:
 
     from models.jobs import trl_training as shared
 
-    order = stream_order(len(ids), spec.epochs, spec.batch_size, spec.seed)
+    stream = stream_order(len(ids), spec.epochs, spec.batch_size, spec.seed)
+    order = bucket_by_length(stream, [len(row) for row in ids], spec.batch_size)
     layout = batch_layout(spec.batch_size, spec.micro_batch_size, spec.training.processes)
     settings = shared.trainer_settings(spec, layout, len(order) // spec.batch_size)
     arguments = SFTConfig(**settings, packing=False, dataset_kwargs={"skip_prepare_dataset": True})

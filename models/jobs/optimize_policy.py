@@ -1,46 +1,44 @@
 """Job: PPO of the SFT policy against the reward model (ALMoST section 2.3). The loop itself is in `models/ppo_loop.py`.
 
-Outputs: `model` (the kept policy), `value_head` inside it, `rollouts` (one Parquet part per step), `training_log`.
+Outputs: `model` (the kept policy), `last_model`, the value head inside each, `rollouts` (one Parquet part per step),
+`training_log`.
 """
 
 import shutil
 from typing import Any
 
 from data_contracts.errors import ConfigError
-from data_contracts.job_spec import TrainingSettings
 from data_contracts.training_log import TrainingLog, training_log_rows
 from data_contracts.training_specs import KeepModel, PPOSpec, ScoreSource
-from models.chat_template import fit_embeddings, prepare_tokenizer
-from models.deepspeed.config import on_cpu
-from models.jobs.entry import run
-from models.jobs.protocol import read_spec, report_progress, write_manifest
-from models.jobs.training_checkpoints import checkpoint_folder
+from models.chat_template import prepare_tokenizer
+from models.deepspeed.config import prepare_distributed
+from models.jobs.entry import enter_phase, run
+from models.jobs.protocol import is_rank_zero, read_spec, report_progress, write_manifest
+from models.jobs.training_checkpoints import checkpoint_folder, claim_checkpoints
 from models.ppo_checkpoint import LoopState
 from models.tokenizer_check import check_tokenizer
 
 JOB = "models.jobs.optimize_policy"
-MODEL_NAME, ROLLOUTS_NAME, LOG_NAME = "model", "rollouts", "training_log.parquet"
+MODEL_NAME, LAST_NAME = "model", "last_model"
+ROLLOUTS_NAME, LOG_NAME = "rollouts", "training_log.parquet"
 _SHOWN = ("score", "kl", "reward", "ended_share", "grad_norm")
 
 
 def check_spec(spec: PPOSpec) -> None:
-    """Refuse what PPO cannot do yet, naming the field."""
-    run_with: TrainingSettings = spec.training
-    refused = {
-        "training.zero_stage": run_with.zero_stage > 0,
-        "training.processes": run_with.processes > 1,
-        "training.lora_rank": run_with.lora_rank > 0,
+    """Refuse what PPO cannot do, or does not do yet, naming the field."""
+    run_with = spec.training
+    not_yet = {
+        "training.zero_stage 3": run_with.zero_stage == 3,
         "training.offload": run_with.offload,
+        "training.lora_rank together with training.zero_stage": run_with.lora_rank > 0 and run_with.zero_stage > 0,
     }
-    for name, wrong in refused.items():
-        if wrong:
-            raise ConfigError(f"PPO runs in one process with all weights for now: {name} must keep its default")
-    if spec.top_p < 1:
-        raise ConfigError(
-            f"PPO: top_p is {spec.top_p}, but must be 1: a token outside the nucleus has no probability to learn from"
-        )
+    for name, asked in not_yet.items():
+        if asked:
+            raise ConfigError(f"PPO does not run with {name} yet; take a lower stage, or leave it out")
     if spec.minibatch_size > spec.rollouts:
         raise ConfigError(f"PPO: minibatch_size {spec.minibatch_size} is more than rollouts {spec.rollouts}")
+    if spec.training.lora_rank and spec.unfrozen_layers is not None:
+        raise ConfigError("PPO: unfrozen_layers does not go with training.lora_rank; leave one of them empty")
 
 
 def _check_lengths(spec: PPOSpec, *configs: Any) -> None:
@@ -59,67 +57,60 @@ def main() -> None:
     spec = read_spec(PPOSpec)
     check_spec(spec)
     import torch
-    from transformers import AutoTokenizer
+    from transformers import AutoConfig, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
 
     from models.ppo_loop import PPOLoop
-    from models.ppo_policy import PolicyWithValue, check_output_path, freeze_lower_layers, load_causal
+    from models.ppo_model import open_players
     from models.ppo_prompts import read_prompts
 
     disable_progress_bar()
+    prepare_distributed(spec.training, process_group=True)
     torch.manual_seed(spec.seed)
     torch.set_num_threads(spec.training.threads_per_process)
-    device = torch.device("cpu" if on_cpu(spec.training) else "cuda")
     tokenizer = AutoTokenizer.from_pretrained(spec.policy)
     prepare_tokenizer(tokenizer)
-    model, reference = load_causal(spec.policy, device), load_causal(spec.policy, device)
-    for part in (model, reference):
-        fit_embeddings(part, tokenizer)
-    check_tokenizer(tokenizer, model.get_input_embeddings().weight.shape[0])
-    scorer = open_scorer(spec, tokenizer, str(device))
-    _check_lengths(spec, model.config, *([scorer.reward_model.model.config] if hasattr(scorer, "reward_model") else []))
+    config = AutoConfig.from_pretrained(spec.policy)
+    check_tokenizer(tokenizer)
+    scored_by_model = spec.score_source is ScoreSource.REWARD_MODEL
+    _check_lengths(spec, config, *([AutoConfig.from_pretrained(spec.reward_model)] if scored_by_model else []))
     training, validation, count = read_prompts(spec, tokenizer)
-    check_output_path(model, training[0].ids)
-    freeze_lower_layers(model, spec.unfrozen_layers)
-    reference.requires_grad_(False)
-    if spec.training.gradient_checkpointing:
-        model.gradient_checkpointing_enable()
-        model.train()  # dropout is off; transformers checkpoints activations in training mode only
-    policy = PolicyWithValue(model, detach_value=spec.detach_value, entropy_gradient=spec.entropy_coefficient > 0).to(
-        device
-    )
-    print(f"{len(training)} training and {len(validation)} validation prompts; shared token ids: {scorer.shares_ids}")
-    loop = PPOLoop(spec, policy, reference, scorer, training, validation, checkpoint_folder(spec))
+    enter_phase("loading the models")
+    players = open_players(spec, tokenizer, training[0].ids)
+    if is_rank_zero():
+        claim_checkpoints(checkpoint_folder(spec), _origin(spec))
+        shared = players.scorer.shares_ids
+        print(f"{len(training)} training and {len(validation)} validation prompts; shared token ids: {shared}")
+    loop = PPOLoop(spec, players, training, validation, checkpoint_folder(spec))
     state = loop.run(lambda step, metrics: report_progress(step, spec.steps, "steps", **_shown(metrics)))
-    kept = keep_model(loop, state)
-    log = TrainingLog.from_rows(training_log_rows(state.history))
-    TrainingLog.write_part(log, spec.output_dir / LOG_NAME)
-    outputs = {"model": MODEL_NAME, "rollouts": ROLLOUTS_NAME, "training_log": LOG_NAME}
-    write_manifest(spec, JOB, outputs, summarize(state, kept) | count.metrics())
+    loop.save_policy(spec.output_dir / LAST_NAME)
+    outputs = {"model": MODEL_NAME, "last_model": LAST_NAME, "rollouts": ROLLOUTS_NAME, "training_log": LOG_NAME}
+    if is_rank_zero():
+        kept = keep_model(loop, state)
+        log = TrainingLog.from_rows(training_log_rows(state.history))
+        TrainingLog.write_part(log, spec.output_dir / LOG_NAME)
+        write_manifest(spec, JOB, outputs, summarize(state, kept) | count.metrics())
+    players.ranks.wait()
 
 
-def open_scorer(spec: PPOSpec, tokenizer: Any, device: str) -> Any:
-    """The reward model, or the tiny world's judge where a ceiling is asked for."""
-    from models.ppo_scoring import RolloutScorer
-    from models.reward_model import RewardModel
-    from models.tiny_world.gold_scorer import GoldScorer
-    from models.tiny_world.judge import GoldJudge
-    from models.tiny_world.world import build_world
+def _origin(spec: PPOSpec) -> dict[str, str]:
+    """Digests of the models that a checkpoint of this run belongs to."""
+    from models.engines.load_model import weight_digest
 
-    if spec.score_source is ScoreSource.GOLD_JUDGE and spec.world is not None:
-        return GoldScorer(GoldJudge(build_world(spec.world, spec.world_seed)), tokenizer)
-    return RolloutScorer(RewardModel(spec.reward_model, batch_size=spec.micro_batch_size, device=device), tokenizer)
+    models = {"policy": spec.policy}
+    if spec.score_source is ScoreSource.REWARD_MODEL:
+        models["reward_model"] = spec.reward_model
+    return {role: weight_digest(folder) for role, folder in models.items()}
 
 
 def keep_model(loop: Any, state: LoopState) -> int:
     """Put the kept policy into `output_dir/model`; returns its step. Without validation prompts it is the last."""
     folder = loop.spec.output_dir / MODEL_NAME
     shutil.rmtree(folder, ignore_errors=True)
-    if loop.spec.keep_model is KeepModel.BEST and state.best_step is not None:
-        shutil.copytree(loop.checkpoints / "best" / f"step-{state.best_step}", folder)
-        return state.best_step
-    loop.save_policy(folder)
-    return state.step
+    best = loop.spec.keep_model is KeepModel.BEST and state.best_step is not None
+    source = loop.checkpoints / "best" / f"step-{state.best_step}" if best else loop.spec.output_dir / LAST_NAME
+    shutil.copytree(source, folder)
+    return state.best_step if best and state.best_step is not None else state.step
 
 
 def summarize(state: LoopState, kept_step: int) -> dict[str, float]:

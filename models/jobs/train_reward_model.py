@@ -22,7 +22,7 @@ from data_contracts.reward_scores import RewardScores
 from data_contracts.training_specs import LikelihoodFeature, RewardSpec
 from models.chat_template import RenderedTurn, fit_embeddings, prepare_tokenizer
 from models.deepspeed.config import on_cpu, prepare_distributed
-from models.jobs.batch_stream import batch_layout, stream_order
+from models.jobs.batch_stream import batch_layout, bucket_by_length, stream_order
 from models.jobs.entry import run
 from models.jobs.protocol import is_rank_zero, read_spec, write_manifest
 from models.tokenizer_check import TruncationCount, check_reads_last_token, check_tokenizer, fit_response
@@ -38,6 +38,10 @@ class TokenizedPairs:
     pair_ids: list[str] = field(default_factory=list)
     chosen: list[RenderedTurn] = field(default_factory=list)
     rejected: list[RenderedTurn] = field(default_factory=list)
+
+    def lengths(self) -> list[int]:
+        """Tokens of the longer side of each pair."""
+        return [max(len(up.ids), len(down.ids)) for up, down in zip(self.chosen, self.rejected, strict=True)]
 
     def columns(self) -> dict[str, Any]:
         """As TRL's trainer reads them."""
@@ -150,7 +154,8 @@ def build_trainer(spec: RewardSpec, tokenizer: Any, pairs: TokenizedPairs) -> tu
     if spec.likelihood is not LikelihoodFeature.OFF:  # before ZeRO-3 is configured, which would split the base
         weights, values = feature.read_answers(spec, tokenizer, pairs.chosen, pairs.rejected)
         columns |= values
-    order = stream_order(len(pairs.pair_ids), spec.epochs, spec.batch_size, spec.seed)
+    stream = stream_order(len(pairs.pair_ids), spec.epochs, spec.batch_size, spec.seed)
+    order = bucket_by_length(stream, pairs.lengths(), spec.batch_size)
     layout = batch_layout(spec.batch_size, spec.micro_batch_size, spec.training.processes)
     settings = shared.trainer_settings(spec, layout, len(order) // spec.batch_size)
     arguments: dict[str, Any] = {

@@ -13,9 +13,11 @@ from data_contracts.errors import ConfigError, JobError
 from data_contracts.training_log import TrainingLog, training_log_rows
 from data_contracts.training_specs import FinetuneSpec, RewardSpec, Schedule
 from models.deepspeed.config import assert_zero_active, on_cpu, zero_config
+from models.engines.load_model import weight_digest
 from models.jobs.batch_stream import BatchLayout
+from models.jobs.entry import enter_phase
 from models.jobs.protocol import is_rank_zero, report_progress
-from models.jobs.training_checkpoints import MARKER, checkpoint_folder, last_complete
+from models.jobs.training_checkpoints import MARKER, checkpoint_folder, claim_checkpoints, last_complete
 
 MODEL_NAME, LOG_NAME = "model", "training_log.parquet"
 disable_progress_bar()
@@ -106,8 +108,15 @@ def lora_settings(spec: RewardSpec | FinetuneSpec, task: str) -> Any:
 
 
 def train(trainer: Any, spec: RewardSpec | FinetuneSpec) -> None:
-    """Train to the end, from the last complete checkpoint of this spec if there is one."""
+    """Train to the end, from the last complete checkpoint of this spec if there is one.
+
+    Raises:
+        ContractError: the checkpoints belong to another model or another version of this program.
+    """
     trainer.remove_callback(PrinterCallback)
+    if is_rank_zero():
+        claim_checkpoints(checkpoint_folder(spec), {"base_model": weight_digest(spec.base_model)})
+    enter_phase("training")
     checkpoint = last_complete(checkpoint_folder(spec))
     if is_rank_zero():
         start = f"from {checkpoint.name}" if checkpoint else "from the base model"

@@ -132,7 +132,6 @@ def test_a_section_that_the_profile_leaves_out_can_be_set(tmp_path: Path):
         ("responders=[]", ["expected section.field=value"]),
         ("mining.bad_words=[a", ["not valid YAML"]),
         ("models.small=12", ["models.small", "string"]),
-        ("policy.top_p=0.9", ["policy.top_p is 0.9"]),
         ("policy.minibatch_size=4096", ["policy.minibatch_size 4096 is more than policy.rollouts"]),
         ("mining.bad_words=['']", ["mining.bad_words.0"]),
         ("filter.refusals=[' ']", ["filter.refusals.0"]),
@@ -232,8 +231,16 @@ def test_a_tiny_model_must_be_one_of_the_ladder():
     assert "models.policy is 'tiny:huge'; known: small, mid, large" in message_of("smoke", "models.policy=tiny:huge")
 
 
-def test_ppo_runs_plain_whatever_zero_stage_the_other_jobs_use():
+def test_pretraining_runs_plain_whatever_zero_stage_the_other_jobs_use():
     config = load_profile("smoke", ["training.zero_stage=3", "training.processes=4", "training.offload=true"])
     settings = config.single_process_training()
     assert (settings.zero_stage, settings.processes, settings.offload) == (0, 1, False)
     assert settings.save_every == config.training.save_every
+
+
+def test_ppo_runs_at_most_under_zero_2():
+    config = load_profile("smoke", ["training.zero_stage=3", "training.processes=4", "training.offload=true"])
+    settings = config.policy_training()
+    assert (settings.zero_stage, settings.processes, settings.offload) == (2, 4, False)
+    adapters = load_profile("smoke", ["training.zero_stage=1", "training.lora_rank=4"]).policy_training()
+    assert (adapters.zero_stage, adapters.lora_rank) == (0, 4)

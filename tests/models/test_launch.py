@@ -74,7 +74,11 @@ def test_manifest_progress_log_and_reuse(tmp_path: Path, monkeypatch: pytest.Mon
         ("no manifest", JobError, ["exit code 0", "manifest.json", "forgot it"]),
         ("config error", ConfigError, ["field x is 3, expected 4", "job.log"]),
         ("crash", JobError, ["exit code 1", "ValueError: broken inside", "job.log"]),
-        ("out of memory", JobError, ["out of memory", "micro_batch_size", "training.zero_stage"]),
+        (
+            "out of memory",
+            JobError,
+            ["out of memory while starting (peak: host", "micro_batch_size", "training.zero_stage"],
+        ),
         ("killed", TransientJobError, ["SIGKILL"]),
         ("segfault", JobError, ["SIGSEGV"]),
     ],

@@ -16,9 +16,10 @@ from data_contracts.job_spec import TrainingSettings
 from data_contracts.rollouts import Rollouts
 from data_contracts.training_specs import PPOSpec, Schedule, ScoreNormalization
 from models.chat_template import prepare_tokenizer, prompt_ids
-from models.ppo_loop import PPOLoop, learning_rate_factors
-from models.ppo_policy import PolicyWithValue, load_causal
+from models.ppo_loop import Players, PPOLoop, learning_rate_factors
+from models.ppo_model import open_policy
 from models.ppo_prompts import Prompt
+from models.ppo_ranks import Ranks
 from models.ppo_scoring import RunningMoments, pairwise_advantage, shape_scores
 
 LIKED = 100  # token id that the scorer likes
@@ -68,10 +69,10 @@ def make_loop(spec: PPOSpec) -> PPOLoop:
         context = (Turn(Role.HUMAN, f"Who is {name}?"),)
         prompts.append(Prompt(f"p{i}", f"q{i}", "seen", context, prompt_ids(tokenizer, context)))
     device = torch.device("cpu")
-    policy, reference = PolicyWithValue(load_causal(spec.policy, device)), load_causal(spec.policy, device)
-    return PPOLoop(
-        spec, policy, reference, CountingScorer(tokenizer), prompts[:8], prompts[8:], spec.work_dir / "checkpoints"
-    )
+    ranks = Ranks()
+    policy, engine, reference = open_policy(spec, tokenizer, prompts[0].ids, device, ranks)
+    players = Players(policy, engine, reference, CountingScorer(tokenizer), ranks)  # type: ignore[arg-type]
+    return PPOLoop(spec, players, prompts[:8], prompts[8:], spec.work_dir / "checkpoints")
 
 
 def test_it_learns_what_the_scorer_likes(tiny_llama_dir: Path, tmp_path: Path) -> None:
@@ -131,33 +132,65 @@ def test_resume_gives_the_undisturbed_weights_and_rollouts(tiny_llama_dir: Path,
 
 
 def test_micro_batches_add_up_to_the_mini_batch(tiny_llama_dir: Path, tmp_path: Path) -> None:
-    weights = []
+    weights, metrics = [], []
     for micro in (1, 8):
         spec = make_spec(tmp_path / str(micro), tiny_llama_dir, steps=1, epochs=1, micro_batch_size=micro)
         loop = make_loop(spec)
         loop.run(lambda step, metrics: None)
         weights.append(torch.cat([p.detach().flatten() for p in loop.policy.parameters()]))
+        metrics.append(next(measured for _, measured in loop.state.history if "loss" in measured))
     torch.testing.assert_close(weights[0], weights[1], atol=2e-4, rtol=0)
+    assert metrics[0] == pytest.approx(metrics[1], abs=2e-5)
+
+
+@pytest.mark.parametrize("top_p", [1.0, 0.7])
+def test_the_first_update_starts_from_what_was_sampled(top_p: float, tiny_llama_dir: Path, tmp_path: Path) -> None:
+    """Before the first update every ratio is 1 and the KL is 0, whatever the temperature and the nucleus."""
+    changes = {"steps": 1, "epochs": 1, "minibatch_size": 16, "temperature": 0.7, "top_p": top_p}
+    state = make_loop(make_spec(tmp_path, tiny_llama_dir, **changes)).run(lambda step, metrics: None)
+    first = next(measured for _, measured in state.history if "loss" in measured)
+    assert first["approx_kl"] == pytest.approx(0.0, abs=1e-9)
+    assert first["clip_fraction"] == 0.0
+    assert first["kl"] == pytest.approx(0.0, abs=1e-4)
+
+
+def test_adapters_learn_and_are_merged(tiny_llama_dir: Path, tmp_path: Path) -> None:
+    """With LoRA the reference is the policy with its adapters off; the saved model is a plain one with the same logits."""
+    from transformers import AutoModelForCausalLM
+
+    settings = TrainingSettings(save_every=2, use_cpu=True, lora_rank=4)
+    loop = make_loop(make_spec(tmp_path, tiny_llama_dir, training=settings, learning_rate=1e-2))
+    state = loop.run(lambda step, metrics: None)
+    steps = [measured for _, measured in state.history if "kl" in measured]
+    assert steps[0]["kl"] == pytest.approx(0.0, abs=1e-4)
+    assert steps[-1]["kl"] > 0.01, "the reference stands still while the adapters learn"
+    loop.save_policy(tmp_path / "saved")
+    saved = AutoModelForCausalLM.from_pretrained(tmp_path / "saved")
+    ids = torch.tensor([[1, 50, 60, 70]])
+    torch.testing.assert_close(saved(ids).logits, loop.policy.model(ids).logits, atol=1e-4, rtol=1e-4)
+    plain = AutoModelForCausalLM.from_pretrained(tiny_llama_dir).state_dict()
+    assert {name for name, value in saved.state_dict().items() if not torch.equal(value, plain[name])}
 
 
 def test_the_gradient_norm_is_clipped_and_reported(tiny_llama_dir: Path, tmp_path: Path) -> None:
     limits = {"max_grad_norm": 1e-3, "value_max_grad_norm": 2e-3}
     loop = make_loop(make_spec(tmp_path, tiny_llama_dir, steps=1, epochs=1, **limits))
-    norms: list[list[float]] = []
-    real_step = loop.optimizer.step
+    norms: list[float] = []
 
-    def spy(*args, **kwargs):
-        groups = [
-            [p.grad.norm() for p in group["params"] if p.grad is not None] for group in loop.optimizer.param_groups
-        ]
-        norms.append([float(torch.stack(grads).norm()) for grads in groups])
-        return real_step(*args, **kwargs)
+    def spy(optimizer: torch.optim.Optimizer) -> None:
+        real_step = optimizer.step
 
-    loop.optimizer.step = spy  # type: ignore[method-assign]
+        def step(*args, **kwargs):
+            grads = [p.grad.norm() for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+            norms.append(float(torch.stack(grads).norm()))
+            return real_step(*args, **kwargs)
+
+        optimizer.step = step  # type: ignore[method-assign]
+
+    spy(loop.updater.engine.optimizer)  # type: ignore[attr-defined]
+    spy(loop.updater.head_optimizer)
     state = loop.run(lambda step, metrics: None)
-    for trunk, head in norms:
-        assert trunk == pytest.approx(1e-3, rel=1e-3)
-        assert head == pytest.approx(2e-3, rel=1e-3)
+    assert norms == pytest.approx([1e-3, 2e-3] * 2, rel=1e-3)
     logged = state.history[-2][1]
     assert logged["grad_norm"] > 1e-3, "what is logged is the norm before clipping"
     assert logged["value_grad_norm"] > 2e-3

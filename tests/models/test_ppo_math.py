@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data_contracts.training_sections import KLEstimator
 from models.ppo_math import (
     adapt_kl_coefficient,
     gae,
@@ -30,6 +31,36 @@ def test_kl_by_hand() -> None:
     theirs = rows([math.log(0.25), math.log(0.4), float("nan")])
     kl = kl_per_token(ours, theirs, torch.tensor([[1, 1, 0]]))
     torch.testing.assert_close(kl, rows([math.log(2), -math.log(4), 0.0]))
+
+
+def test_kl_estimators_by_hand() -> None:
+    # d = log 2 and -log 4. k2: d^2 / 2. k3: 1/2 - 1 + log 2, and 4 - 1 - log 4.
+    ours, theirs = rows([math.log(0.5), math.log(0.1), 9.0]), rows([math.log(0.25), math.log(0.4), -9.0])
+    mask = torch.tensor([[1, 1, 0]])
+    k2 = kl_per_token(ours, theirs, mask, KLEstimator.K2)
+    torch.testing.assert_close(k2, rows([math.log(2) ** 2 / 2, math.log(4) ** 2 / 2, 0.0]))
+    k3 = kl_per_token(ours, theirs, mask, KLEstimator.K3)
+    torch.testing.assert_close(k3, rows([math.log(2) - 0.5, 3 - math.log(4), 0.0]))
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 999), size=st.integers(2, 9), spread=st.floats(0.01, 3.0))
+def test_k1_and_k3_are_unbiased_and_k2_is_close_nearby(seed: int, size: int, spread: float) -> None:
+    """Their expectation over every token is torch's own KL divergence; k2's differs only in the third order."""
+    draw = np.random.default_rng(seed)
+    ours, theirs = (torch.log_softmax(torch.from_numpy(draw.normal(0, spread, size)), 0).unsqueeze(0) for _ in "12")
+    true = float(
+        torch.distributions.kl_divergence(
+            torch.distributions.Categorical(logits=ours[0]), torch.distributions.Categorical(logits=theirs[0])
+        )
+    )
+    mask = torch.ones(1, size)
+    mean = {name: float((ours.exp() * kl_per_token(ours, theirs, mask, name)).sum()) for name in KLEstimator}
+    assert mean[KLEstimator.K1] == pytest.approx(true, abs=1e-9)
+    assert mean[KLEstimator.K3] == pytest.approx(true, abs=1e-9)
+    assert bool((kl_per_token(ours, theirs, mask, KLEstimator.K3) >= 0).all())
+    if spread < 0.1:
+        assert mean[KLEstimator.K2] == pytest.approx(true, rel=0.3, abs=1e-5)
 
 
 def test_rewards_by_hand() -> None:

@@ -7,14 +7,17 @@ import pytest
 import torch
 
 from data_contracts.errors import ConfigError
+from models.ppo_experience import unpack_nuclei
+from models.ppo_nucleus import nucleus, pack, unpack
 from models.ppo_policy import (
+    PolicyCore,
     PolicyWithValue,
     check_output_path,
     freeze_lower_layers,
     load_causal,
     reference_logprobs,
 )
-from models.ppo_rollouts import choose_tokens, sample_responses, to_batch, uniforms
+from models.ppo_rollouts import Sampling, choose_tokens, sample_responses, to_batch, uniforms
 
 END, PAD = 2, 3
 PROMPTS = [[1, 50, 60, 70], [1, 80], [1, 90, 100, 110, 120, 130], [1, 60, 61]]
@@ -28,7 +31,8 @@ def model(tiny_llama_dir: Path):
 
 def sample(model, prompts: list[list[int]], draws: np.ndarray, batch_size: int = 8) -> list[list[int]]:
     """Sample at temperature 1."""
-    return sample_responses(model, prompts, draws, end_id=END, pad_id=PAD, temperature=1.0, batch_size=batch_size)
+    sampling = Sampling(end_id=END, pad_id=PAD, temperature=1.0, batch_size=batch_size)
+    return [response.tokens for response in sample_responses(PolicyCore(model), prompts, draws, sampling)]
 
 
 def test_tokens_invert_the_cumulative_distribution() -> None:
@@ -85,7 +89,7 @@ def test_logprobs_equal_the_plain_models(model) -> None:
             assert float(logprobs[i, t]) == pytest.approx(float(at[token]), abs=1e-5)
             assert float(entropy[i, t]) == pytest.approx(float(-(at.exp() * at).sum()), abs=1e-4)
     assert torch.equal(values, torch.zeros_like(values)), "the value head starts at zero"
-    torch.testing.assert_close(reference_logprobs(model, batch, 1.0), logprobs.detach())
+    torch.testing.assert_close(reference_logprobs(PolicyCore(model), batch, 1.0), logprobs.detach())
 
 
 def test_temperature_is_mirrored(model) -> None:
@@ -95,11 +99,61 @@ def test_temperature_is_mirrored(model) -> None:
     torch.testing.assert_close(PolicyWithValue(model)(batch, 0.7)[0][0], expected, atol=1e-5, rtol=0)
 
 
+def test_top_p_is_mirrored(model) -> None:
+    """Sampled tokens lie in their nucleus, and their log-probabilities are those of the cut distribution."""
+    draws = uniforms([4], range(4), 5)
+    sampling = Sampling(end_id=END, pad_id=PAD, temperature=0.8, batch_size=8, top_p=0.6)
+    responses = sample_responses(PolicyCore(model), PROMPTS, draws, sampling)
+    batch = to_batch(PROMPTS, [response.tokens for response in responses], PAD)
+    vocabulary = model.config.vocab_size
+    allowed = unpack_nuclei([response.nuclei for response in responses], batch.response_mask.shape[1], vocabulary)
+    assert allowed is not None
+    policy = PolicyWithValue(model)
+    with torch.no_grad():
+        logprobs, _, entropy = policy(batch, 0.8, allowed=allowed)
+        full, _, wide = policy(batch, 0.8)
+    for i, (prompt, response) in enumerate(zip(PROMPTS, responses, strict=True)):
+        logits = model(input_ids=torch.tensor([prompt + response.tokens])).logits[0].detach() / 0.8
+        for t, token in enumerate(response.tokens):
+            ordered = torch.softmax(logits[len(prompt) + t - 1], dim=-1).sort(descending=True)
+            size = int((ordered.values.cumsum(0) < 0.6).sum()) + 1
+            kept = ordered.values[:size]
+            place = ordered.indices[:size].tolist().index(token)
+            assert float(logprobs[i, t]) == pytest.approx(float((kept[place] / kept.sum()).log()), abs=1e-4)
+            assert float(logprobs[i, t]) > float(full[i, t])
+            assert float(entropy[i, t]) < float(wide[i, t])
+
+
+def test_bits_of_a_nucleus_come_back() -> None:
+    allowed = torch.rand(3, 4, 21, generator=torch.Generator().manual_seed(0)) < 0.4
+    packed = pack(allowed)
+    assert packed.shape == (3, 4, 3)
+    assert torch.equal(unpack(packed, 21), allowed)
+    # Probabilities .5 .3 .2: .5 does not reach .6, .5 + .3 does.
+    assert nucleus(torch.tensor([0.5, 0.3, 0.2]).log(), 0.6).tolist() == [True, True, False]
+
+
+def test_activation_checkpointing_does_not_change_what_is_sampled(tiny_llama_dir: Path) -> None:
+    """In training mode transformers would drop the cache of a checkpointed model without an error."""
+    draws = uniforms([1, 2], range(4), 6)
+    found = []
+    for checkpointing in (False, True):
+        policy = PolicyWithValue(load_causal(tiny_llama_dir, torch.device("cpu")))
+        if checkpointing:
+            policy.model.activation_checkpointing_enable()
+        policy.core.train(checkpointing)
+        with policy.inference():
+            sampling = Sampling(end_id=END, pad_id=PAD, temperature=1.0, batch_size=8)
+            found.append([r.tokens for r in sample_responses(policy.core, PROMPTS, draws, sampling)])
+        assert policy.core.training is checkpointing
+    assert found[0] == found[1]
+
+
 def test_rows_are_cropped_without_changing_the_result(model) -> None:
     batch = to_batch(PROMPTS, [[41, 42, END], [43, 44, 45, 46, 47], [48, END], [49]], PAD)
     part = batch.rows(torch.tensor([1, 3]))
     assert part.ids.shape == (2, 3 + 5)
-    whole, cropped = reference_logprobs(model, batch, 1.0), reference_logprobs(model, part, 1.0)
+    whole, cropped = reference_logprobs(PolicyCore(model), batch, 1.0), reference_logprobs(PolicyCore(model), part, 1.0)
     torch.testing.assert_close(cropped[0, :5], whole[1, :5], atol=1e-5, rtol=0)
     torch.testing.assert_close(cropped[1, :1], whole[3, :1], atol=1e-5, rtol=0)
 
@@ -126,7 +180,7 @@ def test_unfrozen_layers(tiny_llama_dir: Path) -> None:
 
 
 def test_a_family_that_changes_its_logits_is_refused(model, monkeypatch: pytest.MonkeyPatch) -> None:
-    check_output_path(model, PROMPTS[0])
+    check_output_path(PolicyCore(model), PROMPTS[0])
     monkeypatch.setattr("models.ppo_policy.head_logits", lambda m, hidden: m.get_output_embeddings()(hidden) * 2)
     with pytest.raises(ConfigError, match="LlamaForCausalLM"):
-        check_output_path(model, PROMPTS[0])
+        check_output_path(PolicyCore(model), PROMPTS[0])

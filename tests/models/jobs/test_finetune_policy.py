@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from safetensors.torch import load_file
@@ -13,7 +14,7 @@ from safetensors.torch import load_file
 from data_contracts.errors import EmptyResultError, JobError, TransientJobError
 from data_contracts.job_spec import TrainingSettings
 from data_contracts.training_log import TrainingLog
-from models.jobs.batch_stream import batch_layout, endless_order, stream_order
+from models.jobs.batch_stream import batch_layout, bucket_by_length, endless_order, stream_order
 from models.launch import run_job
 from tests.models.jobs.training_inputs import finetune_spec
 
@@ -121,10 +122,10 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_rows() -> None:
 
     watch = TrainingWatch([f"r{i}" for i in range(8)], batch_size=4)
     state = SimpleNamespace(global_step=2, max_steps=2)
-    watch.on_log(None, state, None, logs={"loss": 1.0, "grad_norm": 2.0})
-    watch.on_log(None, state, None, logs={"train_runtime": 1.0})
+    watch.on_log(None, state, None, logs={"loss": 1.0, "grad_norm": 2.0})  # type: ignore[arg-type]
+    watch.on_log(None, state, None, logs={"train_runtime": 1.0})  # type: ignore[arg-type]
     with pytest.raises(JobError, match="grad_norm is nan at step 2; rows r4, r5, r6, r7"):
-        watch.on_log(None, state, None, logs={"loss": 1.0, "grad_norm": float("nan")})
+        watch.on_log(None, state, None, logs={"loss": 1.0, "grad_norm": float("nan")})  # type: ignore[arg-type]
 
 
 def test_stream_runs_through_the_epochs_without_a_seam() -> None:
@@ -133,6 +134,13 @@ def test_stream_runs_through_the_epochs_without_a_seam() -> None:
     assert sorted(order[:5]) == sorted(order[5:10]) == list(range(5))
     assert list(endless_order(5, 7, 1)) == list(order[:7])
     assert list(stream_order(5, 2, 4, 2)) != list(order)
+
+
+def test_rows_of_like_length_come_together_inside_their_batch() -> None:
+    # Lengths of the six rows: 5 1 4 1 2 9. Batches (5 3 0) and (1 2 4), each sorted by length, ties in order.
+    order = bucket_by_length(np.array([5, 3, 0, 1, 2, 4]), [5, 1, 4, 1, 2, 9], 3)
+    assert order.tolist() == [3, 0, 5, 1, 4, 2]
+    assert bucket_by_length(np.array([2, 1, 0]), [7, 7, 7], 3).tolist() == [2, 1, 0]
 
 
 def test_layout_divides_the_batch() -> None:

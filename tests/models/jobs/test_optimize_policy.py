@@ -11,6 +11,7 @@ from data_contracts.errors import ConfigError, TransientJobError
 from data_contracts.job_spec import TrainingSettings
 from data_contracts.rollouts import Rollouts
 from data_contracts.training_log import TrainingLog
+from data_contracts.training_specs import PPOSpec
 from models.jobs.optimize_policy import check_spec
 from models.launch import run_job
 from tests.models.jobs.test_finetune_policy import kill_at
@@ -52,7 +53,10 @@ def test_outputs_and_manifest(tiny_llama_dir: Path, reward_dir: Path, tmp_path: 
     assert manifest.metrics["validation_score_before"] == checks["validation_score"][0]
     parts = sorted((spec.output_dir / "rollouts").glob("*.parquet"))
     assert Rollouts.check(Rollouts.read_parts(parts)).num_rows == 32
-    AutoModelForCausalLM.from_pretrained(spec.output_dir / "model")
+    for name in ("model", "last_model"):
+        saved = AutoModelForCausalLM.from_pretrained(spec.output_dir / name)
+        assert saved.generation_config.eos_token_id == saved.config.eos_token_id == 2
+        assert (spec.output_dir / name / "chat_template.jinja").is_file()
     assert load_file(spec.output_dir / "model" / "value_head.safetensors")["weight"].shape == (1, 32)
 
 
@@ -71,12 +75,37 @@ def test_sigkill_and_rerun_give_the_undisturbed_policy(tiny_llama_dir: Path, rew
         assert float((weights - second[name]).abs().max()) <= 1e-6, name
 
 
+def measured(spec: PPOSpec) -> dict[tuple[int, str], float]:
+    """The training log by step and metric."""
+    log = TrainingLog.read_parts([spec.output_dir / "training_log.parquet"]).to_pylist()
+    return {(row["step"], row["metric"]): row["value"] for row in log}
+
+
+@pytest.mark.slow
+def test_ranks_and_sharding_change_nothing(tiny_llama_dir: Path, reward_dir: Path, tmp_path: Path) -> None:
+    """ZeRO-2 on two processes, seven rollouts in uneven mini-batches, against the plain run."""
+    plain = TrainingSettings(use_cpu=True, save_every=2, timeout_s=300)
+    sharded = plain.model_copy(update={"zero_stage": 2, "processes": 2})
+    sizes = {"steps": 2, "rollouts": 7, "minibatch_size": 5}
+    whole = ppo_spec(tmp_path / "plain", tiny_llama_dir, reward_dir, **sizes, training=plain)
+    shared = ppo_spec(tmp_path / "zero2", tiny_llama_dir, reward_dir, **sizes, training=sharded)
+    for spec in (whole, shared):
+        run_job(JOB, spec, spec.training)
+    assert measured(shared) == pytest.approx(measured(whole), abs=1e-4)
+    for name in ("model", "last_model"):
+        first, second = (load_file(s.output_dir / name / "model.safetensors") for s in (whole, shared))
+        assert first.keys() == second.keys()
+        for key, weights in first.items():
+            assert float((weights - second[key]).abs().max()) < 1e-4, key
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"training": TrainingSettings(zero_stage=2)}, "training.zero_stage"),
-        ({"training": TrainingSettings(processes=2)}, "training.processes"),
-        ({"top_p": 0.9}, "top_p is 0.9"),
+        ({"training": TrainingSettings(zero_stage=3)}, "training.zero_stage 3 yet"),
+        ({"training": TrainingSettings(zero_stage=2, offload=True)}, "training.offload yet"),
+        ({"training": TrainingSettings(zero_stage=1, lora_rank=2)}, "together with training.zero_stage"),
+        ({"training": TrainingSettings(lora_rank=2), "unfrozen_layers": 1}, "unfrozen_layers"),
         ({"minibatch_size": 9}, "minibatch_size 9"),
     ],
 )
