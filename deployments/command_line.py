@@ -1,4 +1,4 @@
-"""The command line: almost run, results, show, doctor, serve.
+"""The command line: almost run, plan, results, show, doctor, serve.
 
 Exit codes: 0 done; 2 the user's input is wrong (one line says what and where); 1 anything else.
 """
@@ -68,6 +68,20 @@ def results(
     from deployments.results_command import measure, parse_seeds
 
     measure(profile, home_url(home), parse_seeds(seeds), settings or [], None if no_page else page, at_once)
+
+
+@app.command()
+def plan(
+    profile: ProfileOption = "tiny",
+    settings: SetOption = None,
+    teraflops: Annotated[
+        float, typer.Option(min=1e-6, help="Speed of all GPUs (or cores) together, in 1e12 FLOPs per second.")
+    ] = 100.0,
+) -> None:
+    """Say what a run would cost at most, stage by stage: tokens, FLOPs, hours."""
+    from deployments.plan_command import print_plan
+
+    print_plan(profile, settings or [], teraflops)
 
 
 @app.command()

@@ -1,0 +1,75 @@
+"""The bill of a run, worked by hand for one configuration."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from data_contracts.home import PROJECT_ROOT
+from data_contracts.profiles import load_profile
+from models.run_bill import bill, parameters
+
+SMOKE = load_profile("smoke", ["world.vocabulary_size=640"])
+
+
+def test_parameters_of_a_tiny_model_and_of_a_folder(tmp_path: Path):
+    # small: 12 * 2 layers * 32 * 32 + 640 * 32
+    assert parameters(SMOKE, "tiny:small") == 12 * 2 * 32**2 + 640 * 32 == 45056
+    save_file({"a": np.zeros((3, 4)), "b": np.zeros(5)}, tmp_path / "model.safetensors")
+    assert parameters(SMOKE, str(tmp_path)) == 17
+    assert parameters(SMOKE, "org/model") is None
+
+
+def test_a_bill_by_hand():
+    config = load_profile(
+        "smoke",
+        [
+            "mining.queries=10",
+            "mining.max_attempts_per_query=2",
+            "mining.max_new_tokens=4",
+            "sampling.max_new_tokens=8",
+        ],
+    )
+    work = {stage.stage: stage for stage in bill(config)}
+    assert work["mine_queries"].tokens == 10 * 2 * (96 + 4)
+    assert work["sample_responses-E"].tokens == 10 * (96 + 8)
+    assert work["sample_responses-E"].flops == 2 * 10 * (96 + 8) * parameters(config, "tiny:small")
+    assert work["train_reward_model"].tokens == config.reward.epochs * 10 * 10 * 2 * (
+        96 + 8
+    )  # 10 pairs of 5 responders
+    assert work["pretrain_model-small"].flops == 6 * 240_000 * (12 * 2 * 32**2 + config.world.vocabulary_size * 32)  # type: ignore[union-attr]
+    assert work["optimize_policy"].hours(1e12) == pytest.approx(work["optimize_policy"].flops / 3.6e15)  # type: ignore[operator]
+
+
+def test_a_model_that_is_only_a_name_has_no_flops_but_tokens():
+    config = load_profile("smoke", ["models.large=org/model"])
+    work = {stage.stage: stage for stage in bill(config)}
+    assert work["mine_queries"].flops is None
+    assert work["mine_queries"].hours(1e12) is None
+    assert work["mine_queries"].tokens > 0
+    assert work["finetune_policy"].flops
+
+
+def test_more_of_anything_never_costs_less():
+    base = {stage.stage: stage.tokens for stage in bill(SMOKE)}
+    more = load_profile("smoke", ["mining.queries=61", "policy.steps=7", "sft.epochs=9", "self_play.candidates=5"])
+    for stage in bill(more):
+        assert stage.tokens >= base[stage.stage]
+
+
+def test_the_command_prints_stages_and_a_sum():
+    done = subprocess.run(
+        [sys.executable, "-m", "deployments.command_line", "plan", "--profile", "smoke", "--teraflops", "0.01"],
+        cwd=PROJECT_ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    lines = done.stdout.splitlines()
+    assert lines[0].split() == ["stage", "tokens", "FLOPs", "hours", "at", "0.01", "TFLOP/s"]
+    named = [line.split()[0] for line in lines[1:] if line and not line.startswith("Upper")]
+    assert named == [*(stage.stage for stage in bill(load_profile("smoke"))), "together"]
+    assert json.loads(lines[len(named)].split()[1].replace(",", "")) == sum(
+        s.tokens for s in bill(load_profile("smoke"))
+    )
