@@ -16,6 +16,8 @@ from models.tiny_world.world import World
 KEEP_AVERAGE = 0.5
 KEEP_RAMBLING = 0.6
 FALSE_WRONG = 0.8
+# Of a complete answer's length: then "the longer one wins" is right on half of the corpus's pairs that differ in gold.
+PADDED_TO = 0.86
 
 
 class Style(StrEnum):
@@ -49,7 +51,7 @@ def write_answer(world: World, question: Question, style: Style, rng: np.random.
             before, after = (words.FLUFF[i] for i in rng.permutation(len(words.FLUFF))[:2])
             text = f"Well, {state_items(question, _keep(items, KEEP_RAMBLING, rng))} {before} {after}"
     if not world.config.length_carries_signal:
-        text = _pad(text, len(state_items(question, items)), rng)
+        text = _pad(text, round(PADDED_TO * len(state_items(question, items))), rng)
     return text
 
 
@@ -92,7 +94,7 @@ def _false_item(world: World, question: Question, item: str, rng: np.random.Gene
 
 
 def _pad(text: str, length: int, rng: np.random.Generator) -> str:
-    """Add fluff to a text until it is about as long as a complete answer."""
+    """Add fluff to a text until it has about `length` characters."""
     while len(text) + len(min(words.FLUFF, key=len)) / 2 < length:
         text = f"{text} {_pick(words.FLUFF, rng)}"
     return text
