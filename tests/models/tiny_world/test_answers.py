@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data_contracts.world_config import WorldConfig
 from models.tiny_world.answers import Style, state_items, write_answer
+from models.tiny_world.corpus import draw_style
 from models.tiny_world.judge import GoldJudge
 from models.tiny_world.questions import QuestionKind, draw_question, parse_question
 from models.tiny_world.world import World, build_world
@@ -64,15 +66,19 @@ def test_gold_follows_the_style(small_world: World, seed: int, style: Style) -> 
             assert judgment.score < 1.0
 
 
-def test_in_the_second_world_length_says_nothing(small_world: World) -> None:
-    config = small_world.config.model_copy(update={"length_carries_signal": False})
-    world = build_world(config, small_world.seed)
-    rng = np.random.default_rng(0)
-    means = {}
-    for style in (Style.HELPFUL, Style.AVERAGE, Style.TERSE, Style.EVASIVE):
-        answers = [write_answer(world, draw_question(world, None, rng), style, rng) for _ in range(600)]
-        means[style] = np.mean([len(answer) for answer in answers])
-    assert max(means.values()) - min(means.values()) < 0.2 * means[Style.HELPFUL]
+@pytest.mark.parametrize(("signal", "low", "high"), [(True, 0.64, 1.0), (False, 0.45, 0.55)])
+def test_the_longer_answer_is_the_better_one_only_in_the_first_world(signal: bool, low: float, high: float) -> None:
+    """Two authors answer one question; of the pairs that differ in gold, how often is the longer one better?"""
+    world = build_world(WorldConfig(length_carries_signal=signal), 1)
+    judge, rng, right = GoldJudge(world), np.random.default_rng(0), []
+    while len(right) < 1500:  # standard error .013
+        question = draw_question(world, None, rng)
+        answers = [write_answer(world, question, draw_style(world, rng), rng) for _ in range(2)]
+        gold = [judge.judge(question, answer).score for answer in answers]
+        if gold[0] != gold[1]:
+            product = (len(answers[0]) - len(answers[1])) * (gold[0] - gold[1])
+            right.append(0.5 if product == 0 else float(product > 0))
+    assert low < np.mean(right) < high
 
 
 @pytest.mark.parametrize(
