@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from data_contracts.profiles import load_profile
 from data_contracts.store import Store
 from deployments.results_page import write_page
 
+BAR_INDENT = "    "  # progress of a running stage, as the terminal prints it into a file
 SEEDS_FILE = Path(__file__).parent / "results_seeds.yaml"
 QUESTIONS = 1000
 OVERRIDES = (f"world.questions_per_split={QUESTIONS}", f"evaluation.questions={QUESTIONS}")
@@ -81,12 +83,21 @@ def _measure_beside_each_other(profile: str, home: str, seeds: list[int], settin
     def run(seed: int) -> None:
         changes = [part for setting in settings for part in ("--set", setting)]
         command = [sys.executable, "-m", "deployments.command_line", "results", "--profile", profile, "--home", home]
-        done = subprocess.run(
-            [*command, "--seeds", str(seed), "--no-page", *changes], cwd=PROJECT_ROOT, capture_output=True, text=True
+        child = subprocess.Popen(
+            [*command, "--seeds", str(seed), "--no-page", *changes],
+            cwd=PROJECT_ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
-        if done.returncode:
-            raise AlmostError(f"the study of seed {seed} ended with code {done.returncode}: {done.stderr[-2000:]}")
-        print(f"seed {seed} is measured", flush=True)
+        assert child.stdout is not None
+        last: deque[str] = deque(maxlen=20)
+        for line in child.stdout:
+            last.append(line)
+            if not line.startswith(BAR_INDENT):
+                print(f"seed {seed}: {line.strip()}", flush=True)
+        if child.wait():
+            raise AlmostError(f"the study of seed {seed} ended with code {child.returncode}: {''.join(last)}")
 
     with ThreadPoolExecutor(at_once) as pool:
         list(pool.map(run, seeds))
