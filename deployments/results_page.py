@@ -27,8 +27,8 @@ class Goal:
 
 GOALS = (
     Goal("best - worst responder", None, least=0.15),
-    Goal("size: large - mid (average, 3 shots)", None),
-    Goal("size: mid - small (average, 3 shots)", None),
+    Goal("size: large - mid (3 shots)", None),
+    Goal("size: mid - small (3 shots)", None),
     Goal("demonstrations: good - average (large, 3 shots)", None),
     Goal("filter: agreement with gold, kept - all", None),
     Goal("reward model - longer wins (pair accuracy)", None),

@@ -114,14 +114,15 @@ def study_responders(study: Study, given: Ingredients) -> None:
         return _all_of(name)
 
     study.ask("best - worst responder", "", _all_of(best.name), _all_of(worst.name))
-    sizes = {model: subject(model, "hhh", 3) for model in ("large", "mid", "small")}
-    study.ask("size: large - mid (average, 3 shots)", "", sizes["large"], sizes["mid"])
-    study.ask("size: mid - small (average, 3 shots)", "", sizes["mid"], sizes["small"])
-    good = subject("large", "faithful", 3)
-    study.ask("demonstrations: good - average (large, 3 shots)", "", good, sizes["large"])
+    for prompt, quality in (("faithful", "good"), ("hhh", "average")):
+        sizes = {model: subject(model, prompt, 3) for model in ("large", "mid", "small")}
+        study.ask("size: large - mid (3 shots)", f"{quality} demonstrations", sizes["large"], sizes["mid"])
+        study.ask("size: mid - small (3 shots)", f"{quality} demonstrations", sizes["mid"], sizes["small"])
+    good, average = (subject("large", prompt, 3) for prompt in ("faithful", "hhh"))
+    study.ask("demonstrations: good - average (large, 3 shots)", "", good, average)
     shots = subject("large", "hhh", 5), subject("large", "hhh", 1)
     study.ask("shots: 5 - 1 (large, average)", "", *shots)
-    study.ask("shots: 3 - 0 (small, average)", "", sizes["small"], subject("small", "hhh", 0))
+    study.ask("shots: 3 - 0 (small, average)", "", subject("small", "hhh", 3), subject("small", "hhh", 0))
 
 
 def study_feedback(study: Study, given: Ingredients, world: str) -> dict[str, SyntheticFeedback]:
