@@ -41,7 +41,9 @@ class StyleShares(_Shares):
     """How often an author of the corpus writes in each style, when no demonstration says otherwise."""
 
     helpful: float = Field(default=0.24, ge=0, le=1, title="Helpful", description="Complete, correct, well formatted")
-    average: float = Field(default=0.26, ge=0, le=1, title="Average", description="Correct, about two thirds of the items")
+    average: float = Field(
+        default=0.26, ge=0, le=1, title="Average", description="Correct, about two thirds of the items"
+    )
     terse: float = Field(default=0.18, ge=0, le=1, title="Terse", description="The first item and nothing else")
     evasive: float = Field(default=0.17, ge=0, le=1, title="Evasive", description="Refuses to answer")
     wrong: float = Field(default=0.05, ge=0, le=1, title="Wrong", description="Complete, with false items")

@@ -31,9 +31,11 @@ from tasks.judge_by_gold import judge_demonstrations_by_gold, judge_model_by_gol
 from tasks.loaded_models import as_model
 from tasks.measure_effects import judge_comparisons_by_gold, measure_effects
 from tasks.run_record import record_metrics
+from tasks.score_world_pairs import score_world_pairs
 from tasks.summarise_metrics import effect_metrics
 
 VETO, NO_VETO = "as-is veto", "no as-is veto"
+AUTHORS, RESPONDERS = "authors", "responders"
 SECOND_WORLD = "length carries no signal"
 
 
@@ -76,6 +78,18 @@ class Study:
             prompts,
             responder.shots if responder else 0,
         )
+
+    def pair_accuracy(self, given: Ingredients, name: str, reward_model: Artifact[Checkpoint]) -> dict[str, str]:
+        """Pair accuracy on the authors' and on the responders' answers; returns the tables' names by whose answers."""
+        assert self.config.world is not None
+        assert given.world is not None
+        engine, answers = self.config.engine, [self.tables[r.name] for r in self.config.responders]
+        authors = score_world_pairs(
+            reward_model, given.world.questions, self.config.world, self.config.seeds.world, engine
+        )
+        made = {AUTHORS: authors, RESPONDERS: score_answer_pairs(reward_model, answers, engine)}
+        self.tables |= {f"pairs of {where} ({name})": table for where, table in made.items()}
+        return {where: f"pairs of {where} ({name})" for where in made}
 
     def answer_as(self, given: Ingredients, responders: Iterable[Responder]) -> None:
         """Let prompted vanilla models answer."""
@@ -128,7 +142,6 @@ def study_responders(study: Study, given: Ingredients) -> None:
 def study_feedback(study: Study, given: Ingredients, world: str) -> dict[str, SyntheticFeedback]:
     """The filter and the reward model, with and without the veto; `world` is empty for the first one."""
     assert study.config.world is not None
-    answers = [study.tables[name] for name in (r.name for r in study.config.responders)]
     feedback = {}
     for arm in (VETO, NO_VETO):
         config, start = study.config, given
@@ -138,15 +151,17 @@ def study_feedback(study: Study, given: Ingredients, world: str) -> dict[str, Sy
         made = feedback[arm] = synthetic_feedback(config, start)
         gold = judge_responses_by_gold(made.responses, study.config.world, study.config.seeds.world)
         name = f"{world}{', ' if world else ''}{arm}"
-        agreement, pairs = f"agreement ({name})", f"pairs ({name})"
+        agreement = f"agreement ({name})"
         study.tables[agreement] = judge_comparisons_by_gold(made.comparisons, gold)
-        study.tables[pairs] = score_answer_pairs(made.reward.checkpoint, answers, config.engine)
         study.ask("filter: agreement with gold, kept - all", name, (agreement, "kept"), (agreement, "all"))
-        study.ask("reward model - longer wins (pair accuracy)", name, (pairs, "reward"), (pairs, "longer_wins"))
-        if made.as_is is not None:
-            other = f"as-is pairs ({name})"
-            study.tables[other] = score_answer_pairs(made.as_is.checkpoint, answers, config.engine)
-            study.ask("reward model - as-is reward model (pair accuracy)", name, (pairs, "reward"), (other, "reward"))
+        tables = study.pair_accuracy(given, name, made.reward.checkpoint)
+        as_is = study.pair_accuracy(given, f"as-is, {name}", made.as_is.checkpoint) if made.as_is else {}
+        for where, table in tables.items():
+            arm = f"{where}; {name}"
+            study.ask("reward model - longer wins (pair accuracy)", arm, (table, "reward"), (table, "longer_wins"))
+            if as_is:
+                other = (as_is[where], "reward")
+                study.ask("reward model - as-is reward model (pair accuracy)", arm, (table, "reward"), other)
     return feedback
 
 
@@ -178,12 +193,11 @@ def study_likelihood(study: Study, given: Ingredients, feedback: SyntheticFeedba
         kind: learn_reward(_with(study.config, "reward", likelihood=kind), given, feedback.comparisons).checkpoint
         for kind in (LikelihoodFeature.ADDED, LikelihoodFeature.ALONE)
     }
-    answers = [study.tables[name] for name in (r.name for r in study.config.responders)]
+    plain = study.pair_accuracy(given, VETO, feedback.reward.checkpoint)
     for kind, checkpoint in rewards.items():
-        table = f"pairs (likelihood {kind})"
-        study.tables[table] = score_answer_pairs(checkpoint, answers, study.config.engine)
-        plain = (f"pairs ({VETO})", "reward")
-        study.ask("reward model with likelihood - plain (pair accuracy)", kind.value, (table, "reward"), plain)
+        for where, table in study.pair_accuracy(given, f"likelihood {kind}", checkpoint).items():
+            first, second = (table, "reward"), (plain[where], "reward")
+            study.ask("reward model with likelihood - plain (pair accuracy)", f"{where}; {kind}", first, second)
     start = "RMSP (likelihood)"
     data, sft = guided(study, given, start, feedback, rewards[LikelihoodFeature.ADDED])
     study.ask("data: RMSP - self-play", "likelihood added", (start, "chosen"), ("self-play", "chosen"))

@@ -43,7 +43,7 @@ def score_gold_pairs(
     rows = [
         row for row in rows if row["query_id"] in queries and row["response_id"] in score and row["response"].strip()
     ]
-    return _write_pairs(reward_model, engine, rows, score)
+    return write_pairs(reward_model, engine, rows, score)
 
 
 @step(version="1")
@@ -57,12 +57,13 @@ def score_answer_pairs(
         for r in judged
         if (r["output"] or "").strip()
     ]
-    return _write_pairs(reward_model, engine, rows, {row["evaluation_id"]: row["value"] for row in judged})
+    return write_pairs(reward_model, engine, rows, {row["evaluation_id"]: row["value"] for row in judged})
 
 
-def _write_pairs(
+def write_pairs(
     reward_model: Artifact[Checkpoint], engine: EngineConfig, rows: list[dict[str, Any]], score: dict[str, float]
 ) -> Artifact[Evaluations]:
+    """Score all rows and write every pair of answers to one question whose gold differs clearly."""
     rewards = open_reward_model(reward_model, engine).score([_single(row["query"], row["response"]) for row in rows])
     reward = {row["response_id"]: value for row, value in zip(rows, rewards, strict=True)}
     evaluations = []

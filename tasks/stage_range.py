@@ -46,6 +46,7 @@ STEPS = {
         "judge_responses_by_gold",
         "score_gold_pairs",
         "score_answer_pairs",
+        "score_world_pairs",
         "judge_comparisons_by_gold",
         "measure_effects",
         "score_preference_file",
