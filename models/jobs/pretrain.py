@@ -18,13 +18,13 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 from data_contracts.errors import JobError
 from data_contracts.pretrain_spec import PretrainSpec
 from data_contracts.training_log import TrainingLog, training_log_rows
+from models.jobs.copy_watch import has_formed, recent_loss
 from models.jobs.entry import run
 from models.jobs.pretraining_data import ASSISTANT, HUMAN, IGNORED, Batch, BatchPlan, plan_batches, read_documents
 from models.jobs.protocol import read_spec, report_progress, write_manifest
 
 JOB = "models.jobs.pretrain"
 CHECKPOINT = "pretrain_checkpoint.pt"
-COPY_WINDOW = 50  # steps over which the copying loss is averaged
 CLIP = 1.0
 # Attempts differ in everything random: initial weights and the order of documents.
 ATTEMPT_STRIDE = 1_000_003
@@ -65,8 +65,7 @@ class Pretraining:
     @property
     def copy_loss(self) -> float:
         """Mean name-copying loss (nats) of the last steps."""
-        recent = [loss for loss in self.copy_losses[-COPY_WINDOW:] if math.isfinite(loss)]
-        return sum(recent) / len(recent) if recent else math.inf
+        return recent_loss(self.copy_losses)
 
     @property
     def formed(self) -> bool:
@@ -120,7 +119,11 @@ class Pretraining:
     def _should_start_over(self) -> bool:
         settings = self.spec.pretraining
         deadline = round(settings.formed_by_tokens / self.spec.tokens * self.plan.steps)
-        if not settings.formed_by_tokens or self.step != deadline or self.formed:
+        if (
+            not settings.formed_by_tokens
+            or self.step != deadline
+            or has_formed(self.copy_losses, settings.copy_threshold)
+        ):
             return False
         is_last = self.attempt + 1 >= settings.attempts
         print(

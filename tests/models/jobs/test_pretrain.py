@@ -1,6 +1,7 @@
 """The pre-training job: its products, its arithmetic, its resume after SIGKILL, its bad input."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from data_contracts.pretrain_spec import PretrainSpec
 from data_contracts.training_log import TrainingLog
 from data_contracts.world_config import LadderSize, WorldConfig
 from models.jobs import pretrain
+from models.jobs.copy_watch import has_formed, recent_loss
 from models.jobs.pretraining_data import Batch
 from models.tiny_world.corpus import write_corpus
 from models.tiny_world.tokenizer import save_tokenizer, train_tokenizer
@@ -192,3 +194,13 @@ def test_bad_inputs_are_named(inputs: Path, tmp_path: Path, tiny_llama_dir: Path
         pretrain.pretrain(spec.model_copy(update={"corpus": [tmp_path / "empty.parquet"]}))
     with pytest.raises(ConfigError, match="no token 'Human:'"):
         pretrain.pretrain(spec.model_copy(update={"tokenizer": tiny_llama_dir}))
+
+
+def test_copying_counts_as_formed_though_longer_rows_raise_its_loss_again() -> None:
+    formed, bump = [6.0] * 100 + [0.2] * 60, [2.0] * 60
+    assert not has_formed([6.0] * 100 + [0.2] * 20, 0.5)  # the mean of the last fifty is still 3.7
+    assert has_formed(formed, 0.5)
+    assert has_formed(formed + bump, 0.5)
+    assert recent_loss(formed + bump) == 2.0
+    assert not has_formed([math.nan] * 80, 0.5)
+    assert recent_loss([math.nan]) == math.inf
