@@ -1,8 +1,7 @@
 """Job: pre-train one rung of the tiny ladder, a Llama architecture, from scratch (TINY_WORLD.md; not in any paper).
 
-A plain loop: AdamW, warm-up and cosine, gradient norm clipped at 1, few tokens a step. It watches the loss of copying
-the asked-for name into the answer; nothing else of this world is learnt before that forms, so a run in which it has
-not formed by `formed_by_tokens` starts over from another seed. Resumes from `work_dir` to the same weights.
+A plain loop: AdamW, warm-up and cosine, gradient norm clipped at 1, few tokens a step. A run in which copying of the
+asked-for name has not formed by `formed_by_tokens` (`copy_watch.py`) starts over from another seed. Resumes from `work_dir` to the same weights.
 `python -m models.jobs.pretrain --spec FILE`
 """
 
