@@ -5,96 +5,33 @@ plain self-play, the reward model with and without the likelihood feature, PPO's
 length carries no signal. All answers are to questions of the test split.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from prefect import flow
 
 from data_contracts.artifact import Artifact
 from data_contracts.demonstrations import Demonstrations
-from data_contracts.effects import EffectQuestion, Effects
+from data_contracts.effects import Effects
 from data_contracts.errors import ConfigError
-from data_contracts.evaluations import Evaluations
 from data_contracts.folder_contracts import Checkpoint
-from data_contracts.model_handle import ModelHandle
 from data_contracts.profiles import load_profile
 from data_contracts.run_config import RunConfig
 from data_contracts.sections import Responder
 from data_contracts.training_sections import LikelihoodFeature, ScoreNormalization, ScoreSource
 from flows.ingredients import Ingredients, prepare_ingredients
 from flows.open_run import open_run
+from flows.study import Study, all_of
 from flows.synthetic_feedback import SyntheticFeedback, learn_reward, synthetic_feedback
 from flows.train_policy import fine_tune, optimize, play_with_reward_model
-from tasks.evaluate_reward_model import score_answer_pairs
-from tasks.judge_by_gold import judge_demonstrations_by_gold, judge_model_by_gold, judge_responses_by_gold
+from tasks.judge_by_gold import judge_demonstrations_by_gold, judge_responses_by_gold
 from tasks.loaded_models import as_model
 from tasks.measure_effects import judge_comparisons_by_gold, measure_effects
 from tasks.run_record import record_metrics
-from tasks.score_world_pairs import score_world_pairs
 from tasks.summarise_metrics import effect_metrics
 
 VETO, NO_VETO = "as-is veto", "no as-is veto"
-AUTHORS, RESPONDERS = "authors", "responders"
 SECOND_WORLD = "length carries no signal"
-
-
-@dataclass
-class Study:
-    """Tables by name, and the questions asked of them."""
-
-    config: RunConfig
-    tables: dict[str, Artifact[Evaluations]] = field(default_factory=dict)
-    questions: list[EffectQuestion] = field(default_factory=list)
-
-    def ask(self, effect: str, arm: str, first: tuple[str, str], second: tuple[str, str]) -> None:
-        """Add the question of how much (table, subject) `first` is above `second`."""
-        self.questions.append(
-            EffectQuestion(
-                effect=effect,
-                arm=arm,
-                first=first[0],
-                first_subject=first[1],
-                second=second[0],
-                second_subject=second[1],
-            )
-        )
-
-    def answer(self, given: Ingredients, subject: str, model: ModelHandle, responder: Responder | None = None) -> None:
-        """Let a model answer the test questions, and judge it; table and subject have the same name."""
-        world = self.config.world
-        if world is None or given.world is None:
-            raise ConfigError("the study needs a profile with a tiny world, such as tiny")
-        prompts = given.prompts[responder.prompt] if responder else None
-        self.tables[subject] = judge_model_by_gold(
-            subject,
-            model,
-            given.world.questions,
-            world,
-            self.config.seeds.world,
-            self.config.evaluation,
-            self.config.engine,
-            self.config.seeds.eval,
-            prompts,
-            responder.shots if responder else 0,
-        )
-
-    def pair_accuracy(self, given: Ingredients, name: str, reward_model: Artifact[Checkpoint]) -> dict[str, str]:
-        """Pair accuracy on the authors' and on the responders' answers; returns the tables' names by whose answers."""
-        assert self.config.world is not None
-        assert given.world is not None
-        engine, answers = self.config.engine, [self.tables[r.name] for r in self.config.responders]
-        authors = score_world_pairs(
-            reward_model, given.world.questions, self.config.world, self.config.seeds.world, engine
-        )
-        made = {AUTHORS: authors, RESPONDERS: score_answer_pairs(reward_model, answers, engine)}
-        self.tables |= {f"pairs of {where} ({name})": table for where, table in made.items()}
-        return {where: f"pairs of {where} ({name})" for where in made}
-
-    def answer_as(self, given: Ingredients, responders: Iterable[Responder]) -> None:
-        """Let prompted vanilla models answer."""
-        for responder in responders:
-            self.answer(given, responder.name, given.models[responder.model], responder)
 
 
 @flow(name="miniature-study", flow_run_name="seed-{seed}")
@@ -125,9 +62,9 @@ def study_responders(study: Study, given: Ingredients) -> None:
         if name is None:
             name = known[model, prompt, shots] = f"{model}-{prompt}-{shots}"
             study.answer_as(given, [Responder(name=name, model=model, prompt=prompt, shots=shots)])
-        return _all_of(name)
+        return all_of(name)
 
-    study.ask("best - worst responder", "", _all_of(best.name), _all_of(worst.name))
+    study.ask("best - worst responder", "", all_of(best.name), all_of(worst.name))
     for prompt, quality in (("faithful", "good"), ("hhh", "average")):
         sizes = {model: subject(model, prompt, 3) for model in ("large", "mid", "small")}
         study.ask("size: large - mid (3 shots)", f"{quality} demonstrations", sizes["large"], sizes["mid"])
@@ -178,12 +115,12 @@ def study_policies(study: Study, given: Ingredients, feedback: dict[str, Synthet
         study.ask("data: RMSP - self-play", arm, (f"RMSP ({arm})", "chosen"), ("self-play", "chosen"))
         study.ask("data: chosen - its candidates", arm, (f"RMSP ({arm})", "chosen"), (f"RMSP ({arm})", "candidates"))
         tuned = f"SFT on RMSP ({arm})"
-        study.ask("SFT: on RMSP - on self-play", arm, _all_of(tuned), _all_of("SFT on self-play"))
-        study.ask("SFT on RMSP - its base", arm, _all_of(tuned), _all_of("policy base"))
+        study.ask("SFT: on RMSP - on self-play", arm, all_of(tuned), all_of("SFT on self-play"))
+        study.ask("SFT on RMSP - its base", arm, all_of(tuned), all_of("policy base"))
         if arm is VETO:
             ppo = optimize(config, data, sft, made.reward.checkpoint).checkpoint
             study.answer(given, "PPO, plain", as_model("ppo", ppo))
-            study.ask("PPO - its SFT start", "plain reward model, as published", _all_of("PPO, plain"), _all_of(tuned))
+            study.ask("PPO - its SFT start", "plain reward model, as published", all_of("PPO, plain"), all_of(tuned))
     study_likelihood(study, given, feedback[VETO])
 
 
@@ -212,7 +149,7 @@ def study_likelihood(study: Study, given: Ingredients, feedback: SyntheticFeedba
     for arm, (config, reward) in arms.items():
         subject = f"PPO, {arm}"
         study.answer(given, subject, as_model("ppo", optimize(config, data, sft, reward).checkpoint))
-        study.ask("PPO - its SFT start", arm, _all_of(subject), _all_of(f"SFT on {start}"))
+        study.ask("PPO - its SFT start", arm, all_of(subject), all_of(f"SFT on {start}"))
 
 
 def study_second_world(study: Study) -> None:
@@ -223,7 +160,7 @@ def study_second_world(study: Study) -> None:
     other.answer_as(given, config.responders)
     study_feedback(other, given, SECOND_WORLD)
     best, *_, worst = config.responders
-    other.ask("best - worst responder", SECOND_WORLD, _all_of(best.name), _all_of(worst.name))
+    other.ask("best - worst responder", SECOND_WORLD, all_of(best.name), all_of(worst.name))
     study.tables |= {f"{SECOND_WORLD}: {name}": table for name, table in other.tables.items()}
     study.questions += [
         question.model_copy(
@@ -251,11 +188,6 @@ def demonstrate(study: Study, name: str, data: Artifact[Demonstrations]) -> None
     """Judge demonstrations by gold."""
     assert study.config.world is not None
     study.tables[name] = judge_demonstrations_by_gold(data, study.config.world, study.config.seeds.world)
-
-
-def _all_of(name: str) -> tuple[str, str]:
-    """The rows of a table that holds one subject of the same name."""
-    return name, name
 
 
 def _with(config: RunConfig, section: str, **changes: Any) -> RunConfig:

@@ -8,6 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from data_contracts.artifact import Artifact
 from data_contracts.conversation import Conversation, Role, Turn
 from data_contracts.errors import ConfigError
@@ -18,6 +20,13 @@ from data_contracts.responses import Responses
 from data_contracts.reward_scores import RewardScores
 from data_contracts.sections import EngineConfig
 from data_contracts.text_files import json_lines
+from data_contracts.world_config import WorldConfig
+from data_contracts.world_tables import WorldQuestions
+from models.tiny_world.answers import write_answer
+from models.tiny_world.corpus import draw_style
+from models.tiny_world.judge import GoldJudge
+from models.tiny_world.questions import parse_question
+from models.tiny_world.world import Split, build_world
 from tasks.loaded_models import open_reward_model
 from tasks.step import step
 from tasks.step_context import count, read, write
@@ -26,6 +35,7 @@ FIELD = "evaluation.preference_files"
 LEAST_GOLD_DIFFERENCE = 0.05
 BENCHMARK_GOLD_PAIRS = "reward_gold_pairs"
 BENCHMARK_LONGER = "longer_gold_pairs"
+AUTHORS_DRAWN = 20  # tries to find two authors whose answers differ in gold
 
 
 @step(version="1")
@@ -43,7 +53,7 @@ def score_gold_pairs(
     rows = [
         row for row in rows if row["query_id"] in queries and row["response_id"] in score and row["response"].strip()
     ]
-    return write_pairs(reward_model, engine, rows, score)
+    return _write_pairs(reward_model, engine, rows, score)
 
 
 @step(version="1")
@@ -57,10 +67,46 @@ def score_answer_pairs(
         for r in judged
         if (r["output"] or "").strip()
     ]
-    return write_pairs(reward_model, engine, rows, {row["evaluation_id"]: row["value"] for row in judged})
+    return _write_pairs(reward_model, engine, rows, {row["evaluation_id"]: row["value"] for row in judged})
 
 
-def write_pairs(
+@step(version="1")
+def score_world_pairs(
+    reward_model: Artifact[Checkpoint],
+    questions: Artifact[WorldQuestions],
+    world: WorldConfig,
+    world_seed: int,
+    engine: EngineConfig,
+) -> Artifact[Evaluations]:
+    """As `score_gold_pairs`, on two authors' answers to each test question of the tiny world.
+
+    The paper measures its reward model on preference data of others. The responders' own answers are a harder test:
+    which of them is better is mostly a matter of facts.
+    """
+    facts = build_world(world, world_seed)
+    judge, rng = GoldJudge(facts), np.random.default_rng([world_seed, 15])
+    rows, gold = [], {}
+    for row in read(WorldQuestions, questions).to_pylist():
+        question = parse_question(row["question"])
+        if row["split"] != Split.TEST.value or question is None:
+            continue
+        for _ in range(AUTHORS_DRAWN):
+            answers = [write_answer(facts, question, draw_style(facts, rng), rng) for _ in range(2)]
+            scores = [judge.judge(question, answer).score for answer in answers]
+            if abs(scores[0] - scores[1]) >= LEAST_GOLD_DIFFERENCE:
+                break
+        else:
+            continue
+        for side, answer, score in zip("ab", answers, scores, strict=True):
+            name = f"{row['question_id']}-{side}"
+            gold[name] = score
+            rows.append(
+                {"query_id": row["question_id"], "response_id": name, "query": row["question"], "response": answer}
+            )
+    return _write_pairs(reward_model, engine, rows, gold)
+
+
+def _write_pairs(
     reward_model: Artifact[Checkpoint], engine: EngineConfig, rows: list[dict[str, Any]], score: dict[str, float]
 ) -> Artifact[Evaluations]:
     """Score all rows and write every pair of answers to one question whose gold differs clearly."""
