@@ -71,3 +71,10 @@ class TokenizerFiles(FolderContract):
 
     name = "tokenizer"
     required = ("tokenizer.json", "tokenizer_config.json")
+
+
+class RewardCardFiles(FolderContract):
+    """A reward model's card, for programs and for people."""
+
+    name = "reward_card"
+    required = ("card.json", "card.md")

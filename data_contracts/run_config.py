@@ -2,12 +2,12 @@
 
 from pydantic import Field, model_validator
 
+from data_contracts.evaluation_sections import Evaluation
 from data_contracts.job_spec import TrainingSettings
 from data_contracts.placement import Placement
 from data_contracts.sections import (
     AsIs,
     EngineConfig,
-    Evaluation,
     HeuristicFilter,
     Mining,
     Models,

@@ -228,32 +228,3 @@ class EngineConfig(Section):
         if self.kind is EngineKind.TRANSFORMERS:
             del fields["server_arguments"]
         return {name: identity(value) for name, value in fields.items()}
-
-
-class Evaluation(Section):
-    """First evaluation: gold judge (tiny world) and RM pair accuracy."""
-
-    questions: int = Field(default=200, ge=1, title="Test questions", description="Of the tiny world's test split")
-    max_new_tokens: int = Field(default=64, ge=1, title="New tokens at most")
-    temperature: float = Field(default=1.0, ge=0, title="Temperature", description="As the responders'; 0 = greedy")
-    top_p: float = Field(default=0.9, gt=0, le=1, title="Nucleus mass", description="As the responders'")
-    # Steps get files by content and the number of rows by itself, so that a path enters no key.
-    preference_files: tuple[str, ...] = Field(
-        default=(),
-        title="Preference files",
-        description="HH-RLHF format (jsonl, gz): chosen, rejected",
-        json_schema_extra=NOT_IN_KEY,
-    )
-    preference_rows: int | None = Field(
-        default=None,
-        ge=1,
-        title="Preference rows",
-        description="First rows of each preference file; empty: all",
-        json_schema_extra=NOT_IN_KEY,
-    )
-    overlap_files: tuple[str, ...] = Field(
-        default=(),
-        title="Evaluation texts",
-        description="Mined queries that overlap these files are dropped",
-        json_schema_extra=NOT_IN_KEY,
-    )

@@ -1,4 +1,4 @@
-"""The command line: almost run, plan, results, show, doctor, serve.
+"""The command line: almost run, plan, results, evaluate, show, doctor, serve.
 
 Exit codes: 0 done; 2 the user's input is wrong (one line says what and where); 1 anything else.
 """
@@ -82,6 +82,33 @@ def plan(
     from deployments.plan_command import print_plan
 
     print_plan(profile, settings or [], teraflops)
+
+
+@app.command()
+def evaluate(
+    models: Annotated[list[str], typer.Option("--model", "-m", help="Folder or Hub id; may be repeated.")],
+    benchmarks: Annotated[
+        str | None, typer.Option(metavar="NAME[,NAME...]", help="Which ones; all that suit the model if left out.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Folder with hhh/, truthfulqa/, mmlu/, lambada/, hh_rlhf/ [ALMOST_DATA].")
+    ] = None,
+    items: Annotated[int | None, typer.Option(min=1, help="Only the first items of each split and subject.")] = None,
+    shots: Annotated[int, typer.Option(min=0, max=5, help="Shots of MMLU.")] = 0,
+    chat: Annotated[bool, typer.Option("--chat", help="Ask in the model's own chat template.")] = False,
+    templates: Annotated[str | None, typer.Option(help="Folder with prompts, NAME.txt, in place of ours.")] = None,
+    export: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="Write the items as tasks of lm-evaluation-harness, and stop.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Rows at once.")] = 64,
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+    home: HomeOption = None,
+) -> None:
+    """Evaluate checkpoints on the paper's benchmarks: HHH, TruthfulQA, MMLU, LAMBADA, preference pairs."""
+    from deployments.evaluate_command import Request, evaluate_models
+
+    request = Request(tuple(models), benchmarks, data, items, shots, chat, templates, batch_size, dtype)
+    evaluate_models(request, home_url(home), export)
 
 
 @app.command()

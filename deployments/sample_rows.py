@@ -93,9 +93,14 @@ def sample_evaluations(tables: Tables) -> list[str]:
     for row in tables.read(Evaluations).to_pylist():
         groups[(row["benchmark"], row["subject"], row["metric"])].append(row)
     lines = []
-    for (benchmark, subject, metric), rows in groups.items():
+    for (benchmark, subject, metric), everything in groups.items():
+        rows = [row for row in everything if row["value"] is not None]
+        skipped = f"; {len(everything) - len(rows):,} could not be asked" if len(rows) < len(everything) else ""
+        if not rows:
+            lines.append(f"  {plain(benchmark, 60)}, {plain(subject, 30)}: not measured{skipped}")
+            continue
         mean = sum(row["value"] for row in rows) / len(rows)
-        lines.append(f"  {benchmark}, {plain(subject, 30)}: {metric} {mean:.3f} over {len(rows):,}")
+        lines.append(f"  {plain(benchmark, 60)}, {plain(subject, 30)}: {metric} {mean:.3f} over {len(rows):,}{skipped}")
         first = rows[0]
         if first["output"]:
             lines.append(f"    {plain(first['prompt'], 100)} -> {plain(first['output'], 140)} ({first['value']:.2f})")

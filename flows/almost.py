@@ -5,7 +5,7 @@ import os
 from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.evaluate import evaluate
+from flows.evaluate_run import evaluate_run
 from flows.ingredients import prepare_ingredients
 from flows.metrics import record_run_metrics
 from flows.open_run import open_run
@@ -53,6 +53,6 @@ def almost(
         given = prepare_ingredients(config)
         feedback = synthetic_feedback(config, given)
         policy = train_policy(config, given, feedback)
-        evaluations = evaluate(config, given, feedback, policy)
+        evaluations = evaluate_run(config, given, feedback, policy)
         record_run_metrics(feedback, policy, evaluations)
     return run.run_id

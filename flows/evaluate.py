@@ -1,60 +1,171 @@
-"""A first evaluation: the tiny world's gold judge, and pair accuracy of the reward model."""
+"""Flow `evaluate`: the paper's benchmarks on any checkpoints, made here or not (ALMoST section 3, Appendix E).
 
-from dataclasses import dataclass, field
+A folder with a sequence-classification head of one output is a reward model and gets the benchmarks that suit it.
+"""
+
+import json
+import time
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+from prefect import flow
+from prefect.runtime import flow_run
+from pydantic import Field
 
 from data_contracts.artifact import Artifact
+from data_contracts.benchmark_handle import BenchmarkHandle
+from data_contracts.errors import ConfigError
+from data_contracts.evaluation_sections import BenchmarkSettings
 from data_contracts.evaluations import Evaluations
-from data_contracts.run_config import RunConfig
-from flows.ingredients import Ingredients
-from flows.synthetic_feedback import SyntheticFeedback
-from flows.train_policy import TrainedPolicy
-from tasks.evaluate_reward_model import score_gold_pairs, score_preference_file
-from tasks.judge_by_gold import judge_model_by_gold, judge_responses_by_gold
-from tasks.loaded_models import as_model
-from tasks.resolve_inputs import resolve_file
+from data_contracts.home import home_url
+from data_contracts.model_handle import FileHandle, ModelHandle
+from data_contracts.sections import EngineConfig
+from data_contracts.store import Store
+from flows.parameters import Home
+from models.evaluation.benchmarks import FOR_LANGUAGE_MODELS, FOR_REWARD_MODELS, Benchmark
+from tasks.evaluate_benchmark import evaluate_benchmark, reward_benchmark
+from tasks.evaluate_reward_model import score_preference_file
+from tasks.evaluation_report import aggregates_of, publish_tables, write_evaluation
+from tasks.loaded_models import folder_of
+from tasks.resolve_benchmarks import data_folder, preference_files, resolve_benchmarks
+from tasks.resolve_inputs import resolve_model
+from tasks.run_listener import logging_progress, stage_listener
+from tasks.run_record import RunRecord, recording
+from tasks.run_summary import RunSummary, idle_seconds
+from tasks.step_context import use_store
+from tasks.summarise_metrics import evaluation_metrics
+
+ModelSources = Annotated[
+    tuple[str, ...], Field(min_length=1, json_schema_extra={"title": "Models", "description": "Folders or Hub ids"})
+]
+BenchmarkNames = Annotated[
+    tuple[Benchmark, ...],
+    Field(json_schema_extra={"title": "Benchmarks", "description": "Empty: all that suit a model"}),
+]
+DataFolder = Annotated[
+    str | None,
+    Field(json_schema_extra={"title": "Data folder", "description": "Empty: ALMOST_DATA; holds hhh/, mmlu/, ..."}),
+]
+Items = Annotated[
+    int | None,
+    Field(ge=1, json_schema_extra={"title": "Items", "description": "First of each split and subject; empty: all"}),
+]
+Shots = Annotated[int, Field(ge=0, le=5, json_schema_extra={"title": "MMLU shots", "description": "0 as the paper"})]
+Style = Annotated[
+    Literal["plain", "chat"], Field(json_schema_extra={"title": "Prompt style", "description": "chat: the model's own"})
+]
+Templates = Annotated[
+    str | None,
+    Field(json_schema_extra={"title": "Templates", "description": "Folder with NAME.txt; empty: Appendix E"}),
+]
 
 
-@dataclass(frozen=True)
-class EvaluationTables:
-    """Tables of evaluations; gold ones only exist in the tiny world."""
-
-    responses: Artifact[Evaluations] | None = None
-    gold_pairs: Artifact[Evaluations] | None = None
-    models: list[Artifact[Evaluations]] = field(default_factory=list)
-    preferences: list[Artifact[Evaluations]] = field(default_factory=list)
+DEFAULT_ENGINE = EngineConfig()
 
 
+@flow(name="evaluate", description="The paper's benchmarks on any checkpoints.")
 def evaluate(
-    config: RunConfig, given: Ingredients, feedback: SyntheticFeedback, policy: TrainedPolicy
-) -> EvaluationTables:
-    """Judge responders, base, SFT and PPO by gold where there is gold; score the reward model on pairs."""
-    files = [resolve_file("evaluation.preference_files", file) for file in config.evaluation.preference_files]
-    preferences = [
-        score_preference_file(file, config.evaluation.preference_rows, feedback.reward.checkpoint, config.engine)
-        for file in files
-    ]
-    if config.world is None or given.world is None:
-        return EvaluationTables(preferences=preferences)
-    responses = judge_responses_by_gold(feedback.responses, config.world, config.seeds.world)
-    pairs = score_gold_pairs(
-        feedback.reward.checkpoint, feedback.reward.scores, feedback.responses, responses, config.engine
+    models: ModelSources,
+    benchmarks: BenchmarkNames = (),
+    data: DataFolder = None,
+    items: Items = None,
+    mmlu_shots: Shots = 0,
+    style: Style = "plain",
+    templates: Templates = None,
+    home: Home = None,
+    engine: EngineConfig = DEFAULT_ENGINE,
+) -> str:
+    """Evaluate the models and return the run's id; rows, summary.json and tables.md are in the store."""
+    started, now = time.monotonic(), datetime.now(UTC)
+    store = Store(home_url(home))
+    asked = Asked(benchmarks, data, items, mmlu_shots, style, templates)
+    record = RunRecord(listener=stage_listener())
+    run_id = f"{now:%Y%m%d-%H%M%S}-evaluate-{uuid.uuid4().hex[:4]}"
+    with use_store(store), recording(record), logging_progress():
+        tables = [t for subject, model in name_models(models).items() for t in asked.tables(subject, model, engine)]
+        record.metrics.update(evaluation_metrics(tables))
+        shown = publish_tables(aggregates_of(tables))
+    config = asked.settings.model_dump(mode="json") | {"models": list(models), "engine": engine.model_dump(mode="json")}
+    wall_s = time.monotonic() - started
+    summary = RunSummary(
+        run_id=run_id,
+        status="finished",
+        profile="evaluate",
+        home=store.url,
+        flow_run_id=str(flow_run.id) if flow_run.id else None,
+        started_at=now.isoformat(timespec="seconds"),
+        wall_s=wall_s,
+        process_startup_s=None,
+        startup_s=sum(stage.startup_s for stage in record.stages),
+        working_s=sum(stage.working_s for stage in record.stages),
+        orchestration_s=idle_seconds(record.stages, wall_s),
+        seed=0,
+        seeds={},
+        stages=record.stages,
+        metrics=record.metrics,
+        config=config,
     )
-    subjects = {
-        "base": given.models["policy"],
-        "sft": as_model("sft", policy.sft.checkpoint),
-        "ppo": as_model("ppo", policy.ppo.checkpoint),
-    }
-    models = [
-        judge_model_by_gold(
-            subject,
-            model,
-            given.world.questions,
-            config.world,
-            config.seeds.world,
-            config.evaluation,
-            config.engine,
-            config.seeds.eval,
+    write_evaluation(store, summary, shown)
+    return run_id
+
+
+def name_models(sources: tuple[str, ...]) -> dict[str, ModelHandle]:
+    """Models by the name they have in tables: the folder's own, numbered where two folders have one name."""
+    named: dict[str, ModelHandle] = {}
+    for source in sources:
+        model = resolve_model("--model", source, {})
+        base = Path(source).expanduser().name or Path(source).resolve().name
+        number = sum(name == base or name.startswith(f"{base} (") for name in named)
+        named[f"{base} ({number + 1})" if number else base] = model
+    return named
+
+
+def is_reward_model(model: ModelHandle) -> bool:
+    """Whether the model's configuration names a head that classifies sequences."""
+    config = json.loads((folder_of(model) / "config.json").read_text(encoding="utf-8"))
+    return any(name.endswith("ForSequenceClassification") for name in config.get("architectures") or [])
+
+
+class Asked:
+    """The benchmarks of an evaluation, resolved once; those that do not suit a model are refused only if named."""
+
+    def __init__(
+        self,
+        names: tuple[Benchmark, ...],
+        data: str | None,
+        items: int | None,
+        shots: int,
+        style: Literal["plain", "chat"],
+        templates: str | None,
+    ) -> None:
+        self.names, self.data, self.items = names, data, items
+        prompted = tuple(name.value for name in FOR_LANGUAGE_MODELS if not names or name in names)
+        self.settings = BenchmarkSettings.model_validate(
+            {"names": prompted, "folder": data, "items": items, "mmlu_shots": shots, "style": style}
+            | {"templates": templates}
         )
-        for subject, model in subjects.items()
-    ]
-    return EvaluationTables(responses, pairs, models, preferences)
+        self.benchmarks: list[BenchmarkHandle] = resolve_benchmarks(self.settings)
+        self._preferences: list[FileHandle] | None = None
+
+    def tables(self, subject: str, model: ModelHandle, engine: EngineConfig) -> list[Artifact[Evaluations]]:
+        """Everything that was asked for and suits the model."""
+        suits = FOR_REWARD_MODELS if is_reward_model(model) else FOR_LANGUAGE_MODELS
+        if self.names and not set(self.names) & set(suits):
+            raise ConfigError(
+                f"--benchmarks: none of {', '.join(self.names)} suits {model.name}; its: {', '.join(suits)}"
+            )
+        score = reward_benchmark if suits is FOR_REWARD_MODELS else evaluate_benchmark
+        own = [benchmark for benchmark in self.benchmarks if Benchmark(benchmark.name) in suits]
+        tables = [score(subject, model, benchmark, engine) for benchmark in own]
+        if suits is FOR_REWARD_MODELS and (not self.names or Benchmark.PREFERENCES in self.names):
+            tables += [
+                score_preference_file(file, self.items, subject, model, engine) for file in self._preference_files()
+            ]
+        return tables
+
+    def _preference_files(self) -> list[FileHandle]:
+        if self._preferences is None:
+            self._preferences = preference_files(data_folder(self.data))
+        return self._preferences

@@ -1,15 +1,22 @@
 """Which tables the headline metrics of a run come from."""
 
-from flows.evaluate import EvaluationTables
+from flows.evaluate_run import EvaluationTables
 from flows.synthetic_feedback import SyntheticFeedback
 from flows.train_policy import TrainedPolicy
+from models.evaluation.judging_table import judging_table
+from tasks.evaluation_report import aggregates_of, publish_tables
+from tasks.report_reward_card import publish_reward_card, reward_card_metrics
 from tasks.run_record import record_metrics
 from tasks.summarise_metrics import (
     comparison_metrics,
     evaluation_metrics,
+    failure_metrics,
+    judging_metrics,
     mining_metrics,
     policy_metrics,
     reward_metrics,
+    summarise_judging,
+    tax_metrics,
 )
 
 
@@ -22,4 +29,14 @@ def record_run_metrics(feedback: SyntheticFeedback, policy: TrainedPolicy, evalu
         record_metrics(reward_metrics("as_is", feedback.as_is.scores))
     record_metrics(reward_metrics("reward", feedback.reward.scores))
     record_metrics(policy_metrics(policy.demonstrations, policy.ppo.rollouts))
-    record_metrics(evaluation_metrics([*gold, *evaluations.models, *evaluations.preferences]))
+    if evaluations.reward_card is not None:
+        record_metrics(reward_card_metrics(evaluations.reward_card))
+        publish_reward_card(evaluations.reward_card)
+    judging = summarise_judging(evaluations.verdicts)
+    record_metrics(judging_metrics(judging))
+    record_metrics(failure_metrics(evaluations.answers))
+    record_metrics(tax_metrics(evaluations.benchmarks))
+    publish_tables(
+        aggregates_of([*evaluations.preferences, *evaluations.benchmarks]), [judging_table(judging)] if judging else []
+    )
+    record_metrics(evaluation_metrics([*gold, *evaluations.models, *evaluations.preferences, *evaluations.benchmarks]))

@@ -4,6 +4,8 @@ from data_contracts.job_spec import TrainingSettings
 from data_contracts.world_config import PretrainingConfig
 from flows.run_stage import Stage
 from tasks.build_tiny_world import TinyWorld
+from tasks.evaluate_benchmark import evaluate_benchmark, reward_benchmark
+from tasks.evaluate_by_judge import answer_questions, judge_pairs
 from tasks.finetune_policy import finetune_policy
 from tasks.judge_by_as_is import judge_by_as_is
 from tasks.mine_queries import mine_queries
@@ -35,6 +37,10 @@ TRAIN_REWARD_MODEL = Stage(train_reward_model)
 SELF_PLAY = Stage(self_play)
 FINETUNE_POLICY = Stage(finetune_policy)
 OPTIMIZE_POLICY = Stage(optimize_policy)
+EVALUATE_BENCHMARK = Stage(evaluate_benchmark)
+REWARD_BENCHMARK = Stage(reward_benchmark)
+ANSWER_QUESTIONS = Stage(answer_questions)
+JUDGE_PAIRS = Stage(judge_pairs)
 
 # Entrypoints of the deployments.
 pretrain_ladder_flow = PRETRAIN_LADDER.as_flow()
@@ -46,3 +52,7 @@ train_reward_model_flow = TRAIN_REWARD_MODEL.as_flow()
 self_play_flow = SELF_PLAY.as_flow()
 finetune_policy_flow = FINETUNE_POLICY.as_flow()
 optimize_policy_flow = OPTIMIZE_POLICY.as_flow()
+evaluate_benchmark_flow = EVALUATE_BENCHMARK.as_flow()
+reward_benchmark_flow = REWARD_BENCHMARK.as_flow()
+answer_questions_flow = ANSWER_QUESTIONS.as_flow()
+judge_pairs_flow = JUDGE_PAIRS.as_flow()

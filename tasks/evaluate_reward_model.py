@@ -3,8 +3,6 @@
 A row's `option_scores` are the rewards of (better, worse); `value` is 1 when the better one scores higher, .5 on a tie.
 """
 
-import re
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,32 +11,32 @@ import numpy as np
 from data_contracts.artifact import Artifact
 from data_contracts.conversation import Conversation, Role, Turn
 from data_contracts.errors import ConfigError
-from data_contracts.evaluations import Evaluations
+from data_contracts.evaluations import Evaluations, evaluation_row
 from data_contracts.folder_contracts import Checkpoint
-from data_contracts.model_handle import FileHandle
+from data_contracts.model_handle import FileHandle, ModelHandle
 from data_contracts.responses import Responses
 from data_contracts.reward_scores import RewardScores
 from data_contracts.sections import EngineConfig
-from data_contracts.text_files import json_lines
 from data_contracts.world_config import WorldConfig
 from data_contracts.world_tables import WorldQuestions
+from models.evaluation.preferences import FIELD, read_preference_file, turns_group
 from models.tiny_world.answers import write_answer
 from models.tiny_world.corpus import draw_style
 from models.tiny_world.judge import GoldJudge
 from models.tiny_world.questions import parse_question
 from models.tiny_world.world import Split, build_world
-from tasks.loaded_models import open_reward_model
+from tasks.loaded_models import open_reward_folder, open_reward_model
 from tasks.step import step
 from tasks.step_context import count, read, write
 
-FIELD = "evaluation.preference_files"
 LEAST_GOLD_DIFFERENCE = 0.05
 BENCHMARK_GOLD_PAIRS = "reward_gold_pairs"
 BENCHMARK_LONGER = "longer_gold_pairs"
 AUTHORS_DRAWN = 20  # tries to find two authors whose answers differ in gold
+LONGER_WINS = "longer_wins"
 
 
-@step(version="1")
+@step(version="2")
 def score_gold_pairs(
     reward_model: Artifact[Checkpoint],
     heldout: Artifact[RewardScores],
@@ -118,64 +116,37 @@ def _write_pairs(
         pair = [reward[better["response_id"]], reward[worse["response_id"]]]
         lengths = [float(len(better["response"])), float(len(worse["response"]))]
         evaluations.append(_evaluation(BENCHMARK_GOLD_PAIRS, "reward", names, better["query"], pair))
-        evaluations.append(_evaluation(BENCHMARK_LONGER, "longer_wins", names, better["query"], lengths))
+        evaluations.append(_evaluation(BENCHMARK_LONGER, LONGER_WINS, names, better["query"], lengths))
     return write(Evaluations, Evaluations.from_rows(evaluations))
 
 
-@step(version="1", run_name="{file.name}")
+@step(version="2", run_name="{file.name}")
 def score_preference_file(
-    file: FileHandle, rows: int | None, reward_model: Artifact[Checkpoint], engine: EngineConfig
+    file: FileHandle, rows: int | None, subject: str, model: ModelHandle, engine: EngineConfig
 ) -> Artifact[Evaluations]:
-    """Accuracy on a file of HH-RLHF's format: `chosen` and `rejected` are whole conversations.
+    """Accuracy on a file of HH-RLHF's format, and of "the longer one wins" on the same pairs (Table 3).
 
-    Pairs with a side that is longer than the model's positions are counted and left out.
+    A pair with a side that is longer than the model's positions keeps its row and says so.
     """
-    model = open_reward_model(reward_model, engine)
-    everything = read_preference_file(Path(file.path), rows)
-    pairs = [pair for pair in everything if model.fits(pair[0]) and model.fits(pair[1])]
-    count(pairs=len(pairs), pairs_too_long=len(everything) - len(pairs))
-    if not pairs:
+    scorer = open_reward_folder(model, engine)
+    pairs, unusable = read_preference_file(Path(file.path), rows)
+    fitting = [pair for pair in pairs if scorer.fits(pair[0]) and scorer.fits(pair[1])]
+    count(pairs=len(fitting), pairs_too_long=len(pairs) - len(fitting), unusable_pairs=unusable)
+    if not fitting:
         raise ConfigError(f"{FIELD}: no pair of {file.path} fits the reward model's context")
-    rewards = model.score([side for pair in pairs for side in pair])
-    evaluations = [
-        _evaluation(f"preference:{file.name}", "reward", f"{number:06d}", pair[0][-2].text, list(both))
-        for number, (pair, both) in enumerate(zip(pairs, zip(rewards[::2], rewards[1::2], strict=True), strict=True))
-    ]
+    scored = iter(scorer.score([side for pair in fitting for side in pair]))
+    fits = set(map(id, fitting))
+    evaluations = []
+    for number, pair in enumerate(pairs):
+        name, item_id, group = f"preferences:{file.name}", f"{number:06d}", turns_group(pair)
+        if id(pair) not in fits:
+            reason = f"a side is longer than the model's {scorer.max_length} positions"
+            evaluations.append(_skipped(name, subject, item_id, pair[0][-2].text, group, reason))
+            continue
+        lengths = [float(len(side[-1].text)) for side in pair]
+        evaluations.append(_evaluation(name, subject, item_id, pair[0][-2].text, [next(scored), next(scored)], group))
+        evaluations.append(_evaluation(name, LONGER_WINS, item_id, pair[0][-2].text, lengths, group))
     return write(Evaluations, Evaluations.from_rows(evaluations))
-
-
-def read_preference_file(path: Path, rows: int | None = None) -> list[tuple[Conversation, Conversation]]:
-    """Pairs of conversations, the preferred one first; pairs with an unreadable side are counted and left out.
-
-    Raises:
-        ConfigError: the file is missing, not JSON lines, or holds no usable pair.
-    """
-    pairs: list[tuple[Conversation, Conversation]] = []
-    unusable = 0
-    for number, row in islice(json_lines(path, FIELD), rows):
-        try:
-            chosen, rejected = parse_transcript(row["chosen"]), parse_transcript(row["rejected"])
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ConfigError(f"{FIELD}: {path} line {number} has no texts 'chosen' and 'rejected'") from error
-        if chosen is None or rejected is None:
-            unusable += 1
-        else:
-            pairs.append((chosen, rejected))
-    if not pairs:
-        raise ConfigError(f"{FIELD}: {path} holds no pair of conversations that end with the assistant")
-    count(unusable_pairs=unusable)
-    return pairs
-
-
-def parse_transcript(transcript: str) -> Conversation | None:
-    """Turns of a `Human: ... Assistant: ...` transcript; None unless it alternates and ends with a worded answer."""
-    pieces = re.split(r"\n\n(Human|Assistant):", "\n\n" + transcript.strip())
-    roles = [Role.HUMAN if name == "Human" else Role.ASSISTANT for name in pieces[1::2]]
-    turns = tuple(Turn(role, text.strip()) for role, text in zip(roles, pieces[2::2], strict=True))
-    expected = [Role.HUMAN, Role.ASSISTANT] * (len(turns) // 2)
-    if pieces[0].strip() or len(turns) < 2 or roles != expected or not turns[-1].text:
-        return None
-    return turns
 
 
 def _single(query: str, response: str) -> Conversation:
@@ -199,19 +170,14 @@ def _gold_pairs(rows: list[dict[str, Any]], gold: dict[str, float]) -> list[tupl
     return pairs
 
 
-def _evaluation(benchmark: str, subject: str, item_id: str, prompt: str, scores: list[float]) -> dict[str, Any]:
+def _evaluation(
+    benchmark: str, subject: str, item_id: str, prompt: str, scores: list[float], group: str | None = None
+) -> dict[str, Any]:
     value = 0.5 if scores[0] == scores[1] else float(scores[0] > scores[1])
-    return {
-        "evaluation_id": f"{benchmark}:{subject}:{item_id}",
-        "benchmark": benchmark,
-        "group": None,
-        "subject": subject,
-        "item_id": item_id,
-        "prompt": prompt,
-        "output": None,
-        "option_scores": scores,
-        "correct_option": 0,
-        "metric": "accuracy",
-        "value": value,
-        "explanation": None,
-    }
+    return evaluation_row(
+        benchmark, subject, item_id, prompt, "accuracy", value, group=group, option_scores=scores, correct_option=0
+    )
+
+
+def _skipped(benchmark: str, subject: str, item_id: str, prompt: str, group: str, reason: str) -> dict[str, Any]:
+    return evaluation_row(benchmark, subject, item_id, prompt, "accuracy", None, group=group, skipped_because=reason)

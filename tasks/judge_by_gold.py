@@ -8,10 +8,11 @@ from typing import Any
 from data_contracts.artifact import Artifact
 from data_contracts.conversation import Role, Turn
 from data_contracts.demonstrations import Demonstrations
-from data_contracts.evaluations import Evaluations
+from data_contracts.evaluation_sections import Evaluation
+from data_contracts.evaluations import Evaluations, evaluation_row
 from data_contracts.model_handle import ModelHandle, PromptHandle
 from data_contracts.responses import FAILED, Responses
-from data_contracts.sections import EngineConfig, Evaluation
+from data_contracts.sections import EngineConfig
 from data_contracts.world_config import WorldConfig
 from data_contracts.world_tables import WorldQuestions
 from models.engines.protocol import SamplingSettings
@@ -104,17 +105,13 @@ def _row(
     judgment = judge.score(question, answer)
     if judgment is None:
         return None
-    return {
-        "evaluation_id": f"{benchmark}:{subject}:{item_id}",
-        "benchmark": benchmark,
-        "group": None,
-        "subject": subject,
-        "item_id": item_id,
-        "prompt": question,
-        "output": answer,
-        "option_scores": None,
-        "correct_option": None,
-        "metric": "gold",
-        "value": judgment.score,
-        "explanation": judgment.critique,
-    }
+    return evaluation_row(
+        benchmark,
+        subject,
+        item_id,
+        question,
+        "gold",
+        judgment.score,
+        output=answer,
+        explanation=judgment.critique,
+    )

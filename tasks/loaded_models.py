@@ -31,9 +31,14 @@ def as_model(name: str, checkpoint: Artifact) -> ModelHandle:
 
 def open_reward_model(checkpoint: Artifact[Checkpoint], engine: EngineConfig) -> RewardModel:
     """A reward model of this project, loaded as the profile's engine section says; loading counts as start-up."""
+    return open_reward_folder(as_model("reward", checkpoint), engine)
+
+
+def open_reward_folder(model: ModelHandle, engine: EngineConfig) -> RewardModel:
+    """A reward model wherever it lies, as `open_reward_model`."""
     with startup():
         return RewardModel(
-            folder_of(as_model("reward", checkpoint)),
+            folder_of(model),
             threads=engine.threads,
             batch_size=engine.batch_size,
             device=None if engine.device == "auto" else engine.device,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from data_contracts.artifact import Artifact
 from data_contracts.comparisons import Comparisons
 from data_contracts.effects import EffectQuestion, Effects
-from data_contracts.evaluations import Evaluations
+from data_contracts.evaluations import Evaluations, evaluation_row
 from models.cluster_bootstrap import difference_of_means
 from models.tiny_world.questions import parse_question
 from tasks.gold_agreement import VERDICTS, agreements
@@ -23,20 +23,7 @@ def judge_comparisons_by_gold(comparisons: Artifact[Comparisons], gold: Artifact
     table = read(Evaluations, gold)
     score = dict(zip(table["item_id"].to_pylist(), table["value"].to_pylist(), strict=True))
     rows = [
-        {
-            "evaluation_id": f"{BENCHMARK_AGREEMENT}:{subject}:{row['comparison_id']}",
-            "benchmark": BENCHMARK_AGREEMENT,
-            "group": None,
-            "subject": subject,
-            "item_id": row["comparison_id"],
-            "prompt": row["query"],
-            "output": None,
-            "option_scores": None,
-            "correct_option": None,
-            "metric": "agreement",
-            "value": float(agrees),
-            "explanation": None,
-        }
+        evaluation_row(BENCHMARK_AGREEMENT, subject, row["comparison_id"], row["query"], "agreement", float(agrees))
         for subject, belongs in VERDICTS.items()
         for row, agrees in agreements(
             [row for row in read(Comparisons, comparisons).to_pylist() if belongs(row)], score

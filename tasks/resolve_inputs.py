@@ -173,6 +173,11 @@ def check_inputs(config: RunConfig) -> None:
         raise ConfigError(
             "as_is.enabled needs as_is.pairs_file outside the tiny world; set as_is.enabled=false to do without"
         )
+    from tasks.resolve_benchmarks import resolve_benchmarks  # they resolve files as this module does
+    from tasks.resolve_judge import check_judge
+
+    resolve_benchmarks(config.evaluation.benchmarks)
+    check_judge(config)
     for field in ("preference_files", "overlap_files"):
         for file in getattr(config.evaluation, field):
             resolve_file(f"evaluation.{field}", file)

@@ -52,6 +52,12 @@ STEPS = {
         "score_preference_file",
         "judge_model_by_gold",
         "judge_demonstrations_by_gold",
+        "evaluate_benchmark",
+        "reward_benchmark",
+        "gather_questions",
+        "answer_questions",
+        "judge_pairs",
+        "make_reward_card",
     ),
 }
 _ORDER = list(STEPS)

@@ -11,6 +11,12 @@ from data_contracts.evaluations import Evaluations
 from data_contracts.queries import Queries, RejectedQueries
 from data_contracts.reward_scores import RewardScores
 from data_contracts.rollouts import Rollouts
+from data_contracts.verdicts import Answers, Verdicts
+from models.evaluation.aggregates import ALL, aggregate
+from models.evaluation.alignment_tax import alignment_tax
+from models.evaluation.generation_failures import failure_rates
+from models.evaluation.mmlu import GROUP_OF
+from models.evaluation.verdict_arithmetic import JudgingSummary, Outcome, summarise_verdicts
 from tasks.gold_agreement import VERDICTS, agreements
 from tasks.step_context import read
 
@@ -77,21 +83,69 @@ def policy_metrics(demonstrations: Artifact[Demonstrations], rollouts: Artifact[
 
 
 def evaluation_metrics(tables: list[Artifact[Evaluations]]) -> dict[str, float]:
-    """Mean value and number of rows per benchmark and subject."""
+    """Mean value with its interval of 95%, and the number of items, per benchmark and subject and its main groups."""
     metrics: dict[str, float] = {}
-    for artifact in tables:
-        grouped = (
-            read(Evaluations, artifact)
-            .group_by(["benchmark", "subject"])
-            .aggregate([("value", "mean"), ("value", "count")])
-        )
-        for row in grouped.to_pylist():
-            name = f"{row['benchmark']}.{row['subject']}"
-            metrics[name] = row["value_mean"]
-            metrics[f"{name}.n"] = float(row["value_count"])
+    for figure in aggregate(row for artifact in tables for row in read(Evaluations, artifact).to_pylist()):
+        if figure.group in GROUP_OF:  # one of MMLU's 57 subjects
+            continue
+        group = "" if figure.group == ALL else f".{figure.group.replace(' ', '_')}"
+        name = f"{figure.benchmark}{group}.{figure.subject}"
+        if figure.skipped:
+            metrics[f"{name}.skipped"] = float(figure.skipped)
+        if figure.estimate is not None:
+            metrics[name] = figure.estimate.value
+            metrics[f"{name}.low"], metrics[f"{name}.high"] = figure.estimate.low, figure.estimate.high
+            metrics[f"{name}.n"] = float(figure.estimate.items)
     return metrics
 
 
 def effect_metrics(effects: Artifact[Effects]) -> dict[str, float]:
     """The study's differences by effect and arm."""
     return {row["effect_id"]: row["difference"] for row in read(Effects, effects).to_pylist()}
+
+
+def summarise_judging(tables: list[Artifact[Verdicts]]) -> dict[str, JudgingSummary]:
+    """Figures of each pair of subjects, named `A against B`."""
+    summaries = {}
+    for artifact in tables:
+        rows = read(Verdicts, artifact).to_pylist()
+        if rows:
+            summaries[f"{rows[0]['subject_a']} against {rows[0]['subject_b']}"] = summarise_verdicts(rows)
+    return summaries
+
+
+def judging_metrics(summaries: dict[str, JudgingSummary]) -> dict[str, float]:
+    """Counts of combined outcomes, and the rates that could be measured, with their intervals."""
+    metrics: dict[str, float] = {}
+    for pair, found in summaries.items():
+        name = f"judge.{pair.replace(' against ', '_against_')}"
+        metrics |= {f"{name}.{outcome.value}": float(found.combined[outcome]) for outcome in Outcome}
+        rates = {
+            "win_rate": found.win_rate,
+            "length_controlled_win_rate": found.length_controlled,
+            "flip_rate": found.flip_rate,
+        }
+        for rate, estimate in rates.items():
+            if estimate is not None:
+                metrics[f"{name}.{rate}"] = estimate.value
+                metrics[f"{name}.{rate}.low"], metrics[f"{name}.{rate}.high"] = estimate.low, estimate.high
+    return metrics
+
+
+def tax_metrics(tables: list[Artifact[Evaluations]]) -> dict[str, float]:
+    """Loss of accuracy against the base, per benchmark and trained model, with its interval."""
+    taxes = alignment_tax(row for artifact in tables for row in read(Evaluations, artifact).to_pylist())
+    return {
+        f"tax.{benchmark}.{subject}{end}": value
+        for (benchmark, subject), found in taxes.items()
+        for end, value in (("", found.value), (".low", found.low), (".high", found.high))
+    }
+
+
+def failure_metrics(tables: dict[str, Artifact[Answers]]) -> dict[str, float]:
+    """Share of empty, repetitive and unfinished answers of each model."""
+    return {
+        f"failures.{name}.{subject}": found.value
+        for subject, artifact in tables.items()
+        for name, found in failure_rates(read(Answers, artifact).to_pylist()).items()
+    }

@@ -21,7 +21,7 @@ from data_contracts.sections import EngineConfig, EngineKind
 from models.engines.completions_client import CompletionsClient, Reply, RowRefusedError
 from models.engines.echo_scoring import echo_payload, prompt_logprobs
 from models.engines.load_model import open_tokenizer, weight_digest
-from models.engines.option_scoring import encode_options
+from models.engines.option_scoring import OptionScore, encode_options
 from models.engines.protocol import Completion, EngineCounters, FinishReason, SamplingSettings, require_fit
 from models.engines.row_requests import for_each_row
 from models.engines.server_abilities import PROMPT, Abilities, probe
@@ -157,6 +157,10 @@ class OpenAIEngine:
         flat = iter(for_each_row(len(rows), self.concurrency, score))
         self._count(rows, [], [])
         return [[next(flat) for _ in options] for _, options in items]
+
+    def read_options(self, items: Sequence[tuple[str, Sequence[str]]], prefix: str = "") -> list[list[OptionScore]]:
+        """See `Engine.read_options`; a server does not tell what greedy decoding would have written."""
+        return [[OptionScore(score, None) for score in scores] for scores in self.score_many(items, prefix)]
 
     def _one(self, prompt: str, length: int, seed: int, settings: SamplingSettings) -> tuple[Completion, Reply | None]:
         """A row's completion, or its recorded failure."""

@@ -16,6 +16,17 @@ from models.engines.token_rows import TokenIds, encode_rows
 
 
 @dataclass(frozen=True)
+class OptionScore:
+    """Summed log-probability (nats) of an option's tokens, and whether each of them was the likeliest in its place.
+
+    `is_greedy` is None where that is not known.
+    """
+
+    logprob: float
+    is_greedy: bool | None
+
+
+@dataclass(frozen=True)
 class OptionRows:
     """Distinct contexts as token rows, and for every option, in order, its context's number and its own tokens."""
 
@@ -49,30 +60,36 @@ def encode_options(tokenizer: Any, items: Sequence[tuple[str, Sequence[str]]], p
 
 def score_batch(
     runner: RowRunner, contexts: Sequence[TokenIds], options: Sequence[tuple[int, TokenIds]]
-) -> list[float]:
-    """Summed log-probability of each option's tokens behind `contexts[number]`."""
+) -> list[OptionScore]:
+    """The score of each option's tokens behind `contexts[number]`."""
     logits = runner.read(contexts)[:, -1]
+    likeliest = logits.argmax(-1).tolist()
     first = torch.log_softmax(logits.float(), -1)  # (C, V)
-    scores = [0.0] * len(options)
+    scores = [OptionScore(0.0, True)] * len(options)
     worded = [place for place, (_, ids) in enumerate(options) if ids]
     if worded:
         numbers, tokens = [options[p][0] for p in worded], [options[p][1][0] for p in worded]
         for place, score in zip(worded, first[numbers, tokens].double().tolist(), strict=True):
-            scores[place] = score
+            number, ids = options[place]
+            scores[place] = OptionScore(score, likeliest[number] == ids[0])
     longer = [place for place in worded if len(options[place][1]) > 1]
     if longer:
         rows = [options[place][1] for place in longer]
         runner.select(torch.tensor([options[place][0] for place in longer], device=logits.device))
-        for place, score in zip(longer, _rest(runner, rows, logits.device), strict=True):
-            scores[place] += score
+        for place, rest in zip(longer, _rest(runner, rows, logits.device), strict=True):
+            begun = scores[place]
+            scores[place] = OptionScore(begun.logprob + rest.logprob, bool(begun.is_greedy and rest.is_greedy))
     return scores
 
 
-def _rest(runner: RowRunner, rows: Sequence[TokenIds], device: torch.device) -> list[float]:
-    """Summed log-probability of all tokens of each row but its first; the runner's rows are their contexts."""
+def _rest(runner: RowRunner, rows: Sequence[TokenIds], device: torch.device) -> list[OptionScore]:
+    """The score of all tokens of each row but its first; the runner's rows are their contexts."""
     width = max(map(len, rows)) - 1
     read = torch.tensor([(row[:-1] + [0] * width)[:width] for row in rows], device=device)  # (B, T)
     predicted = torch.tensor([(row[1:] + [0] * width)[:width] for row in rows], device=device)
     real = torch.tensor([[place < len(row) - 1 for place in range(width)] for row in rows], device=device)
-    logprobs = torch.log_softmax(runner.extend(read).float(), -1).gather(-1, predicted[..., None]).squeeze(-1)
-    return logprobs.double().masked_fill(~real, 0.0).sum(-1).tolist()
+    logits = runner.extend(read)
+    greedy = ((logits.argmax(-1) == predicted) | ~real).all(-1).tolist()
+    logprobs = torch.log_softmax(logits.float(), -1).gather(-1, predicted[..., None]).squeeze(-1)
+    sums = logprobs.double().masked_fill(~real, 0.0).sum(-1).tolist()
+    return [OptionScore(score, flag) for score, flag in zip(sums, greedy, strict=True)]

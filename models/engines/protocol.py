@@ -9,9 +9,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from data_contracts.errors import ConfigError
+
+if TYPE_CHECKING:
+    from models.engines.option_scoring import OptionScore  # torch takes seconds to import
 
 
 class FinishReason(StrEnum):
@@ -135,6 +138,10 @@ class Engine(Protocol):
 
     def score_many(self, items: Sequence[tuple[str, Sequence[str]]], prefix: str = "") -> list[list[float]]:
         """`score_options` of many (context, options) items behind one prefix, in batches."""
+        ...
+
+    def read_options(self, items: Sequence[tuple[str, Sequence[str]]], prefix: str = "") -> "list[list[OptionScore]]":
+        """`score_many`, with whether greedy decoding would have written the option."""
         ...
 
 

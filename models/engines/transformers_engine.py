@@ -18,7 +18,7 @@ from data_contracts.errors import ConfigError, EngineError
 from models.engines.cascade_runner import CascadeRunner
 from models.engines.decode_loop import DrawnRow, complete_rows, distinct_prompts
 from models.engines.load_model import load_model, weight_digest
-from models.engines.option_scoring import OptionRows, encode_options, score_batch
+from models.engines.option_scoring import OptionRows, OptionScore, encode_options, score_batch
 from models.engines.protocol import Completion, EngineCounters, FinishReason, SamplingSettings, require_fit
 from models.engines.row_runners import KeyValues, PlainRunner, RowRunner, read_prefix
 from models.engines.token_rows import SharedRows, TokenIds, encode_rows, share_prefix
@@ -104,6 +104,10 @@ class TransformersEngine:
 
     def score_many(self, items: Sequence[tuple[str, Sequence[str]]], prefix: str = "") -> list[list[float]]:
         """See `Engine.score_many`."""
+        return [[score.logprob for score in scores] for scores in self.read_options(items, prefix)]
+
+    def read_options(self, items: Sequence[tuple[str, Sequence[str]]], prefix: str = "") -> list[list[OptionScore]]:
+        """See `Engine.read_options`."""
         with self._working():
             encoded = encode_options(self.loaded.tokenizer, items, prefix)
             whole = [encoded.contexts[number] + ids for number, ids in encoded.options]
@@ -114,12 +118,12 @@ class TransformersEngine:
         flat = iter(scores)
         return [[next(flat) for _ in options] for _, options in items]
 
-    def _score(self, encoded: OptionRows, prefix: str) -> list[float]:
+    def _score(self, encoded: OptionRows, prefix: str) -> list[OptionScore]:
         shared, key_values = self._shared_rows(prefix, encoded.contexts)
         following: list[list[int]] = [[] for _ in encoded.contexts]
         for place, (context, _) in enumerate(encoded.options):
             following[context].append(place)
-        scores = [0.0] * len(encoded.options)
+        scores = [OptionScore(0.0, True)] * len(encoded.options)
         for batch in self._batches(shared):
             places = [place for context in batch for place in following[context]]
             position = {context: number for number, context in enumerate(batch)}

@@ -18,12 +18,13 @@ from data_contracts.evaluation_texts import EvaluationTexts
 from data_contracts.model_handle import FileHandle
 from data_contracts.world_config import WorldConfig
 from data_contracts.world_tables import WorldQuestions
+from models.evaluation.preferences import read_preference_file
+from models.evaluation.transcripts import parse_transcript
 from models.overlap import OverlapIndex
-from tasks.evaluate_reward_model import parse_transcript, read_preference_file
 from tasks.gather_evaluation_texts import gather_evaluation_texts, texts_of
 from tasks.load_community_answers import load_community_answers
 from tasks.resolve_inputs import resolve_file
-from tasks.step_context import StepContext, read
+from tasks.step_context import read
 
 DATA = Path(os.environ.get("ALMOST_DATA", Path(__file__).resolve().parents[2] / "../shared/data"))
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"{DATA} is not there (set ALMOST_DATA)")
@@ -206,13 +207,13 @@ def pair(answer: str = "Yes.") -> str:
     )
 
 
-def test_unusable_pairs_are_counted_and_blank_lines_skipped(tmp_path: Path, in_step: StepContext):
+def test_unusable_pairs_are_counted_and_blank_lines_skipped(tmp_path: Path):
     path = tmp_path / "pairs.jsonl"
     path.write_text(f"{pair()}\n\n{pair('')}\n{pair('Sure.')}\n")
-    pairs = read_preference_file(path)
+    pairs, unusable = read_preference_file(path)
     assert [chosen[-1].text for chosen, _ in pairs] == ["Yes.", "Sure."]
-    assert in_step.counters == {"unusable_pairs": 1.0}
-    assert len(read_preference_file(path, rows=1)) == 1
+    assert unusable == 1
+    assert len(read_preference_file(path, rows=1)[0]) == 1
 
 
 @pytest.mark.parametrize(
@@ -227,7 +228,7 @@ def test_unusable_pairs_are_counted_and_blank_lines_skipped(tmp_path: Path, in_s
         (b"\xff\xfe\n", "cannot read"),
     ],
 )
-def test_a_broken_preference_file_is_named(tmp_path: Path, in_step: StepContext, content: bytes, part: str):
+def test_a_broken_preference_file_is_named(tmp_path: Path, content: bytes, part: str):
     path = tmp_path / "pairs.jsonl"
     path.write_bytes(content)
     with pytest.raises(ConfigError) as raised:
@@ -244,9 +245,9 @@ def test_a_missing_preference_file_is_named(tmp_path: Path):
 
 
 @needs_data
-def test_real_preferences(in_step: StepContext):
-    pairs = read_preference_file(DATA / "hh_rlhf" / "harmless-base_test.jsonl.gz")
-    assert len(pairs) + in_step.counters["unusable_pairs"] == 2312
+def test_real_preferences():
+    pairs, unusable = read_preference_file(DATA / "hh_rlhf" / "harmless-base_test.jsonl.gz")
+    assert len(pairs) + unusable == 2312
     assert len(pairs) > 2200
     for chosen, rejected in pairs:
         assert chosen[0] == rejected[0]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from data_contracts.artifact import Artifact
-from data_contracts.evaluations import Evaluations
+from data_contracts.evaluations import Evaluations, evaluation_row
 from data_contracts.folder_contracts import Checkpoint
 from data_contracts.responses import Responses
 from data_contracts.reward_scores import RewardScores
@@ -35,11 +35,7 @@ def response(query: str, name: str, text: str) -> dict[str, Any]:
 
 
 def gold(item: str, value: float) -> dict[str, Any]:
-    return {
-        "evaluation_id": item, "benchmark": "gold_responses", "group": None, "subject": "A", "item_id": item,
-        "prompt": "?", "output": None, "option_scores": None, "correct_option": None, "metric": "gold", "value": value,
-        "explanation": None,
-    }  # fmt: skip
+    return evaluation_row("gold_responses", "A", item, "?", "gold", value)
 
 
 def scored(query: str, split: str = "heldout") -> dict[str, Any]:
@@ -88,6 +84,7 @@ def test_a_preference_file_is_scored_in_pairs(
     compute: Callable[..., Any], reward_checkpoint: Artifact[Checkpoint], tmp_path: Any
 ):
     from tasks.evaluate_reward_model import score_preference_file
+    from tasks.loaded_models import as_model
     from tasks.resolve_inputs import resolve_file
 
     path = tmp_path / "pairs.jsonl"
@@ -95,12 +92,15 @@ def test_a_preference_file_is_scored_in_pairs(
     path.write_text(
         line % ("Yes.", "No.") + line % ("Yes.", "Yes.") + line % ("No.", "Yes.") + line % ("x " * 400, "No.")
     )
-    rows = read(
-        Evaluations,
-        compute(score_preference_file, resolve_file("f", str(path)), None, reward_checkpoint, EngineConfig()),
-    ).to_pylist()
-    first, tie, reverse = (row["value"] for row in rows)
+    model, file = as_model("reward", reward_checkpoint), resolve_file("f", str(path))
+    table = read(Evaluations, compute(score_preference_file, file, None, "reward", model, EngineConfig())).to_pylist()
+    rows = [row for row in table if row["subject"] == "reward"]
+    first, tie, reverse, too_long = (row["value"] for row in rows)
     assert tie == 0.5
     assert first + reverse == 1.0
+    assert too_long is None
+    assert "positions" in rows[3]["skipped_because"]
     assert rows[0]["option_scores"] == pytest.approx(rows[2]["option_scores"][::-1], abs=1e-4)
     assert {row["prompt"] for row in rows} == {"Hi?"}
+    assert {row["group"] for row in rows} == {"single-turn"}
+    assert [row["value"] for row in table if row["subject"] == "longer_wins"] == [1.0, 0.5, 0.0]

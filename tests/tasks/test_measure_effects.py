@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from data_contracts.effects import EffectQuestion, Effects
-from data_contracts.evaluations import Evaluations
+from data_contracts.evaluations import Evaluations, evaluation_row
 from data_contracts.store import Store
 from tasks.measure_effects import measure_effects
 
@@ -14,11 +14,7 @@ Commit = Callable[..., Any]
 
 
 def evaluation(subject: str, item: str, prompt: str, value: float) -> dict[str, Any]:
-    return {
-        "evaluation_id": f"{subject}:{item}", "benchmark": "gold", "group": None, "subject": subject, "item_id": item,
-        "prompt": prompt, "output": None, "option_scores": None, "correct_option": None, "metric": "gold",
-        "value": value, "explanation": None,
-    }  # fmt: skip
+    return evaluation_row("gold", subject, item, prompt, "gold", value)
 
 
 def question(effect: str, second: str = "low") -> EffectQuestion:

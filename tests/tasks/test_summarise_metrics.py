@@ -7,7 +7,7 @@ import pytest
 
 from data_contracts.comparisons import Comparisons
 from data_contracts.demonstrations import Demonstrations
-from data_contracts.evaluations import Evaluations
+from data_contracts.evaluations import Evaluations, evaluation_row
 from data_contracts.queries import Queries, RejectedQueries
 from data_contracts.reward_scores import RewardScores
 from data_contracts.rollouts import Rollouts
@@ -25,11 +25,7 @@ Commit = Callable[..., Any]
 
 
 def evaluation(item: str, value: float, subject: str = "sft", benchmark: str = "gold") -> dict[str, Any]:
-    return {
-        "evaluation_id": f"{benchmark}:{subject}:{item}", "benchmark": benchmark, "group": None, "subject": subject,
-        "item_id": item, "prompt": "?", "output": None, "option_scores": None, "correct_option": None, "metric": "gold",
-        "value": value, "explanation": None,
-    }  # fmt: skip
+    return evaluation_row(benchmark, subject, item, "?", "gold", value)
 
 
 def test_mining(commit: Commit):
@@ -130,6 +126,10 @@ def test_evaluations_are_means_with_their_numbers_of_rows(commit: Commit):
         commit(Evaluations, [evaluation("a", 0.25, benchmark="mmlu")]),
         commit(Evaluations, []),
     ]
-    assert evaluation_metrics(tables) == {
+    metrics = evaluation_metrics(tables)
+    figures = {name: value for name, value in metrics.items() if not name.endswith((".low", ".high"))}
+    assert figures == {
         "gold.sft": 0.5, "gold.sft.n": 2.0, "gold.ppo": 0.5, "gold.ppo.n": 1.0, "mmlu.sft": 0.25, "mmlu.sft.n": 1.0,
     }  # fmt: skip
+    assert metrics["gold.sft.low"] < 0.5 < metrics["gold.sft.high"]
+    assert (metrics["gold.sft.low"], metrics["gold.sft.high"]) == pytest.approx((0.0945, 0.9055), abs=1e-3)  # Wilson

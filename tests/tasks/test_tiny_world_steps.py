@@ -8,10 +8,11 @@ import pytest
 
 from data_contracts.community_answers import CommunityAnswers
 from data_contracts.documents import Documents
+from data_contracts.evaluation_sections import Evaluation
 from data_contracts.evaluations import Evaluations
 from data_contracts.model_handle import ModelHandle
 from data_contracts.responses import Responses
-from data_contracts.sections import EngineConfig, Evaluation
+from data_contracts.sections import EngineConfig
 from data_contracts.store import Store
 from data_contracts.world_config import CommunityConfig, WorldConfig
 from data_contracts.world_tables import Critiques, FollowUps, WorldQuestions

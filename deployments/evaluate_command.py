@@ -1,0 +1,130 @@
+"""`almost evaluate`: the paper's benchmarks on any checkpoints, as tables beside the paper's."""
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from data_contracts.errors import ConfigError
+from data_contracts.sections import EngineConfig
+from data_contracts.store import Store
+from deployments.plain_text import plain
+from models.evaluation.benchmarks import Benchmark
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for."""
+
+    models: tuple[str, ...]
+    benchmarks: str | None
+    data: str | None
+    items: int | None
+    shots: int
+    chat: bool
+    templates: str | None
+    batch_size: int
+    dtype: str
+
+    def names(self) -> tuple[Benchmark, ...]:
+        """The benchmarks named; ConfigError for an unknown one."""
+        named = [name.strip() for name in (self.benchmarks or "").split(",") if name.strip()]
+        for name in named:
+            if name not in list(Benchmark):
+                raise ConfigError(f"--benchmarks: unknown benchmark '{name}'; known: {', '.join(Benchmark)}")
+        return tuple(Benchmark(name) for name in named)
+
+    def engine(self) -> EngineConfig:
+        """The engine's settings; ConfigError for an unknown number type."""
+        try:
+            return EngineConfig.model_validate({"batch_size": self.batch_size, "dtype": self.dtype})
+        except ValidationError as error:
+            raise ConfigError(f"--dtype {self.dtype}: {error.errors()[0]['msg']}") from error
+
+
+def evaluate_models(request: Request, home: str, export: str | None) -> None:
+    """Run the evaluation and print its tables; models and files are checked before Prefect starts.
+
+    Raises:
+        ConfigError: a model, benchmark or file is wrong.
+    """
+    started = time.monotonic()
+    names, engine = request.names(), request.engine()
+    from tasks.resolve_inputs import resolve_model
+
+    for model in request.models:
+        resolve_model("--model", model, {})
+    if export is not None:
+        _export(request, names, Path(export))
+        return
+    store = Store(home)
+    from deployments.terminal import Terminal  # imports Prefect, which takes a second: a typo is told before
+
+    with Terminal(f"evaluate {', '.join(request.models)}, store {home}") as terminal:
+        from flows.evaluate import evaluate
+
+        run_id = evaluate(
+            models=request.models,
+            benchmarks=names,
+            data=request.data,
+            items=request.items,
+            mmlu_shots=request.shots,
+            style="chat" if request.chat else "plain",
+            templates=request.templates,
+            home=home,
+            engine=engine,
+        )
+    _print_tables(terminal.console, store, run_id, time.monotonic() - started)
+
+
+def _print_tables(console: Console, store: Store, run_id: str, seconds: float) -> None:
+    from data_contracts.evaluations import Evaluations
+    from deployments.show_command import PIPE_WIDTH, RunTables
+    from models.evaluation.aggregates import aggregate
+    from models.evaluation.paper_tables import PUBLISHED, paper_tables
+    from tasks.run_summary import read_summary
+
+    if not console.is_terminal:
+        console.width = PIPE_WIDTH
+    summary = read_summary(store, run_id)
+    assert summary is not None
+    for shown in paper_tables(aggregate(RunTables(store, summary).read(Evaluations).to_pylist())):
+        table = Table(title=shown.title, title_justify="left", box=None, pad_edge=False)
+        table.add_column("", overflow="fold")
+        for column in shown.columns:
+            table.add_column(column, justify="right", overflow="fold")
+        for name, *cells in shown.rows:
+            style = "dim" if name.startswith(PUBLISHED) else None
+            table.add_row(
+                plain(name, 60), *(cell.replace(" [", "\n[").replace(" (", "\n(") for cell in cells), style=style
+            )
+        console.print()
+        console.print(table)
+    console.print(f"\nrun {run_id} in {seconds:.0f} s: {summary.home}/runs/{run_id}/tables.md and summary.json")
+    sys.stdout.flush()
+
+
+def _export(request: Request, names: tuple[Benchmark, ...], folder: Path) -> None:
+    from data_contracts.evaluation_sections import BenchmarkSettings
+    from models.evaluation.benchmarks import FOR_LANGUAGE_MODELS, Settings, ask, load_template, read_questions
+    from models.evaluation.lm_eval_tasks import export_task
+    from tasks.resolve_benchmarks import resolve_benchmarks
+
+    if request.chat:
+        raise ConfigError("--export with --chat: the harness applies chat templates itself (--apply_chat_template)")
+    wanted = [name.value for name in FOR_LANGUAGE_MODELS if not names or name in names]
+    settings = BenchmarkSettings.model_validate(
+        {"names": wanted, "folder": request.data, "mmlu_shots": request.shots, "templates": request.templates}
+    )
+    for benchmark in resolve_benchmarks(settings):
+        kind, files = Benchmark(benchmark.name), [Path(file.path) for file in benchmark.files]
+        template = load_template(benchmark.template.name, benchmark.template.source, benchmark.template.text)
+        questions = read_questions(kind, files, request.items)
+        items = ask(kind, questions, files, template, Settings(benchmark.shots))
+        task = export_task(folder, benchmark.title, items)
+        print(f"{task}: {len(items):,} items, {folder}/{task}.yaml")
+    print(f"lm_eval --model hf --model_args pretrained=MODEL,add_bos_token=True --include_path {folder} --tasks ...")

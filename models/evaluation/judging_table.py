@@ -1,0 +1,35 @@
+"""A/B tests for people: wins, ties and losses per order and combined, rates with their intervals (ALMoST figure 3)."""
+
+from models.evaluation.intervals import Estimate
+from models.evaluation.paper_tables import PaperTable
+from models.evaluation.verdict_arithmetic import JudgingSummary, Order, Outcome
+
+COLUMNS = (
+    "A first", "B first", "combined", "unparsable questions", "win rate", "at equal length", "flips", "first place wins"
+)  # fmt: skip
+
+
+def judging_table(summaries: dict[str, JudgingSummary]) -> PaperTable:
+    """One row per pair `A against B`; counts are win/tie/loss of A, rates percentages with their interval of 95%."""
+    rows = [
+        (
+            pair,
+            _counts(found.per_order[Order.AB]),
+            _counts(found.per_order[Order.BA]),
+            _counts(found.combined),
+            str(found.combined[Outcome.UNPARSABLE]),
+            *map(_rate, (found.win_rate, found.length_controlled, found.flip_rate, found.first_place)),
+        )
+        for pair, found in summaries.items()
+    ]
+    return PaperTable("A/B tests, win/tie/loss of the first named", COLUMNS, tuple(rows))
+
+
+def _counts(counted: dict[Outcome, int]) -> str:
+    return "/".join(str(counted.get(outcome, 0)) for outcome in (Outcome.WIN, Outcome.TIE, Outcome.LOSS))
+
+
+def _rate(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "not measured"
+    return f"{100 * estimate.value:.1f} [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"

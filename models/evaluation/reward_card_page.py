@@ -1,0 +1,43 @@
+"""The reward-model card as Markdown, for the run page and beside the model."""
+
+from models.evaluation.intervals import Estimate
+from models.evaluation.reward_card import RewardCard
+
+BARS = "▁▂▃▄▅▆▇█"
+
+
+def card_page(card: RewardCard, title: str) -> str:
+    """The card as a page."""
+    lines = [f"# {title}", ""]
+    lines += [f"**Flag {name}**: {reason}." for name, reason in card.flags.items()] or [
+        f"No flag raised, on {card.pairs:,} pairs."
+    ]
+    lines += ["", "| on held-out pairs | share | 95% | queries |", "|---|---|---|---|"]
+    figures = {
+        "accuracy": card.accuracy,
+        "longer wins": card.longer_wins,
+        "accuracy, answers of like length": card.matched,
+        "longer wins, answers of like length": card.matched_longer_wins,
+        "chooses the longer answer": card.chooses_longer,
+    } | {f"agreement along {axis}": estimate for axis, estimate in card.axes.items()}
+    lines += [_line(name, estimate) for name, estimate in figures.items() if estimate is not None]
+    found = card.calibration
+    hotness = "none fits" if found.temperature is None else f"{found.temperature:.2f}"
+    lines += ["", f"{card.pairs:,} pairs; {card.flat_share:.1%} of the margins say nothing."]
+    lines += [f"Calibration: ECE {found.ece:.3f}, Brier {found.brier:.3f}, temperature {hotness}."]
+    lines += ["", "| confidence | right | pairs |", "|---|---|---|"]
+    lines += [f"| {place.confidence:.2f} | {place.accuracy:.2f} | {place.pairs:,} |" for place in found.curve]
+    if card.histograms:
+        lines += ["", f"Scores from {card.edges[0]:.2f} to {card.edges[-1]:.2f}:", ""]
+        lines += ["| responder | mean | answers | scores |", "|---|---|---|---|"]
+        lines += [f"| {n} | {h.mean:+.2f} | {h.answers:,} | {_bars(h.counts)} |" for n, h in card.histograms.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _line(name: str, estimate: Estimate) -> str:
+    return f"| {name} | {estimate.value:.3f} | {estimate.low:.3f} to {estimate.high:.3f} | {estimate.items:,} |"
+
+
+def _bars(counts: tuple[int, ...]) -> str:
+    highest = max(counts) or 1
+    return "".join(BARS[round(count / highest * (len(BARS) - 1))] for count in counts)

@@ -1,0 +1,58 @@
+"""Static HHH alignment (Askell et al. 2021; ALMoST section 3.1): which of two responses is the better one?
+
+Five figures: helpful, harmless, honest, other, and all. Both orders of A and B are asked and count alike.
+
+Departure: 1. The paper does not say how a context of several turns is shown; here it is a transcript.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_contracts.errors import ConfigError
+from models.evaluation.benchmark_files import require, rows_of
+from models.evaluation.choice_items import Choice, ChoiceItem
+from models.evaluation.prompt_template import PromptTemplate, Rendering, behind
+from models.evaluation.questions import BenchmarkQuestion
+from models.evaluation.transcripts import parse_transcript, write_transcript
+
+NAME = "static_hhh"
+SPLITS = ("helpful", "harmless", "honest", "other")
+PLACEHOLDERS = ("question", "answer_a", "answer_b")
+
+
+def read_static_hhh(path: Path) -> list[BenchmarkQuestion]:
+    """Rows `chosen`, `rejected` (transcripts with one context) and `type`; the chosen answer comes first.
+
+    Raises:
+        ConfigError: the file is unreadable or another benchmark's, or a split is unknown or empty.
+    """
+    questions = []
+    for number, row in enumerate(rows_of(NAME, path)):
+        chosen, rejected = (parse_transcript(require(NAME, row, side, str)) for side in ("chosen", "rejected"))
+        split = require(NAME, row, "type", str)
+        if split not in SPLITS:
+            raise ConfigError(f"{NAME}: {row[0]} is of split '{split}'; known: {', '.join(SPLITS)}")
+        if chosen is None or rejected is None or chosen[:-1] != rejected[:-1]:
+            raise ConfigError(f"{NAME}: {row[0]} is no pair of answers to one context")
+        answers = (chosen[-1].text, rejected[-1].text)
+        questions.append(BenchmarkQuestion(f"{number:04d}", chosen[:-1], answers, 0, split))
+    missing = [split for split in SPLITS if all(question.group != split for question in questions)]
+    if missing:
+        raise ConfigError(f"{NAME}: {path} holds no item of split {', '.join(missing)}; copy the file again")
+    return questions
+
+
+def ask_static_hhh(
+    questions: Sequence[BenchmarkQuestion], template: PromptTemplate, rendering: Rendering
+) -> list[ChoiceItem]:
+    """Each question twice: the better response as A, then as B."""
+    items = []
+    for question in questions:
+        for better in (0, 1):
+            shown = question.answers if better == 0 else question.answers[::-1]
+            values = {"question": write_transcript(question.context), "answer_a": shown[0], "answer_b": shown[1]}
+            prompt = rendering.render(template, values)
+            choices = tuple(Choice(prompt, behind(prompt, option)) for option in template.options)
+            order = "better_is_a" if better == 0 else "better_is_b"
+            items.append(ChoiceItem(question.item_id, prompt, choices, better, question.group, order))
+    return items

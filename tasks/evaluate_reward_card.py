@@ -1,0 +1,78 @@
+"""The reward-model card of a run: its held-out comparisons, read by `models/evaluation/reward_card.py`."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from data_contracts.artifact import Artifact
+from data_contracts.comparisons import Comparisons
+from data_contracts.evaluation_sections import RewardCardSettings
+from data_contracts.folder_contracts import RewardCardFiles
+from data_contracts.reward_scores import RewardScores
+from data_contracts.sections import Responder
+from models.evaluation.reward_card import ScoredPair, Thresholds, make_card
+from models.evaluation.reward_card_page import card_page
+from tasks.step import step
+from tasks.step_context import job_folder, read, write_folder
+
+NOT_MEASURED = "# Reward model\n\nNot measured: no comparison was held out (reward.heldout_share).\n"
+
+
+@step(version="1")
+def make_reward_card(
+    scores: Artifact[RewardScores],
+    comparisons: Artifact[Comparisons],
+    responders: tuple[Responder, ...],
+    settings: RewardCardSettings,
+) -> Artifact[RewardCardFiles]:
+    """card.json and card.md, over the pairs the reward model was not trained on."""
+    pairs = heldout_pairs(
+        read(RewardScores, scores).to_pylist(), read(Comparisons, comparisons).to_pylist(), responders
+    )
+    folder = job_folder("card")
+    folder.mkdir(parents=True, exist_ok=True)
+    card = make_card(pairs, Thresholds(**settings.model_dump())) if pairs else None
+    content: dict[str, Any] = {"pairs": 0} if card is None else asdict(card)
+    (folder / "card.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+    page = NOT_MEASURED if card is None else card_page(card, "Reward model")
+    (folder / "card.md").write_text(page, encoding="utf-8")
+    return write_folder(RewardCardFiles, folder)
+
+
+def heldout_pairs(
+    scores: list[dict[str, Any]], comparisons: list[dict[str, Any]], responders: tuple[Responder, ...]
+) -> list[ScoredPair]:
+    """Held-out comparisons as scored pairs, with what tells their responders apart."""
+    by_id = {row["comparison_id"]: row for row in comparisons}
+    by_name = {responder.name: responder for responder in responders}
+    pairs = []
+    for row in scores:
+        if row["split"] != "heldout":
+            continue
+        own = by_id.get(row["pair_id"], {})
+        better, worse = own.get("chosen_responder"), own.get("rejected_responder")
+        pairs.append(
+            ScoredPair(
+                row["query_id"],
+                row["chosen_score"],
+                row["rejected_score"],
+                row["chosen_chars"],
+                row["rejected_chars"],
+                better,
+                worse,
+                own.get("chosen_response_id"),
+                own.get("rejected_response_id"),
+                differing_axes(by_name[better], by_name[worse]) if better in by_name and worse in by_name else (),
+            )
+        )
+    return pairs
+
+
+def differing_axes(first: Responder, second: Responder) -> tuple[str, ...]:
+    """Along which axes of the rule of thumb two responders differ."""
+    differs = {
+        "size": first.model != second.model,
+        "shots": first.shots != second.shots,
+        "demonstrations": first.prompt != second.prompt,
+    }
+    return tuple(axis for axis, holds in differs.items() if holds)

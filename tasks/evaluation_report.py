@@ -1,0 +1,48 @@
+"""What an evaluation leaves beside its tables of rows: tables for people, on the run page and in the run's folder."""
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+
+from prefect.artifacts import create_markdown_artifact
+from prefect.exceptions import MissingContextError
+from prefect.runtime import flow_run
+
+from data_contracts.artifact import Artifact
+from data_contracts.evaluations import Evaluations
+from data_contracts.store import Store
+from models.evaluation.aggregates import Aggregate, aggregate
+from models.evaluation.paper_tables import PaperTable, paper_tables
+from tasks.run_summary import RUNS, SUMMARY, RunSummary
+from tasks.step_context import read
+
+TABLES = "tables.md"
+INTRODUCTION = "Percentages with their interval of 95%. Rows that begin with `paper` are the published figures.\n\n"
+
+
+def aggregates_of(tables: Sequence[Artifact[Evaluations]]) -> list[Aggregate]:
+    """Every figure of some tables of rows."""
+    return aggregate(row for table in tables for row in read(Evaluations, table).to_pylist())
+
+
+def tables_in_markdown(tables: Sequence[PaperTable]) -> str:
+    """The tables as one document."""
+    return INTRODUCTION + "\n\n".join(table.markdown() for table in tables)
+
+
+def publish_tables(aggregates: Sequence[Aggregate], more: Sequence[PaperTable] = ()) -> list[PaperTable]:
+    """Put the tables on the run page, if there is one; nothing where nothing was measured."""
+    tables = [*paper_tables(aggregates), *more]
+    if tables and flow_run.id is not None:
+        with suppress(MissingContextError):
+            create_markdown_artifact(
+                key="almost-evaluation", markdown=tables_in_markdown(tables), description="Tables beside the paper's"
+            )
+    return tables
+
+
+def write_evaluation(store: Store, summary: RunSummary, tables: Sequence[PaperTable]) -> None:
+    """summary.json and tables.md of an evaluation; it does not become `runs/latest`, which is about whole runs."""
+    content = json.dumps(summary.model_dump(mode="json"), indent=1, ensure_ascii=False)
+    store.backend.put_bytes(f"{RUNS}/{summary.run_id}/{SUMMARY}", content.encode())
+    store.backend.put_bytes(f"{RUNS}/{summary.run_id}/{TABLES}", tables_in_markdown(tables).encode())

@@ -1,0 +1,72 @@
+"""The card of a run's reward model, from its tables."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from data_contracts.comparisons import Comparisons
+from data_contracts.evaluation_sections import RewardCardSettings
+from data_contracts.reward_scores import RewardScores
+from data_contracts.sections import Responder
+from models.evaluation.reward_card import Thresholds
+from tasks.evaluate_reward_card import differing_axes, make_reward_card
+from tasks.rank_comparisons import pair_by_rank
+from tasks.report_reward_card import reward_card_metrics
+
+RESPONDERS = (
+    Responder(name="A", model="large", prompt="faithful", shots=3),
+    Responder(name="B", model="mid", prompt="faithful", shots=3),
+    Responder(name="C", model="mid", prompt="hhh", shots=1),
+)
+
+
+def tables(commit: Callable[..., Any], split: str) -> tuple[Any, Any]:
+    answers = [
+        {"response_id": f"q{n}-{name}", "query_id": f"q{n}", "query": "Who?", "responder": name, "responder_rank": rank}
+        | {"response": f"{name} says"}
+        for n in range(3)
+        for rank, name in enumerate("ABC", start=1)
+    ]
+    comparisons = [row for n in range(3) for row in pair_by_rank(answers[3 * n : 3 * n + 3])]
+    scores = [
+        {
+            "pair_id": row["comparison_id"], "query_id": row["query_id"], "split": split, "chosen_score": 2.0 - rank,
+            "rejected_score": 1.0, "chosen_chars": 10 + rank, "rejected_chars": 10,
+        }
+        for row in comparisons
+        for rank in [row["chosen_rank"]]
+    ]  # fmt: skip
+    return commit(RewardScores, scores), commit(Comparisons, comparisons)
+
+
+def test_axes():
+    first, second, third = RESPONDERS
+    assert differing_axes(first, second) == ("size",)
+    assert differing_axes(second, third) == ("shots", "demonstrations")
+    assert differing_axes(first, first) == ()
+
+
+def test_a_runs_card(commit: Callable[..., Any], compute: Callable[..., Any], store: Any):
+    """A's answers tie with their opponents' (2 - 1 = 1), B's lose: three pairs a query, (.5 + .5 + 0) / 3 right."""
+    scores, comparisons = tables(commit, "heldout")
+    card = compute(make_reward_card, scores, comparisons, RESPONDERS, RewardCardSettings())
+    metrics = reward_card_metrics(card)
+    assert metrics["reward_card.accuracy"] == pytest.approx(1 / 3)
+    assert metrics["reward_card.axis.size"] == 0.5
+    assert metrics["reward_card.axis.several"] == pytest.approx(0.25)  # A over C ties, B over C is wrong
+    assert metrics["reward_card.flag.collapsed"] == 0.0
+    assert "reward_card.temperature" not in metrics  # no pair is right: none fits
+    page = (store.local_folder(card) / "card.md").read_text()
+    assert "| A |" in page
+    assert "agreement along size" in page
+
+
+def test_without_held_out_pairs_nothing_is_measured(commit: Callable[..., Any], compute: Callable[..., Any]):
+    scores, comparisons = tables(commit, "train")
+    card = compute(make_reward_card, scores, comparisons, RESPONDERS, RewardCardSettings())
+    assert reward_card_metrics(card) == {}
+
+
+def test_the_profile_sets_the_thresholds():
+    assert Thresholds(**RewardCardSettings().model_dump()) == Thresholds()
