@@ -52,5 +52,15 @@ class StoreError(AlmostError):
     """The artifact store cannot be read or written."""
 
 
+class TransientStoreError(StoreError):
+    """The store, or another run that holds a key, did not answer in time: the same call may succeed later."""
+
+    transient = True
+
+
+class LockLostError(TransientStoreError):
+    """This process was taken for dead, and another run computes the key now."""
+
+
 class DamagedArtifactError(StoreError):
     """An artifact's bytes do not match its manifest."""

@@ -7,6 +7,9 @@ import pyarrow as pa
 from data_contracts.arrow import compute as pc
 from data_contracts.contract import Contract, Rule, at_least, boolean, finite, integer, not_blank, number, one_of, text
 
+# In front of the id of a nearest query that is a seed, or of an earlier publication.
+SEED_ID, EARLIER_ID = "seed-", "earlier-"
+
 
 class QueryRejection(StrEnum):
     """Why a mined query was turned away; the order is the order of the checks."""

@@ -10,6 +10,7 @@ import logging
 import os
 import shutil
 import uuid
+from copy import copy
 from hashlib import sha256
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from data_contracts.home import PROJECT_ROOT
 from data_contracts.keys import file_digest
 from data_contracts.manifest import COST_FILE, MANIFEST_FILE, Cost, Manifest, Part, Provenance, content_digest
 from data_contracts.store_backends import Backend, LocalBackend, open_backend
+from data_contracts.store_fence import FencedBackend
+from data_contracts.store_lock import StoreLock
 
 log = logging.getLogger("almost.store")
 AnyContract = type[Contract] | type[FolderContract]
@@ -43,6 +46,12 @@ class Store:
         if not os.access(self.scratch, os.W_OK):
             raise ConfigError(f"cannot write to {self.scratch}; set ALMOST_HOME or --home to a folder you own")
 
+    def fenced(self, lock: StoreLock) -> "Store":
+        """This store for the holder of `lock`: it refuses to write once the lock is lost."""
+        fenced = copy(self)
+        fenced.backend = FencedBackend(self.backend, lock)
+        return fenced
+
     def _default_scratch(self) -> Path:
         if isinstance(self.backend, LocalBackend):
             return self.backend.root / "scratch"
@@ -54,12 +63,6 @@ class Store:
         """A fresh local folder to prepare an artifact's files in."""
         folder = self.scratch / "staging" / f"{key}-{uuid.uuid4().hex[:8]}"
         folder.mkdir(parents=True)
-        return folder
-
-    def job_folder(self, key: str) -> Path:
-        """The local folder of a job, the same for the same key, so that a rerun resumes from its checkpoints."""
-        folder = self.scratch / "jobs" / key
-        folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def write_shard(self, contract: type[Contract], key: str, shard: int, table: pa.Table) -> Part:

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -58,20 +58,30 @@ class Child:
 
 def end_all(children: list[Child], grace_s: float) -> set[int]:
     """SIGTERM to the children and all their descendants, SIGKILL to what is left after `grace_s`; returns their pids."""
+    ended = _end(lambda: _families(children), grace_s)
+    for child in children:
+        child.close()
+    return ended
+
+
+def end_marked(mark: str, grace_s: float) -> set[int]:
+    """The same for every process of one `almost serve`, given its mark."""
+    return _end(lambda: [p for p in psutil.process_iter() if (_mark_of(p) or "").startswith(f"{mark}:")], grace_s)
+
+
+def _end(living: Callable[[], list[psutil.Process]], grace_s: float) -> set[int]:
     ended = set()
-    for process in _families(children):
+    for process in living():
         ended.add(process.pid)
         _signal(process, signal.SIGTERM)
     deadline = time.monotonic() + grace_s
-    while _families(children) and time.monotonic() < deadline:
+    while living() and time.monotonic() < deadline:
         time.sleep(POLL_S)
-    while left := _families(children):
+    while left := living():
         for process in left:
             ended.add(process.pid)
             _signal(process, signal.SIGKILL)
         time.sleep(POLL_S)
-    for child in children:
-        child.close()
     return ended
 
 

@@ -1,7 +1,8 @@
 """`almost serve`: Prefect server, work pools, two workers and the deployments, in one terminal.
 
 Ctrl-C or SIGTERM ends all of it, running stages and their jobs included, and exits 0; interrupted runs are marked
-Crashed, so that they hold no slot. When one of the processes dies, the others are ended too and the exit code is 1.
+Crashed, so that they hold no slot. A worker that dies is started again, and its runs go on meanwhile; when the server
+dies, the rest is ended too and the exit code is 1. A guard process ends everything when this one is killed.
 """
 
 import os
@@ -15,6 +16,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,12 +27,14 @@ from data_contracts.home import PROJECT_ROOT
 from data_contracts.store import Store
 from deployments.processes import Child, end_all
 from deployments.quiet_prefect import DEFAULTS
+from deployments.serve_guard import guarded
 
 SERVER_START_S = 180.0
 POLL_S = 0.3
 FLOWS_GRACE_S = 12.0
 SERVER_GRACE_S = 10.0
 WORKER_POLL_S = "2"
+RESTARTS, RESTARTS_WITHIN_S = 5, 120.0  # of workers; more often, and something is wrong with them
 
 
 class Interrupted(BaseException):
@@ -53,7 +57,7 @@ def serve_all(home: str, host: str, port: int) -> int:
     logs.mkdir(parents=True, exist_ok=True)
     check_port(host, port)
     server = Service(home, host, port, logs)
-    with interruptible():
+    with guarded(server.mark), interruptible():
         try:
             server.start()
             server.announce()
@@ -119,7 +123,7 @@ class Service:
         self.api = f"{self.url}/api"
         self.mark = uuid.uuid4().hex
         self.server: Child | None = None
-        self.workers: list[Child] = []
+        self.workers: dict[str, Child] = {}  # by pool
         self.environment = environment_of_children(home, self.api)
 
     def start(self) -> None:
@@ -128,16 +132,15 @@ class Service:
         self.server = self._child("server", ["server", "start", "--host", self.host, "--port", str(self.port)])
         self._wait_until(self._is_healthy, SERVER_START_S, "the server answers", self.server)
         os.environ["PREFECT_API_URL"] = self.api  # before this process imports Prefect
+        from deployments.automations import create_automations
         from deployments.work_pools import CPU_POOL, GPU_POOL, create_pools, mark_dead_runs
 
         create_pools()
+        create_automations()
         mark_dead_runs()
         print("almost: deploying prefect.yaml ...", flush=True)
         self._deploy()
-        for pool in (CPU_POOL, GPU_POOL):
-            name = f"worker-{pool}"
-            start = ["worker", "start", "--pool", pool, "--type", "process", "--name", self._worker_name(pool)]
-            self.workers.append(self._child(name, start))
+        self.workers = {pool: self._worker(pool) for pool in (CPU_POOL, GPU_POOL)}
 
     def announce(self) -> None:
         """Say where things are, and how to start a run."""
@@ -152,20 +155,30 @@ class Service:
         )
 
     def watch(self) -> None:
-        """Wait until a process dies (ChildDied) or a signal comes (Interrupted)."""
+        """Wait until the server dies, or workers too often (ChildDied), or a signal comes (Interrupted)."""
+        restarts: deque[float] = deque(maxlen=RESTARTS)
         while True:
-            self._raise_if_dead()
+            self._raise_if_dead([self.server])
+            for pool, worker in self.workers.items():
+                if worker.exit_code() is None:
+                    continue
+                if len(restarts) == RESTARTS and time.monotonic() - restarts[0] < RESTARTS_WITHIN_S:
+                    self._raise_if_dead([worker])
+                restarts.append(time.monotonic())
+                print(f"almost: {worker.name} ended with exit code {worker.exit_code()}; starting it again", flush=True)
+                worker.close()
+                self.workers[pool] = self._worker(pool)
             time.sleep(POLL_S)
 
     def stop(self) -> None:
         """End workers with their runs, mark those runs, then end the server."""
         if self.workers:
-            ended = end_all(self.workers, FLOWS_GRACE_S)
+            ended = end_all(list(self.workers.values()), FLOWS_GRACE_S)
             if self.server is not None and self.server.exit_code() is None:
-                from deployments.work_pools import CPU_POOL, GPU_POOL, mark_dead_runs
+                from deployments.work_pools import mark_dead_runs
 
                 with suppress(Exception):  # nothing must keep the server from being ended
-                    mark_dead_runs(ended, [self._worker_name(pool) for pool in (CPU_POOL, GPU_POOL)])
+                    mark_dead_runs(ended)
         if self.server is not None:
             end_all([self.server], SERVER_GRACE_S)
 
@@ -173,8 +186,11 @@ class Service:
         command = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
         return Child(name, command, self.logs / f"{name}.log", self.environment, self.mark, PROJECT_ROOT)
 
-    def _worker_name(self, pool: str) -> str:
-        return f"{pool} on {socket.gethostname()} ({self.mark[:6]})"
+    def _worker(self, pool: str) -> Child:
+        from deployments.work_pools import worker_name
+
+        start = ["worker", "start", "--pool", pool, "--type", "process", "--name", worker_name(pool, self.mark[:6])]
+        return self._child(f"worker-{pool}", start)
 
     def _deploy(self) -> None:
         log = self.logs / "deploy.log"
@@ -194,15 +210,15 @@ class Service:
     def _wait_until(self, holds: Callable[[], bool], seconds: float, what: str, child: Child) -> None:
         deadline = time.monotonic() + seconds
         while not holds():
-            self._raise_if_dead()
+            self._raise_if_dead([child])
             if time.monotonic() > deadline:
                 raise ChildDied(f"waited {seconds:.0f} s until {what}; log: {child.log}")
             time.sleep(POLL_S)
 
-    def _raise_if_dead(self) -> None:
-        for child in [*([self.server] if self.server else []), *self.workers]:
-            code = child.exit_code()
-            if code is not None:
+    def _raise_if_dead(self, children: list[Child | None]) -> None:
+        for child in children:
+            code = child.exit_code() if child else None
+            if child and code is not None:
                 raise ChildDied(
                     f"{child.name} ended with exit code {code}; log: {child.log}; last lines:\n{child.last_lines()}"
                 )

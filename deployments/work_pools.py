@@ -1,5 +1,6 @@
 """The two work pools, and what is left in them by a server that was stopped while runs were going on."""
 
+import socket
 from collections.abc import Collection
 from uuid import UUID
 
@@ -36,23 +37,32 @@ def create_pools() -> None:
                 client.create_work_pool(WorkPoolCreate(name=name, type="process", concurrency_limit=slots))
 
 
-def mark_dead_runs(ended: Collection[int] = (), own_workers: Collection[str] = ()) -> int:
+def worker_name(pool: str, mark: str) -> str:
+    """Name of a worker that `almost serve` starts."""
+    return f"{pool}{_of_this_host()}{mark})"
+
+
+def mark_dead_runs(ended: Collection[int] = ()) -> int:
     """Set runs whose process is gone to Crashed, for they would hold a slot of the pool for ever; returns their number.
 
-    Gone is a run whose process is among `ended`, and, when no worker but `own_workers` is online (these are taken to
-    have been stopped), every run without a living process on this machine.
+    Gone is a run whose process is among `ended`, and, when no worker but those of `almost serve` on this machine is
+    online (these have been stopped, whatever their last heartbeat says), every run without a living process here.
     """
     with get_client(sync_client=True) as client:
-        abandoned = not _others_online(client, own_workers)
+        abandoned = not _others_online(client)
         dead = [run for run in _alive_runs(client) if _is_dead(run, ended, abandoned)]
         for run in dead:
             _crash(client, run.id)
         return len(dead)
 
 
-def _others_online(client: SyncPrefectClient, own_workers: Collection[str]) -> bool:
+def _others_online(client: SyncPrefectClient) -> bool:
     workers = [worker for pool in (CPU_POOL, GPU_POOL) for worker in client.read_workers_for_work_pool(pool)]
-    return any(worker.status is WorkerStatus.ONLINE and worker.name not in own_workers for worker in workers)
+    return any(worker.status is WorkerStatus.ONLINE and _of_this_host() not in worker.name for worker in workers)
+
+
+def _of_this_host() -> str:
+    return f" on {socket.gethostname()} ("
 
 
 def _alive_runs(client: SyncPrefectClient) -> list[FlowRun]:

@@ -25,6 +25,7 @@ from flows.parameters import (
     configure,
     run_name,
 )
+from flows.prompt_ending import ending_promptly
 from flows.synthetic_feedback import synthetic_feedback
 from flows.train_policy import train_policy
 
@@ -49,7 +50,7 @@ def almost(
 ) -> str:
     """Run a profile and return the run's id; its tables, checkpoints and summary.json are in the store."""
     config = configure(profile, data_seed, queries, models, prompts, optimizer, overrides)
-    with open_run(config, home, stop_after, start_from) as run:
+    with ending_promptly(), open_run(config, home, stop_after, start_from) as run:
         given = prepare_ingredients(config)
         feedback = synthetic_feedback(config, given)
         policy = train_policy(config, given, feedback)

@@ -13,6 +13,7 @@ from prefect.runtime import flow_run
 from data_contracts.home import home_url
 from data_contracts.run_config import RunConfig
 from data_contracts.store import Store
+from tasks.flow_log import print_to_log_file
 from tasks.resolve_inputs import check_inputs
 from tasks.run_listener import logging_progress, stage_listener
 from tasks.run_record import RunRecord, recording
@@ -65,6 +66,7 @@ def open_run(
 ) -> Iterator[Run]:
     """Check the inputs, open the store, record what happens inside, and leave a summary however it ends."""
     store = Store(home_url(home))
+    print_to_log_file(store)
     check_inputs(config)
     now = datetime.now(UTC)
     run = Run(f"{now:%Y%m%d-%H%M%S}-{config.profile}-{uuid.uuid4().hex[:4]}", config, store)

@@ -2,36 +2,33 @@
 
 A stage is a Prefect flow of its own, so that it can be deployed; its one parameter besides `home` is the call: the
 arguments of its function as JSON (artifact handles and configuration sections, no tables). A pool dispatch looks the
-verified outputs up first, re-attaches to a child that already runs, and reads the outputs back from the store: the
-store is the only truth, so nothing but success travels through Prefect.
+verified outputs up first, and reads them back from the store in the end: the store is the only truth, so nothing but
+success travels through Prefect. What lies between is in `dispatch.py`.
 """
 
 import inspect
-import time
 from collections.abc import Callable
 from typing import Any, Generic, ParamSpec, TypeVar, get_type_hints
-from uuid import UUID
 
-from prefect import Flow, flow, get_client
-from prefect.client.schemas.objects import FlowRun
-from prefect.deployments import run_deployment
-from prefect.logging import get_run_logger
+from prefect import Flow, flow
 from prefect.runtime import flow_run
 from pydantic import TypeAdapter
 
-from data_contracts.errors import AlmostError, JobError
+from data_contracts.errors import AlmostError
 from data_contracts.keys import step_key
 from data_contracts.placement import Placement, Target
 from data_contracts.store import Store
+from flows.dispatch import Dispatch
+from flows.prompt_ending import ending_promptly
+from tasks.flow_log import print_to_log_file
 from tasks.run_listener import logging_progress, stage_listener
-from tasks.run_record import RunRecord, record_stage, recording
+from tasks.run_record import RunRecord, record_stage, recording, remember_producer
 from tasks.step import NotInStoreError, Step, lookup_only
 from tasks.step_context import active_store, use_store
 
 P = ParamSpec("P")
 R = TypeVar("R")
 GPU_DEPLOYMENT = "gpu"
-POLL_S = 2
 
 
 class Stage(Generic[P, R]):
@@ -68,8 +65,9 @@ class Stage(Generic[P, R]):
 
         @flow(name=self.name, description=inspect.cleandoc(self.__doc__ or self.name))
         def run(home: str, call: dict[str, Any]) -> None:
-            record = RunRecord(listener=stage_listener())
-            with use_store(Store(home)), recording(record), logging_progress():
+            record, store = RunRecord(listener=stage_listener()), Store(home)
+            print_to_log_file(store)
+            with use_store(store), recording(record), logging_progress(), ending_promptly():
                 self.fn(**self.decode(call))  # type: ignore[call-arg]
 
         return run
@@ -94,7 +92,7 @@ def _run_on_pool(stage: Stage[P, R], placement: Placement, *args: P.args, **kwar
         outputs, record = found
         entries = record.as_cached()
     else:
-        _dispatch(stage, placement, stage.encode(*args, **kwargs))
+        dispatch = _dispatch(stage, placement, stage.encode(*args, **kwargs))
         found = stage.find(*args, **kwargs)
         if found is None:
             raise AlmostError(
@@ -102,7 +100,10 @@ def _run_on_pool(stage: Stage[P, R], placement: Placement, *args: P.args, **kwar
                 f"give workers the same ALMOST_HOME as the flow"
             )
         outputs, record = found
-        entries = record.stages
+        entries = record.stages if dispatch.own else record.as_cached()
+        if dispatch.child is not None and dispatch.child.parent_task_run_id is not None:
+            made = [path for entry in entries for path in entry.artifacts]
+            remember_producer(made, dispatch.child.parent_task_run_id)
     for entry in entries:
         record_stage(entry)
     return outputs
@@ -114,39 +115,15 @@ def _child_name(stage: Stage[Any, Any], call: dict[str, Any]) -> str:
     return f"{flow_run.name}{detail}"
 
 
-def _dispatch(stage: Stage[Any, Any], placement: Placement, call: dict[str, Any]) -> None:
-    parent = f"{flow_run.id}:{flow_run.run_count}"
-    asked: Any = run_deployment(
-        name=f"{stage.name}/{GPU_DEPLOYMENT}",
-        parameters={"home": active_store().url, "call": call},
-        flow_run_name=_child_name(stage, call),
-        timeout=0,
-        as_subflow=True,
-        idempotency_key=step_key(stage.name, parent, {"call": call}),
+def _dispatch(stage: Stage[Any, Any], placement: Placement, call: dict[str, Any]) -> Dispatch:
+    store = active_store()
+    parameters = {"home": store.url, "call": call}
+    dispatch = Dispatch(
+        deployment=f"{stage.name}/{GPU_DEPLOYMENT}",
+        name=_child_name(stage, call),
+        key=step_key(stage.name, "", parameters),
+        parameters=parameters,
+        store=store,
     )
-    child = _wait_for(asked.id, stage.name, placement.dispatch_timeout_s)
-    state = child.state
-    if state is None or not state.is_completed():
-        reason = (state.message if state is not None else None) or "no reason given"
-        raise JobError(
-            f"stage {stage.name} on the GPU pool ended {state.name if state else 'without a state'}: {reason} "
-            f"(flow run {child.name}, {child.id})"
-        )
-
-
-def _wait_for(run_id: UUID, stage: str, warn_after_s: float) -> FlowRun:
-    """Wait until a flow run ends; warn whenever no worker has taken it for `warn_after_s`."""
-    told = time.monotonic()
-    with get_client(sync_client=True) as client:
-        while True:
-            run = client.read_flow_run(run_id)
-            if run.state is not None and run.state.is_final():
-                return run
-            waits = run.state is None or run.state.is_scheduled() or run.state.is_pending()
-            if waits and time.monotonic() - told >= warn_after_s:
-                told = time.monotonic()
-                get_run_logger().warning(
-                    "stage %s has waited %.0f s for a slot of the GPU pool; is a worker of that pool running? (flow run %s)",
-                    stage, warn_after_s, run_id,
-                )  # fmt: skip
-            time.sleep(POLL_S)
+    dispatch.run(placement.dispatch_timeout_s)
+    return dispatch

@@ -43,8 +43,8 @@ def synthetic_feedback(config: RunConfig, given: Ingredients) -> SyntheticFeedba
     return SyntheticFeedback(mined, responses, comparisons, as_is, reward)
 
 
-def mine_queries(config: RunConfig, given: Ingredients) -> MinedQueries:
-    """Mine queries with the miner of the profile."""
+def mine_queries(config: RunConfig, given: Ingredients, earlier: Artifact[Queries] | None = None) -> MinedQueries:
+    """Mine queries with the miner of the profile; none that are in an `earlier` pool."""
     return run_stage(
         MINE_QUERIES,
         config.placement,
@@ -54,6 +54,7 @@ def mine_queries(config: RunConfig, given: Ingredients) -> MinedQueries:
         config.mining,
         config.engine,
         config.seeds.data,
+        earlier,
     )
 
 

@@ -9,29 +9,17 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from data_contracts.errors import TransientJobError
+from data_contracts.process_mark import process_start
 
 LOCK_NAME = "job.lock"
 POLL_S = 0.5
 GRACE_S = 5.0
-
-
-def process_start(pid: int) -> str | None:
-    """An opaque mark of when `pid` started, None when it no longer runs: tells a reused pid apart."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return None if fields[0] in "ZX" else fields[19]  # proc(5): state, and start time in clock ticks
-    except FileNotFoundError:
-        if Path("/proc/self").exists():
-            return None
-    shown = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return shown.stdout.strip() or None
 
 
 def signal_group(group: int, number: signal.Signals) -> None:
@@ -75,6 +63,19 @@ class HeldLock:
             return None
         _end_leader(group, GRACE_S)
         return group
+
+
+def supersede(work_dir: Path) -> None:
+    """Take a work directory from a launcher that is taken for dead: end its job if it is on this host, drop its lock."""
+    path = work_dir / LOCK_NAME
+    if not path.exists():
+        return
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        HeldLock(path, descriptor).end_orphan()
+    finally:
+        os.close(descriptor)
+    path.unlink()
 
 
 @contextmanager

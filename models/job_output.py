@@ -28,9 +28,11 @@ class LineReader:
         lines: deque[str],
         on_progress: ProgressCallback | None,
         say: LogCallback,
+        on_tick: Callable[[], None] | None = None,
     ) -> None:
         self._process, self._log, self._lines = process, log, lines
         self._on_progress, self._say = on_progress, say
+        self._on_tick = on_tick or (lambda: None)
         self._rest = b""
         self.problem: dict[str, Any] | None = None
 
@@ -40,6 +42,7 @@ class LineReader:
         pipe = self._process.stdout.fileno()
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
+            self._on_tick()
             # A short wait keeps this thread interruptible: cancellation arrives between two bytecodes.
             ended = self._process.poll() is not None
             ready, _, _ = select.select([pipe], [], [], 0 if ended else POLL_S)

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -35,11 +36,13 @@ def run_job(
     training: TrainingSettings,
     on_progress: ProgressCallback | None = None,
     on_log: LogCallback | None = None,
+    on_tick: Callable[[], None] | None = None,
 ) -> JobManifest:
     """Run `python -m module --spec spec.json` (or torchrun, with several processes) and return its manifest.
 
-    `on_progress` gets each progress event (`done`, `total`, `unit`, `metrics`), `on_log` every other line. A manifest
-    of this very spec that is already in `spec.output_dir` is returned at once.
+    `on_progress` gets each progress event (`done`, `total`, `unit`, `metrics`), `on_log` every other line;
+    `on_tick` is called several times a second, and what it raises ends the job. A manifest of this very spec that is
+    already in `spec.output_dir` is returned at once.
 
     Raises:
         ConfigError: `training` is not what a spec with settings of its own holds.
@@ -65,7 +68,7 @@ def run_job(
         _prepare(spec)
         log_path = spec.work_dir / LOG_NAME
         lines: deque[str] = deque(maxlen=LAST_LINES)
-        code, problem = _run(module, spec, training, lock, log_path, lines, on_progress, say)
+        code, problem = _run(module, spec, training, lock, log_path, lines, on_progress, say, on_tick)
     if code != 0:
         raise_for_exit(module, code, problem, log_path, lines)
     finished = _finished(module, spec)
@@ -128,6 +131,7 @@ def _run(
     lines: deque[str],
     on_progress: ProgressCallback | None,
     say: LogCallback,
+    on_tick: Callable[[], None] | None,
 ) -> tuple[int, dict[str, Any] | None]:
     """Run the job to its end; returns its exit code and the error event it printed, if any."""
     watched, held = os.pipe()
@@ -145,7 +149,7 @@ def _run(
         )
         lock.record(process.pid)
         with log_path.open("a", encoding="utf-8") as log:
-            reader = LineReader(process, log, lines, on_progress, say)
+            reader = LineReader(process, log, lines, on_progress, say, on_tick)
             if not reader.follow(training.timeout_s):
                 _end(process)
                 raise JobError(

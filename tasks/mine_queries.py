@@ -15,13 +15,14 @@ import re
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from data_contracts.artifact import Artifact
 from data_contracts.errors import EmptyResultError
 from data_contracts.evaluation_texts import TEXT_KINDS, EvaluationTexts
 from data_contracts.mined_lines import MinedLines
 from data_contracts.model_handle import ModelHandle, PromptHandle
-from data_contracts.queries import Queries, QueryRejection, RejectedQueries
+from data_contracts.queries import EARLIER_ID, SEED_ID, Queries, QueryRejection, RejectedQueries
 from data_contracts.responses import FAILED
 from data_contracts.sections import EngineConfig, Mining
 from models.engines.protocol import SamplingSettings, naming_rows
@@ -35,7 +36,6 @@ from tasks.step import Outputs, step
 from tasks.step_context import active_store, count, current, read, write, write_parts
 
 log = logging.getLogger("almost.mining")
-SEED_ID = "seed-"
 
 
 class MinedQueries(Outputs):
@@ -54,14 +54,19 @@ def mine_queries(
     mining: Mining,
     engine: EngineConfig,
     seed: int,
+    earlier: Artifact[Queries] | None = None,
 ) -> MinedQueries:
     """Mine `mining.queries` distinct queries; fewer, with a warning, when the attempts run out.
+
+    None is as close to a query of the `earlier` pool as two of its own may be.
 
     Raises:
         EmptyResultError: not one query was kept.
     """
     seed_queries = parse_seed_queries(seeds.text, seeds.source)
     screen = QueryScreen(mining, seed_queries, _overlap_index(evaluation_texts, mining.decontaminate_ngram))
+    if earlier is not None:
+        screen.know(read(Queries, earlier))
     lazy = LazyEngine(miner, engine)
     progress = ProgressReporter(mining.queries, "queries")
     parts, rounds = [], math.ceil(mining.queries * mining.max_attempts_per_query / mining.round_prompts)
@@ -97,6 +102,11 @@ class QueryScreen:
         if mining.seeds_in_dedup:
             for number, query in enumerate(seeds.queries):
                 self.index.add(f"{SEED_ID}{number}", query)
+
+    def know(self, earlier: pa.Table) -> None:
+        """Count the queries of earlier pools in the dedup."""
+        for query_id, query in zip(earlier["query_id"].to_pylist(), earlier["query"].to_pylist(), strict=True):
+            self.index.add(f"{EARLIER_ID}{query_id}", query)
 
     def judge(self, line: dict[str, Any]) -> None:
         """Keep a line as a query, or record why not."""

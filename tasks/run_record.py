@@ -1,10 +1,12 @@
 """What a run did, stage by stage, gathered while it runs; it becomes summary.json."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from threading import Lock
+from typing import Any
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -41,6 +43,7 @@ class RunRecord:
     metrics: dict[str, float] = field(default_factory=dict)
     listener: Callable[[StageRecord], None] | None = None
     lock: Lock = field(default_factory=Lock)
+    producers: dict[str, UUID] = field(default_factory=dict)  # artifact's folder -> task run that made it
 
     def as_cached(self) -> list[StageRecord]:
         """The stages as a run sees them that found all of them done."""
@@ -78,3 +81,34 @@ def record_metrics(metrics: dict[str, float]) -> None:
     if record is not None:
         with record.lock:
             record.metrics.update(metrics)
+
+
+def remember_producer(paths: Iterable[str], task_run: UUID) -> None:
+    """Note which task run of this flow made (or found) artifacts, for the edges of the run's graph."""
+    record = _RECORD.get()
+    if record is not None:
+        with record.lock:
+            record.producers.update(dict.fromkeys(paths, task_run))
+
+
+def producers_of(value: Any) -> list[UUID]:
+    """The task runs of this flow that made what `value` (handles, or their JSON) refers to, each once."""
+    record = _RECORD.get()
+    if record is None:
+        return []
+    found = dict.fromkeys(record.producers[path] for path in _strings(value) if path in record.producers)
+    return list(found)
+
+
+def _strings(value: Any) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case BaseModel():
+            yield from _strings(dict(value))
+        case dict():
+            for item in value.values():
+                yield from _strings(item)
+        case list() | tuple():
+            for item in value:
+                yield from _strings(item)

@@ -8,7 +8,7 @@ from typing import Any
 from data_contracts.job_spec import JobManifest, JobSpec, TrainingSettings
 from models.launch import run_job
 from tasks.progress import ProgressReporter
-from tasks.step_context import add_startup, count, current, job_folder
+from tasks.step_context import add_startup, count, current, job_folder, require_lock
 
 log = logging.getLogger("almost.jobs")
 
@@ -32,7 +32,9 @@ def run_training_job(module: str, spec: JobSpec, training: TrainingSettings) -> 
             first = False
         progress.update(event["done"], event["total"], **event.get("metrics", {}))
 
-    manifest = run_job(module, spec, training, on_progress=on_progress, on_log=lambda line: log.info("%s", line))
+    manifest = run_job(
+        module, spec, training, on_progress=on_progress, on_log=lambda line: log.info("%s", line), on_tick=require_lock
+    )
     count(**{f"job_{name}": value for name, value in manifest.metrics.items()})
     return manifest
 

@@ -32,6 +32,8 @@ STEPS = {
     StageName.QUERIES: ("gather_evaluation_texts", "mine_queries"),
     StageName.RESPONSES: ("sample_responses",),
     StageName.COMPARISONS: (
+        "accumulate_queries",
+        "accumulate_comparisons",
         "rank_comparisons",
         "filter_comparisons",
         "load_community_answers",

@@ -7,42 +7,45 @@ cannot verify the outputs, persists only the handles, and records rows, seconds 
 """
 
 import inspect
+import logging
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import update_wrapper
-from typing import Any, Generic, ParamSpec, TypeVar, get_args, get_type_hints
+from typing import Any, Generic, ParamSpec, TypeVar, get_type_hints
 
 from prefect import task
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import TypeAdapter
 
-from data_contracts.artifact import Artifact
 from data_contracts.errors import AlmostError
 from data_contracts.keys import step_key
 from data_contracts.manifest import Cost
 from data_contracts.store import Store
-from tasks.run_record import StageRecord, record_stage
+from data_contracts.store_lock import LockTiming, StoreLock
+from tasks.graph_edges import made_by, task_run_of
+from tasks.run_record import StageRecord, producers_of, record_stage, remember_producer
 from tasks.stage_range import check_reached, require_found
-from tasks.step_context import StepContext, active_store, entered
+from tasks.step_context import StepContext, active_store, entered, use_store
 from tasks.step_lock import locked_digest
+from tasks.step_outputs import Outputs, artifacts_of, output_contracts
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+__all__ = ["NotInStoreError", "Outputs", "Step", "lookup_only", "step"]
+
 RETRY_DELAYS_S = [5, 30]
 TIME_LIMIT_S = 48 * 3600
 
+LOCK_TIMING = LockTiming()
+log = logging.getLogger("almost.steps")
+
+_COMPUTED: set[tuple[str, str]] = set()  # store and key of what this process computed itself
 _LOOKUP_ONLY: ContextVar[bool] = ContextVar("lookup_only", default=False)
-
-
-class Outputs(BaseModel):
-    """Base of the return type of steps with several outputs: every field is an `Artifact[...]`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class NotInStoreError(AlmostError):
@@ -82,7 +85,7 @@ class Step(Generic[P, R]):
         self.run_name = run_name
         self._signature = inspect.signature(fn)
         self._returns = get_type_hints(fn)["return"]
-        self._contracts = _output_contracts(self._returns)
+        self._contracts = output_contracts(self._returns)
         self._task = task(
             name=self.name,
             description=inspect.cleandoc(fn.__doc__ or self.name),
@@ -136,13 +139,19 @@ class Step(Generic[P, R]):
             cache_key_fn=lambda _context, _parameters: key,
             refresh_cache=found is None,
         )
-        pending = prefect_task.submit(arguments) if parallel else prefect_task(arguments)
+        edges = [made_by(run_id) for run_id in producers_of(arguments)]  # of the graph on the run page
+        if parallel:
+            pending: PrefectFuture | State = prefect_task.submit(arguments, wait_for=edges)
+        else:
+            pending = prefect_task(arguments, wait_for=edges, return_state=True)
 
         def finish() -> R:
-            handles = pending.result() if isinstance(pending, PrefectFuture) else pending
+            handles = pending.result()
             # What the store verified counts, even where Prefect remembers an older handle for this key.
             outputs = TypeAdapter(self._returns).validate_python(handles) if found is None else found
-            self._record(store, label, outputs, cached=found is not None, wall_s=time.monotonic() - started)
+            cached = found is not None or (store.url, key) not in _COMPUTED  # made before, or meanwhile by another run
+            remember_producer([artifact.path for artifact in artifacts_of(outputs)], task_run_of(pending))
+            self._record(store, label, outputs, cached=cached, wall_s=time.monotonic() - started)
             return outputs
 
         return StepFuture(finish)
@@ -157,16 +166,28 @@ class Step(Generic[P, R]):
         key = step_key(self.name, self.version, arguments)
         outputs = self._find(store, key)
         if outputs is None:
-            outputs = self._compute(store, key, arguments)
+            lock = StoreLock(store.backend, f"{self.name}-{key}", LOCK_TIMING)
+            outputs = lock.acquire(lambda: self._find(store, key), TIME_LIMIT_S, log.info)
+            if outputs is None:
+                outputs = self._compute_locked(store, key, arguments, lock)
         return TypeAdapter(self._returns).dump_python(outputs, mode="json")
 
-    def _compute(self, store: Store, key: str, arguments: dict[str, Any]) -> R:
-        context = StepContext(
-            store, key, self.name, self.version, locked_digest(self.name), self.label(arguments), arguments
-        )
+    def _compute_locked(self, store: Store, key: str, arguments: dict[str, Any], lock: StoreLock) -> R:
+        finished = False
+        try:
+            outputs = self._compute(store.fenced(lock), key, arguments, lock)
+            finished = True
+        finally:
+            lock.release(finished)
+        _COMPUTED.add((store.url, key))
+        return outputs
+
+    def _compute(self, store: Store, key: str, arguments: dict[str, Any], lock: StoreLock) -> R:
+        code = locked_digest(self.name)
+        context = StepContext(store, key, self.name, self.version, code, self.label(arguments), arguments, lock=lock)
         started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         started = time.monotonic()
-        with entered(context):
+        with use_store(store), entered(context):
             outputs = self.fn(**arguments)  # type: ignore[call-arg]
         wall_s = time.monotonic() - started
         cost = Cost(
@@ -175,8 +196,9 @@ class Step(Generic[P, R]):
             working_s=max(wall_s - context.startup_s, 0.0),
             counters=context.counters,
         )
-        for artifact in _artifacts(outputs):
+        for artifact in artifacts_of(outputs):
             store.write_cost(artifact, cost)
+        context.keep_logs(artifacts_of(outputs)[0])
         context.clean_up()
         return outputs
 
@@ -187,7 +209,7 @@ class Step(Generic[P, R]):
         return found[""] if "" in found else self._returns(**found)  # type: ignore[return-value]
 
     def _record(self, store: Store, label: str, outputs: R, cached: bool, wall_s: float) -> None:
-        artifacts = _artifacts(outputs)
+        artifacts = artifacts_of(outputs)
         cost = None if cached else store.cost(artifacts[0])
         record_stage(
             StageRecord(
@@ -218,27 +240,6 @@ def step(
         run_name: format string over the arguments, appended to the step's name.
     """
     return lambda fn: Step(fn, version, jobs, run_name)
-
-
-def _output_contracts(returns: Any) -> dict[str, Any]:
-    """Output name -> contract class; a single output has the name ''."""
-    if isinstance(returns, type) and issubclass(returns, Outputs):
-        return {name: _contract_of(field.annotation) for name, field in returns.model_fields.items()}
-    return {"": _contract_of(returns)}
-
-
-def _contract_of(annotation: Any) -> Any:
-    metadata = getattr(annotation, "__pydantic_generic_metadata__", None)
-    arguments = metadata["args"] if metadata else get_args(annotation)
-    if not arguments:
-        raise TypeError(f"a step returns Artifact[Contract] or Outputs of them, not {annotation}")
-    return arguments[0]
-
-
-def _artifacts(outputs: Any) -> list[Artifact]:
-    if isinstance(outputs, Artifact):
-        return [outputs]
-    return [getattr(outputs, name) for name in type(outputs).model_fields]
 
 
 def _is_transient(_task: Any, _run: Any, state: State) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import BaseModel
 
+from data_contracts import scratch
 from data_contracts.artifact import Artifact
 from data_contracts.contract import Contract
 from data_contracts.errors import AlmostError
@@ -21,6 +22,9 @@ from data_contracts.keys import identity
 from data_contracts.manifest import Parent, Part, Provenance
 from data_contracts.model_handle import ModelHandle, PromptHandle
 from data_contracts.store import Store
+from data_contracts.store_lock import StoreLock
+from models.job_lock import supersede
+from models.launch import LOG_NAME
 
 TOOLS = ("torch", "transformers", "trl", "deepspeed", "pyarrow", "tokenizers", "rapidfuzz", "rouge_score")
 
@@ -42,6 +46,7 @@ class StepContext:
     startup_s: float = 0.0
     counters: dict[str, float] = field(default_factory=dict)
     job_folders: list[Path] = field(default_factory=list)
+    lock: StoreLock | None = None
     resources: ExitStack = field(default_factory=ExitStack)  # closed when the step ends, however it ends
 
     def provenance(self) -> Provenance:
@@ -61,6 +66,14 @@ class StepContext:
             config=config,
             versions={tool: version(tool) for tool in TOOLS},
         )
+
+    def keep_logs(self, artifact: Artifact) -> None:
+        """Copy what the jobs printed beside the step's main output."""
+        for folder in self.job_folders:
+            log = folder / "work" / LOG_NAME
+            if log.is_file():
+                name = folder.name.partition("~")[0].removeprefix(f"{self.key}-")
+                self.store.backend.put_file(log, f"{artifact.path}/{name}.log")
 
     def clean_up(self) -> None:
         """Remove the job folders of a finished step: its outputs are in the store."""
@@ -136,9 +149,19 @@ def write_parts(contract: type[Contract], parts: list[Part]) -> Artifact:
 def job_folder(name: str) -> Path:
     """The local folder of a job of the running step; a rerun finds its checkpoints there."""
     context = current()
-    folder = context.store.job_folder(f"{context.key}-{name}")
+    fence = context.lock.fence if context.lock else 0
+    folder = scratch.job_folder(context.store.scratch, f"{context.key}-{name}", fence)
+    if fence:
+        supersede(folder / "work")
     context.job_folders.append(folder)
     return folder
+
+
+def require_lock() -> None:
+    """Raise LockLostError when another run took the running step over."""
+    lock = current().lock
+    if lock is not None:
+        lock.check()
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from store_cases import KEY, MADE, Animals, AnimalsChanged, Opener, animals, nam
 from data_contracts.artifact import Artifact
 from data_contracts.errors import ConfigError, ContractError, DamagedArtifactError
 from data_contracts.manifest import COST_FILE, MANIFEST_FILE, Cost
+from data_contracts.scratch import job_folder
 from data_contracts.store import Store
 
 
@@ -124,7 +125,7 @@ def test_many_writers_at_once_agree_on_one_artifact(open_store: Opener):
 
 
 def test_a_job_folder_is_the_same_for_the_same_key_and_a_staging_folder_is_not(store: Store):
-    assert store.job_folder("abc") == store.job_folder("abc")
+    assert job_folder(store.scratch, "abc") == job_folder(store.scratch, "abc")
     assert store.stage("abc") != store.stage("abc")
 
 

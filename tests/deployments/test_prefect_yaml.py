@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from data_contracts.home import PROJECT_ROOT
+from deployments.automations import HEARTBEAT_S, ZOMBIE_S, zombie_automation
 from flows.almost import almost
 from flows.run_stage import GPU_DEPLOYMENT, Stage
 
@@ -40,10 +41,25 @@ def test_each_survives_its_worker_and_checks_its_parameters(deployment: dict[str
     variables = deployment["work_pool"]["job_variables"]
     assert variables["stream_output"] is False
     assert variables["env"]["PREFECT_LOGGING_LEVEL"] == "INFO"
-    assert ("ALMOST_PLACEMENT" in variables["env"]) == (deployment["name"] == "full")
+    assert ("ALMOST_PLACEMENT" in variables["env"]) == (deployment["name"] != GPU_DEPLOYMENT)
     assert deployment["enforce_parameter_schema"] is True
     assert deployment["description"].strip()
     assert deployment["version"]
+
+
+def test_runs_that_collide_wait_for_each_other():
+    limits = {d["name"]: d["concurrency_limit"] for d in DEPLOYMENTS if d["name"] != GPU_DEPLOYMENT}
+    assert {name: limit["limit"] for name, limit in limits.items()} == {"full": 4, "regenerate": 1, "train": 1}
+    assert {limit["collision_strategy"] for limit in limits.values()} == {"ENQUEUE"}
+
+
+def test_heartbeats_come_often_enough_for_the_automation_that_misses_them():
+    frequency = FILE["definitions"]["environment"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"]
+    assert int(frequency) == HEARTBEAT_S
+    assert ZOMBIE_S >= 3 * HEARTBEAT_S
+    trigger: Any = zombie_automation().trigger
+    assert trigger.within.total_seconds() == ZOMBIE_S
+    assert trigger.after < trigger.expect
 
 
 def test_no_path_of_a_machine():

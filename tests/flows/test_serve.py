@@ -1,89 +1,96 @@
-"""`almost serve` and a deployed run: heavy stages in the GPU pool's worker, the reward model by ZeRO-2 on two ranks."""
+"""`almost serve` and deployed runs, with a real server and real workers, whatever is killed meanwhile.
 
-import os
+One server for all: each test removes the outputs of the stage it disturbs, and asks that they come back the same.
+"""
+
+import shutil
 import signal
-import socket
-import subprocess
-import sys
-from collections.abc import Callable
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
-from command import MINI, Command, stage_of, summary_of, until
+from command import Command, digests, outputs_of, stage_of, summary_of, until
+from serving import START_LIMIT_S, STOP_LIMIT_S, Serving, kill
 
-pytestmark = pytest.mark.flow
+pytestmark = [pytest.mark.flow, pytest.mark.slow]
 
-START_LIMIT_S, RUN_LIMIT_S, STOP_LIMIT_S = 180, 600, 60
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+CANCEL_LIMIT_S = 15
+REWARD_JOB, SFT_JOB = "models.jobs.train_reward_model", "models.jobs.finetune_policy"
 
 
-def deployed_run(almost: Command, port: int, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`prefect deployment run almost/full --watch`, from another folder than the project's."""
-    environment = almost.environment | {"PREFECT_API_URL": f"http://127.0.0.1:{port}/api"}
-    return subprocess.run(
-        [sys.executable, "-m", "prefect", "deployment", "run", "almost/full", "--watch", *arguments],
-        cwd="/",
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=RUN_LIMIT_S,
-        check=False,
-    )
+@pytest.fixture(scope="module")
+def serving(almost: Command, finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    folder = tmp_path_factory.mktemp("serving")
+    serving = Serving(almost, Path(shutil.copytree(finished, folder / "home", symlinks=True)), folder)
+    serving.start()
+    yield serving
+    if serving.process is not None and serving.process.poll() is None:
+        serving.end()
+    serving.api.close()
 
 
-def alive_with_home(almost: Command, home: Path) -> list[str]:
-    found = []
-    for process in almost.left_behind():
-        try:
-            if process.environ().get("ALMOST_HOME") == str(home):
-                found.append(" ".join(process.cmdline()))
-        except psutil.Error:
-            continue
-    return found
+def remove_outputs(home: Path, step: str) -> None:
+    for folder in outputs_of(home, step):
+        shutil.rmtree(folder)
 
 
-def test_serve_and_deployed_run_with_zero_on_two_ranks(almost: Command, copied: Callable[[], Path], tmp_path: Path):
-    home, port, log = copied(), free_port(), tmp_path / "serve.log"
-    served = almost.start("serve", "--home", str(home), "--port", str(port), log=log, cwd=tmp_path)
-    try:
-        until(
-            lambda: "Ctrl-C stops everything" in log.read_text() or served.poll() is not None,
-            START_LIMIT_S,
-            "almost serve to be ready",
-            poll_s=0.2,
-        )
-        assert served.poll() is None, log.read_text()
-        overrides = 'overrides=["training.zero_stage=2", "training.processes=2"]'
-        done = deployed_run(
-            almost, port, "--param", f"profile={MINI}", "--param", overrides, "--param", "stop_after=reward_model"
-        )
-        assert done.returncode == 0, done.stdout + log.read_text()
-        assert summary_of(home)["config"]["placement"]["heavy"] == "pool"
-        trained = stage_of(home, "train_reward_model")
-        assert not trained["cached"]
-        assert (trained["counters"]["job_zero_stage"], trained["counters"]["job_processes"]) == (2, 2)
-        assert stage_of(home, "pretrain_model-large")["cached"]
-    finally:
-        served.send_signal(signal.SIGINT)
-        code = served.wait(STOP_LIMIT_S)
-    assert code == 0, log.read_text()
-    assert alive_with_home(almost, home) == []
+def test_job_worker_and_orchestrator_are_killed_while_two_identical_runs_go_on(serving: Serving, finished: Path):
+    remove_outputs(serving.home, "train_reward_model")
+    earlier = len(serving.children("train-reward-model"))
+    first, second = (serving.submit(stop_after="reward_model") for _ in range(2))
+    until(lambda: serving.jobs(REWARD_JOB), START_LIMIT_S, "the job", 0.05)
+    kill(serving.processes("worker", "start", "almost-gpu"))
+    kill(serving.process_of(first))
+    kill(serving.jobs(REWARD_JOB))
+    assert serving.ended(first) == "CRASHED"
+    assert serving.ended(second) == "COMPLETED"
+    assert [child["state_type"] for child in serving.children("train-reward-model")[earlier:]] == ["COMPLETED"]
+    assert digests(serving.home) == digests(finished)
+    assert "worker-almost-gpu ended with exit code -9; starting it again" in serving.log.read_text()
 
 
-def test_serve_says_when_its_server_dies(almost: Command, tmp_path: Path):
-    home, port, log = tmp_path / "home", free_port(), tmp_path / "serve.log"
-    served = almost.start("serve", "--home", str(home), "--port", str(port), log=log, cwd=tmp_path)
-    until(lambda: "deploying" in log.read_text(), START_LIMIT_S, "the server to answer", poll_s=0.1)
-    for process in almost.left_behind():
-        if process.environ().get("ALMOST_HOME") == str(home) and "server" in process.cmdline():
-            os.kill(process.pid, signal.SIGKILL)
-    assert served.wait(START_LIMIT_S) == 1
-    assert "; stopping the rest" in log.read_text()
-    assert alive_with_home(almost, home) == []
+def test_cancelling_ends_every_process_within_15_seconds(serving: Serving, finished: Path):
+    remove_outputs(serving.home, "finetune_policy")
+    run = serving.submit(stop_after="sft")
+    until(lambda: serving.jobs(SFT_JOB), START_LIMIT_S, "the job", 0.05)
+    [child] = [run for run in serving.children("finetune-policy") if run["state_type"] == "RUNNING"]
+    asked = time.monotonic()
+    body = {"state": {"type": "CANCELLING", "message": "by hand"}, "force": True}
+    serving.api.post(f"/flow_runs/{run}/set_state", json=body).raise_for_status()
+    until(lambda: not serving.jobs(SFT_JOB), STOP_LIMIT_S, "the job to end", 0.05)
+    until(lambda: not serving.process_of(run) and not serving.process_of(child["id"]), STOP_LIMIT_S, "the flows to end")
+    assert time.monotonic() - asked < CANCEL_LIMIT_S
+    assert (serving.ended(run), serving.ended(child["id"])) == ("CANCELLED", "CANCELLED")
+
+
+def test_kill_of_serve_leaves_nothing_and_a_new_one_goes_on(serving: Serving, finished: Path):
+    remove_outputs(serving.home, "finetune_policy")
+    run = serving.submit(stop_after="sft")
+    until(lambda: serving.jobs(SFT_JOB), START_LIMIT_S, "the job", 0.05)
+    assert serving.end(signal.SIGKILL) == -signal.SIGKILL
+    until(lambda: not serving.processes(), STOP_LIMIT_S, "everything to end", 0.2)
+    serving.start()
+    assert serving.state(run) == "CRASHED"
+    zero = ["training.zero_stage=2", "training.processes=2"]
+    again = serving.submit(stop_after="sft")
+    assert serving.ended(again) == "COMPLETED"
+    assert digests(serving.home) == digests(finished)
+    assert summary_of(serving.home)["config"]["placement"]["heavy"] == "pool"
+    assert stage_of(serving.home, "pretrain_model-large")["cached"]
+    sharded = serving.submit(stop_after="reward_model", overrides=zero)
+    assert serving.ended(sharded) == "COMPLETED"
+    trained = stage_of(serving.home, "train_reward_model")
+    assert not trained["cached"]
+    assert (trained["counters"]["job_zero_stage"], trained["counters"]["job_processes"]) == (2, 2)
+
+
+def test_interrupt_ends_all_and_so_does_the_servers_death(serving: Serving):
+    assert serving.end(signal.SIGINT) == 0
+    assert serving.processes() == []
+    serving.start()
+    kill(serving.processes("server", "start"))
+    assert serving.process is not None
+    assert serving.process.wait(STOP_LIMIT_S) == 1
+    assert "; stopping the rest" in serving.log.read_text()
+    assert serving.processes() == []

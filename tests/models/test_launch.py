@@ -12,7 +12,7 @@ import pytest
 
 from data_contracts.errors import ConfigError, JobError, TransientJobError
 from data_contracts.job_spec import TrainingSettings
-from models.job_lock import process_start
+from data_contracts.process_mark import process_start
 from models.launch import PROJECT_ROOT, _command, job_environment, run_job
 from tests.models.launch_jobs import JOB, BehaviourSpec
 

@@ -1,0 +1,159 @@
+"""Scheduled regeneration: new data from the scheduled time, published once; training starts from a publication, once.
+
+The data seed is the run's scheduled time in seconds, so a retry keeps it. Ladder and as-is reward model have seeds of
+their own and are found in the store. New queries are compared with every query published before. What is published
+carries everything training needs, configuration included, so that no trigger can pair data with other settings.
+"""
+
+import os
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+from prefect import flow
+from prefect.events import emit_event
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+from prefect.task_runners import ThreadPoolTaskRunner
+from pydantic import Field
+
+from data_contracts.errors import TransientStoreError
+from data_contracts.home import home_url
+from data_contracts.run_config import RunConfig
+from data_contracts.store import Store
+from flows.evaluate import evaluate
+from flows.ingredients import Ingredients, prepare_ingredients
+from flows.metrics import record_run_metrics
+from flows.open_run import open_run
+from flows.parameters import Home, Overrides, ProfileName, QueryCount, configure
+from flows.prompt_ending import ending_promptly
+from flows.synthetic_feedback import (
+    SyntheticFeedback,
+    learn_reward,
+    mine_queries,
+    sample_all_responses,
+    veto_by_as_is,
+)
+from flows.train_policy import train_policy
+from tasks.accumulate_data import accumulate_comparisons, accumulate_queries
+from tasks.filter_comparisons import filter_comparisons
+from tasks.mine_queries import MinedQueries
+from tasks.publications import Publication, consume, is_consumed, latest, made_by, publish, read
+from tasks.rank_comparisons import rank_comparisons
+from tasks.step_context import active_store
+
+PUBLISHED = "almost.data.published"
+TRIES = 3  # at building on the newest pool, while others publish
+
+
+class Mode(StrEnum):
+    """What training gets to see."""
+
+    REPLACE = "replace"
+    ACCUMULATE = "accumulate"
+
+
+ModeField = Annotated[
+    Mode,
+    Field(
+        json_schema_extra={
+            "title": "Earlier data",
+            "description": "replace: train on this generation alone; accumulate: on all published so far",
+        }
+    ),
+]
+PublicationNumber = Annotated[
+    int | None,
+    Field(ge=1, json_schema_extra={"title": "Publication", "description": "Its number; empty: the latest"}),
+]
+_RUNNER = ThreadPoolTaskRunner(max_workers=os.cpu_count() or 2)  # type: ignore[arg-type]
+
+
+def scheduled_seed(scheduled: datetime) -> int:
+    """The data seed of a scheduled time: its seconds since 1970."""
+    return int(scheduled.timestamp())
+
+
+@flow(name="almost", description=__doc__, flow_run_name="regenerate-{profile}", task_runner=_RUNNER)
+def regenerate(
+    profile: ProfileName = "tiny",
+    mode: ModeField = Mode.REPLACE,
+    queries: QueryCount = None,
+    overrides: Overrides = (),
+    home: Home = None,
+) -> int:
+    """Make a new generation of data, publish it, and return its number."""
+    seed = scheduled_seed(flow_run.scheduled_start_time)
+    config = configure(profile, data_seed=seed, queries=queries, overrides=overrides)
+    with ending_promptly(), open_run(config, home, None, None):
+        publication = made_by(active_store(), str(flow_run.id)) or _publish_new_data(config, mode)
+        if not is_consumed(active_store(), publication.number):
+            announce(publication)
+    return publication.number
+
+
+@flow(name="almost", description="Train on published data, once.", flow_run_name="train", task_runner=_RUNNER)
+def train(publication: PublicationNumber = None, home: Home = None) -> str | None:
+    """Train on a publication unless another run has; returns the run's id, None when there was nothing to do."""
+    store, logger = Store(home_url(home)), get_run_logger()
+    found = read(store, publication) if publication else latest(store)
+    if found is None or not consume(store, found.number, str(flow_run.id)):
+        logger.info("publication %s is being trained on, or was: nothing to do", found.number if found else "(none)")
+        return None
+    logger.info("training on publication %s, data seed %s", found.number, found.data_seed)
+    config = found.run_config()
+    with ending_promptly(), open_run(config, home, None, None) as run:
+        given = prepare_ingredients(config)
+        reward = learn_reward(config, given, found.comparisons)
+        feedback = SyntheticFeedback(found.mined, list(found.responses), found.comparisons, found.as_is, reward)
+        policy = train_policy(config, given, feedback)
+        record_run_metrics(feedback, policy, evaluate(config, given, feedback, policy))
+    return run.run_id
+
+
+def announce(publication: Publication) -> None:
+    """Tell automations; saying it twice does no harm, for a publication is trained on once."""
+    emit_event(
+        event=PUBLISHED,
+        resource={"prefect.resource.id": f"almost.publication.{publication.number}"},
+        payload={
+            "number": publication.number,
+            "data_seed": publication.data_seed,
+            "home": active_store().url,
+        },
+    )
+
+
+def _publish_new_data(config: RunConfig, mode: Mode) -> Publication:
+    given = prepare_ingredients(config)
+    for _ in range(TRIES):
+        publication = _next_generation(config, given, mode, latest(active_store()))
+        if publish(active_store(), publication):
+            return publication
+        get_run_logger().warning("publication %s was taken meanwhile; building on it", publication.number)
+    raise TransientStoreError(f"{TRIES} times in a row, another regeneration published first; run this one again")
+
+
+def _next_generation(config: RunConfig, given: Ingredients, mode: Mode, base: Publication | None) -> Publication:
+    mined = mine_queries(config, given, earlier=base.pool if base else None)
+    responses = sample_all_responses(config, given, mined.queries)
+    comparisons = filter_comparisons(rank_comparisons(responses), config.filter, config.ranking)
+    comparisons, as_is = veto_by_as_is(config, given, comparisons)
+    number, pool, queries = 1, mined.queries, mined.queries
+    if base is not None:
+        number = base.number + 1
+        pool = accumulate_queries(base.pool, mined.queries, number)
+        if mode is Mode.ACCUMULATE:
+            queries = accumulate_queries(base.mined.queries, mined.queries, number)
+            comparisons = accumulate_comparisons(base.comparisons, comparisons, number)
+    return Publication(
+        number=number,
+        run=str(flow_run.id),
+        data_seed=config.seeds.data,
+        pool=pool,
+        mined=MinedQueries(queries=queries, rejected=mined.rejected, lines=mined.lines),
+        responses=tuple(responses),
+        comparisons=comparisons,
+        as_is=as_is,
+        config=config.model_dump(mode="json", exclude={"placement"}),
+    )
