@@ -40,7 +40,11 @@ def zombie_automation() -> AutomationCore:
             threshold=1,
             within=timedelta(seconds=ZOMBIE_S),
         ),
-        actions=[ChangeFlowRunState(state=StateType.CRASHED, message=f"No heartbeat for {ZOMBIE_S} s.")],
+        actions=[
+            ChangeFlowRunState(
+                state=StateType.CRASHED, name="Crashed", message=f"No heartbeat for {ZOMBIE_S} s.", force=False
+            )
+        ],
     )
 
 

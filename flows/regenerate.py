@@ -8,7 +8,7 @@ carries everything training needs, configuration included, so that no trigger ca
 import os
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from prefect import flow
 from prefect.events import emit_event
@@ -66,7 +66,7 @@ PublicationNumber = Annotated[
     int | None,
     Field(ge=1, json_schema_extra={"title": "Publication", "description": "Its number; empty: the latest"}),
 ]
-_RUNNER = ThreadPoolTaskRunner(max_workers=os.cpu_count() or 2)  # type: ignore[arg-type]
+_RUNNER: Any = ThreadPoolTaskRunner(max_workers=os.cpu_count() or 2)
 
 
 def scheduled_seed(scheduled: datetime) -> int:
