@@ -21,7 +21,7 @@ from data_contracts.errors import TransientStoreError
 from data_contracts.home import home_url
 from data_contracts.run_config import RunConfig
 from data_contracts.store import Store
-from flows.evaluate import evaluate
+from flows.evaluate_run import evaluate_run
 from flows.ingredients import Ingredients, prepare_ingredients
 from flows.metrics import record_run_metrics
 from flows.open_run import open_run
@@ -107,7 +107,7 @@ def train(publication: PublicationNumber = None, home: Home = None) -> str | Non
         reward = learn_reward(config, given, found.comparisons)
         feedback = SyntheticFeedback(found.mined, list(found.responses), found.comparisons, found.as_is, reward)
         policy = train_policy(config, given, feedback)
-        record_run_metrics(feedback, policy, evaluate(config, given, feedback, policy))
+        record_run_metrics(feedback, policy, evaluate_run(config, given, feedback, policy))
     return run.run_id
 
 
