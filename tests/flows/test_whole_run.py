@@ -143,5 +143,5 @@ def test_store_in_memory_takes_the_chain_to_a_reward_model(almost: Command, tmp_
     done = almost.mini("memory://almost-flow-test", "--until", "reward_model", environment=scratch)
     assert done.returncode == 0, done.stdout
     assert "memory://almost-flow-test/runs/" in done.stdout
-    assert re.search(r"train_reward_model: \d+ training_log, 5 reward_scores", done.stdout)
+    assert re.search(r"train_reward_model: \d+ training_log, [1-9]\d* reward_scores", done.stdout)
     assert not manifests(tmp_path)
