@@ -41,14 +41,14 @@ def test_each_survives_its_worker_and_checks_its_parameters(deployment: dict[str
     variables = deployment["work_pool"]["job_variables"]
     assert variables["stream_output"] is False
     assert variables["env"]["PREFECT_LOGGING_LEVEL"] == "INFO"
-    assert ("ALMOST_PLACEMENT" in variables["env"]) == (deployment["name"] != GPU_DEPLOYMENT)
+    assert ("ALMOST_PLACEMENT" in variables["env"]) == (deployment["work_pool"]["name"] == "almost-cpu")
     assert deployment["enforce_parameter_schema"] is True
     assert deployment["description"].strip()
     assert deployment["version"]
 
 
 def test_runs_that_collide_wait_for_each_other():
-    limits = {d["name"]: d["concurrency_limit"] for d in DEPLOYMENTS if d["name"] != GPU_DEPLOYMENT}
+    limits = {d["name"]: d["concurrency_limit"] for d in DEPLOYMENTS if d["work_pool"]["name"] == "almost-cpu"}
     assert {name: limit["limit"] for name, limit in limits.items()} == {"full": 4, "regenerate": 1, "train": 1}
     assert {limit["collision_strategy"] for limit in limits.values()} == {"ENQUEUE"}
 
