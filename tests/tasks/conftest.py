@@ -142,3 +142,11 @@ def prompt(name: str, content: str) -> PromptHandle:
     return PromptHandle(
         name=name, digest=uuid.uuid5(uuid.NAMESPACE_OID, content).hex, text=content, source=f"{name}.txt"
     )
+
+
+def query(number: int, text: str) -> dict[str, Any]:
+    """A row of `Queries` that nothing was found against."""
+    return {
+        "query_id": f"q{number}", "query": text, "attempt": number, "seed": 1, "nearest_query_id": None,
+        "nearest_rouge_l": None, "decontamination_checked": False, "evaluation_overlap": None,
+    }  # fmt: skip

@@ -15,17 +15,11 @@ from data_contracts.sections import EngineConfig, Responder, Sampling
 from data_contracts.store import Store
 from tasks.sample_responses import sample_responses
 from tasks.step_context import read, use_store
+from tests.tasks.conftest import query
 
 A = Responder(name="A", model="large", prompt="hhh", shots=1)
 SAMPLING = Sampling(max_new_tokens=10, shard_rows=2)
 TEXTS = ("Who is Tim?", "Where is the sea?", "What do birds eat?", "Why is it red?", "How old is she?")
-
-
-def query(number: int, text: str) -> dict[str, Any]:
-    return {
-        "query_id": f"q{number}", "query": text, "attempt": number, "seed": 1, "nearest_query_id": None,
-        "nearest_rouge_l": None, "decontamination_checked": False, "evaluation_overlap": None,
-    }  # fmt: skip
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from tasks.sample_responses import sample_responses
 from tasks.self_play import self_play
 from tasks.step_context import read
 from tests.models.engines.completions_server import CompletionsServer, as_json, serving
-from tests.tasks.conftest import prompt
+from tests.tasks.conftest import prompt, query
 
 TEXTS = ("Who is Tim?", "Where is the sea?", "What do birds eat?", "Why is it red?")
 SICK = "Where is the sea?"
@@ -43,13 +43,6 @@ def server(tiny_model: ModelHandle) -> Iterator[CompletionsServer]:
 def engine(server: CompletionsServer) -> EngineConfig:
     server.fault = lambda body, seen: None
     return EngineConfig(kind=EngineKind.OPENAI, base_url=server.url, failed_share=0.5, request_retries=0)
-
-
-def query(number: int, text: str) -> dict[str, Any]:
-    return {
-        "query_id": f"q{number}", "query": text, "attempt": number, "seed": 1, "nearest_query_id": None,
-        "nearest_rouge_l": None, "decontamination_checked": False, "evaluation_overlap": None,
-    }  # fmt: skip
 
 
 @pytest.fixture
