@@ -3,12 +3,13 @@
 import importlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from transformers import LlamaConfig
 
 from benchmarks import __main__ as command
-from benchmarks import _prefix_workload, dedup_10k, option_scoring, prompt_reuse, rm_best_of_4, roofline
+from benchmarks import _prefix_workload, bucketing, dedup_10k, option_scoring, prompt_reuse, rm_best_of_4, roofline
 from benchmarks._measuring import interleaved, timed
 from benchmarks._prefix_workload import NEW_TOKENS, Drawn, check_same, requests
 from models.engines.protocol import Completion, FinishReason
@@ -106,3 +107,14 @@ def test_small_benchmarks_run_and_check_themselves(monkeypatch: pytest.MonkeyPat
 def test_an_unknown_benchmark_is_named() -> None:
     with pytest.raises(SystemExit, match=r"unknown benchmark sharedprefix; known: .*shared_prefix"):
         command.main(["sharedprefix"])
+
+
+def test_bucketing_keeps_each_pair_together_and_counts_padding() -> None:
+    pairs = [("Human: Why?\n\nAssistant: So.", "Human: Why?\n\nAssistant: No."), ("x " * 5000, "short")]
+    chosen, rejected, tokenizer = bucketing.token_rows(pairs)
+    assert len(chosen) == len(rejected) == 1, "a pair with a side beyond the limit goes as a whole"
+    assert tokenizer.decode(chosen[0]) == pairs[0][0] + "</s>"
+    assert tokenizer.decode(rejected[0]) == pairs[0][1] + "</s>"
+    lengths = [1, 4, 1, 4]
+    assert bucketing.padded_share(lengths, np.array([0, 1, 2, 3]), 2) == 1 - 10 / 16
+    assert bucketing.padded_share(lengths, np.array([0, 2, 1, 3]), 2) == 0
