@@ -92,7 +92,17 @@ class Mining(Section):
     round_prompts: int = Field(default=64, ge=1, title="Prompts per round", description="Mined queries join per round")
     max_attempts_per_query: float = Field(default=20, ge=1, title="Attempts", description="Generations per kept query")
     decontaminate_ngram: int = Field(
-        default=13, ge=1, title="Overlap n-gram", description="Words; exact match if shorter"
+        default=13,
+        ge=1,
+        title="Overlap n-gram",
+        description="A query with as many words of an evaluation text is dropped",
+    )
+    decontaminate_contained: float = Field(
+        default=0.9,
+        gt=0,
+        le=1,
+        title="Overlap share",
+        description="A query that has this share of an evaluation text's word triples is dropped; ours",
     )
 
 

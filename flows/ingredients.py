@@ -14,6 +14,7 @@ from flows.stages import PRETRAIN_LADDER
 from tasks.build_tiny_world import TinyWorld, build_tiny_world
 from tasks.gather_evaluation_texts import gather_evaluation_texts
 from tasks.load_community_answers import load_community_answers
+from tasks.resolve_evaluation_sets import resolve_evaluation_sets
 from tasks.resolve_inputs import resolve_file, resolve_models, resolve_prompts
 
 
@@ -38,12 +39,14 @@ def prepare_ingredients(config: RunConfig) -> Ingredients:
     """Build the tiny world and its ladder if the profile has them, and resolve models and prompts by content."""
     world = build_tiny_world(config.world, config.seeds.world) if config.world else None
     ladder = _ladder(config, world)
-    overlap_files = tuple(resolve_file("evaluation.overlap_files", file) for file in config.evaluation.overlap_files)
     return Ingredients(
         models=resolve_models(config, ladder),
         prompts=resolve_prompts(config, world.prompts if world else None),
         evaluation_texts=gather_evaluation_texts(
-            overlap_files, world.questions if world else None, config.world, config.seeds.world
+            resolve_evaluation_sets(config.evaluation),
+            world.questions if world else None,
+            config.world,
+            config.seeds.world,
         ),
         community_answers=_community_answers(config, world),
         world=world,

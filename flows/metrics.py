@@ -1,14 +1,18 @@
 """Which tables the headline metrics of a run come from."""
 
+from data_contracts.evaluation_texts import ContaminationVerdicts
 from flows.evaluate_run import EvaluationTables
 from flows.synthetic_feedback import SyntheticFeedback
 from flows.train_policy import TrainedPolicy
+from models.evaluation.contamination_table import contamination_table
 from models.evaluation.judging_table import judging_table
 from tasks.evaluation_report import aggregates_of, publish_tables
 from tasks.report_reward_card import publish_reward_card, reward_card_metrics
 from tasks.run_record import record_metrics
+from tasks.step_context import read
 from tasks.summarise_metrics import (
     comparison_metrics,
+    contamination_metrics,
     evaluation_metrics,
     failure_metrics,
     judging_metrics,
@@ -24,6 +28,10 @@ def record_run_metrics(feedback: SyntheticFeedback, policy: TrainedPolicy, evalu
     """Put the metrics of every stage into the run's record."""
     gold = [table for table in (evaluations.responses, evaluations.gold_pairs) if table is not None]
     record_metrics(mining_metrics(feedback.mined.queries, feedback.mined.rejected))
+    contamination = None
+    if feedback.contamination is not None:
+        record_metrics(contamination_metrics(feedback.contamination))
+        contamination = contamination_table(read(ContaminationVerdicts, feedback.contamination).to_pylist())
     record_metrics(comparison_metrics(feedback.comparisons, evaluations.responses))
     if feedback.as_is is not None:
         record_metrics(reward_metrics("as_is", feedback.as_is.scores))
@@ -37,6 +45,7 @@ def record_run_metrics(feedback: SyntheticFeedback, policy: TrainedPolicy, evalu
     record_metrics(failure_metrics(evaluations.answers))
     record_metrics(tax_metrics(evaluations.benchmarks))
     publish_tables(
-        aggregates_of([*evaluations.preferences, *evaluations.benchmarks]), [judging_table(judging)] if judging else []
+        aggregates_of([*evaluations.preferences, *evaluations.benchmarks]),
+        [table for table in (judging_table(judging) if judging else None, contamination) if table is not None],
     )
     record_metrics(evaluation_metrics([*gold, *evaluations.models, *evaluations.preferences, *evaluations.benchmarks]))

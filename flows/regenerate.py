@@ -36,6 +36,7 @@ from flows.synthetic_feedback import (
 )
 from flows.train_policy import train_policy
 from tasks.accumulate_data import accumulate_comparisons, accumulate_queries
+from tasks.check_contamination import check_contamination
 from tasks.filter_comparisons import filter_comparisons
 from tasks.mine_queries import MinedQueries
 from tasks.publications import Publication, consume, is_consumed, latest, made_by, publish, read
@@ -136,6 +137,7 @@ def _publish_new_data(config: RunConfig, mode: Mode) -> Publication:
 
 def _next_generation(config: RunConfig, given: Ingredients, mode: Mode, base: Publication | None) -> Publication:
     mined = mine_queries(config, given, earlier=base.pool if base else None)
+    check_contamination(mined.queries, mined.rejected, given.evaluation_texts, config.mining)
     responses = sample_all_responses(config, given, mined.queries)
     comparisons = filter_comparisons(rank_comparisons(responses), config.filter, config.ranking)
     comparisons, as_is = veto_by_as_is(config, given, comparisons)

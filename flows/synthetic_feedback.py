@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from data_contracts.artifact import Artifact
 from data_contracts.comparisons import Comparisons
+from data_contracts.evaluation_texts import ContaminationVerdicts
 from data_contracts.queries import Queries
 from data_contracts.responses import Responses
 from data_contracts.run_config import RunConfig
@@ -16,6 +17,7 @@ from flows.stages import (
     TRAIN_AS_IS_REWARD_MODEL,
     TRAIN_REWARD_MODEL,
 )
+from tasks.check_contamination import check_contamination
 from tasks.filter_comparisons import filter_comparisons
 from tasks.mine_queries import MinedQueries
 from tasks.rank_comparisons import rank_comparisons
@@ -31,16 +33,18 @@ class SyntheticFeedback:
     comparisons: Artifact[Comparisons]
     as_is: TrainedRewardModel | None
     reward: TrainedRewardModel
+    contamination: Artifact[ContaminationVerdicts] | None = None
 
 
 def synthetic_feedback(config: RunConfig, given: Ingredients) -> SyntheticFeedback:
     """Mine queries, let the responders answer, rank, filter, and train the reward model."""
     mined = mine_queries(config, given)
+    contamination = check_contamination(mined.queries, mined.rejected, given.evaluation_texts, config.mining)
     responses = sample_all_responses(config, given, mined.queries)
     comparisons = filter_comparisons(rank_comparisons(responses), config.filter, config.ranking)
     comparisons, as_is = veto_by_as_is(config, given, comparisons)
     reward = learn_reward(config, given, comparisons)
-    return SyntheticFeedback(mined, responses, comparisons, as_is, reward)
+    return SyntheticFeedback(mined, responses, comparisons, as_is, reward, contamination)
 
 
 def mine_queries(config: RunConfig, given: Ingredients, earlier: Artifact[Queries] | None = None) -> MinedQueries:

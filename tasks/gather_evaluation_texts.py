@@ -2,41 +2,47 @@
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from data_contracts.artifact import Artifact
 from data_contracts.errors import ConfigError
-from data_contracts.evaluation_texts import EvaluationTexts
-from data_contracts.model_handle import FileHandle
+from data_contracts.evaluation_texts import EvaluationFile, EvaluationTexts
 from data_contracts.text_files import json_lines, open_text, reading
 from data_contracts.world_config import WorldConfig
 from data_contracts.world_tables import WorldQuestions
+from models.evaluation.benchmark_files import rows_of
 from models.tiny_world.world import Split, build_world
 from tasks.step import step
 from tasks.step_context import read, write
 
 FIELD = "evaluation.overlap_files"
 LEAST_CHARS = 12
+_SPEAKER = re.compile(r"(?:^|\n\n)(?:Human|Assistant):")
 
 
-@step(version="1")
+@step(version="2")
 def gather_evaluation_texts(
-    files: tuple[FileHandle, ...],
+    files: tuple[EvaluationFile, ...],
     questions: Artifact[WorldQuestions] | None,
     world: WorldConfig | None,
     world_seed: int,
 ) -> Artifact[EvaluationTexts]:
     """Every text of the files; of the tiny world, the dev and test questions, and the names they are about."""
     rows: list[dict[str, Any]] = []
-    for place, file in enumerate(files, start=1):  # two folders may hold files of one name
+    for place, (source, file) in enumerate(((file.set_name, file.file) for file in files), start=1):
         texts = dict.fromkeys(text for text in texts_of(Path(file.path)) if len(text) >= LEAST_CHARS)
-        rows += [_text(f"{place}:{file.name}#{number}", file.name, text) for number, text in enumerate(texts)]
+        # Two folders may hold files of one name, hence the place.
+        rows += [_text(f"{place}:{file.name}#{number}", source, text) for number, text in enumerate(texts)]
     if questions is not None:
         asked = read(WorldQuestions, questions).to_pylist()
         heldout = [row for row in asked if row["split"] != Split.TRAIN]
-        rows += [_text(row["question_id"], f"tiny world {row['split']}", row["question"]) for row in heldout]
+        rows += [
+            _text(row["question_id"], f"tiny world {row['split']}", row["question"], kind="templated")
+            for row in heldout
+        ]
     if world is not None:
         facts = build_world(world, world_seed)
         for split in (Split.DEV, Split.TEST):
@@ -50,32 +56,43 @@ def _text(text_id: str, source: str, text: str, kind: str = "text") -> dict[str,
 
 
 def texts_of(path: Path) -> Iterator[str]:
-    """Strings of a txt, csv, json or jsonl file (also .gz): lines, cells, or string values.
+    """Texts of a txt, csv, json, jsonl (also .gz) or parquet file: lines, cells, or strings; transcripts turn by turn.
 
     Raises:
         ConfigError: unknown ending, or the content is not what the ending says.
     """
+    for text in _whole_texts(path):
+        yield from (piece.strip() for piece in _SPEAKER.split(text)) if _SPEAKER.search(text) else (text.strip(),)
+
+
+def _whole_texts(path: Path) -> Iterator[str]:
     ending = Path(path.name.removesuffix(".gz")).suffix
     if ending == ".jsonl":
         yield from (text for _, value in json_lines(path, FIELD) for text in _strings(value))
         return
+    if ending == ".parquet":
+        yield from (text for _, row in rows_of(FIELD, path) for text in _strings(row))
+        return
     with reading(path, FIELD), open_text(path) as source:
         match ending:
             case ".txt":
-                yield from (line.strip() for line in source)
+                yield from source
             case ".csv":
-                yield from (cell.strip() for row in csv.reader(source) for cell in row)
+                yield from (cell for row in csv.reader(source) for cell in row)
             case ".json":
                 yield from _strings(json.load(source))
             case other:
-                raise ConfigError(f"{FIELD}: {path} ends in '{other}'; known: txt, csv, json, jsonl")
+                raise ConfigError(f"{FIELD}: {path} ends in '{other}'; known: txt, csv, json, jsonl, parquet")
 
 
 def _strings(value: Any) -> Iterator[str]:
+    """Strings, also those that are keys: TruthfulQA's answers are. A key without a space is a field's name."""
     if isinstance(value, str):
-        yield value.strip()
+        yield value
     elif isinstance(value, dict):
-        for item in value.values():
+        for name, item in value.items():
+            if isinstance(name, str) and " " in name:
+                yield name
             yield from _strings(item)
     elif isinstance(value, list):
         for item in value:

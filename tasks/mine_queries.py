@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from data_contracts.artifact import Artifact
 from data_contracts.errors import EmptyResultError
-from data_contracts.evaluation_texts import TEXT_KINDS, EvaluationTexts
+from data_contracts.evaluation_texts import EvaluationTexts
 from data_contracts.mined_lines import MinedLines
 from data_contracts.model_handle import ModelHandle, PromptHandle
 from data_contracts.queries import EARLIER_ID, SEED_ID, Queries, QueryRejection, RejectedQueries
@@ -30,6 +30,7 @@ from models.few_shot_prompt import MINING_STOPS, SeedQueries, mining_prefix, min
 from models.overlap import OverlapIndex
 from models.rouge_l_index import RougeLIndex
 from models.seeding import derive_seed
+from tasks.evaluation_overlap import overlap_index
 from tasks.loaded_models import LazyEngine
 from tasks.progress import ProgressReporter
 from tasks.step import Outputs, step
@@ -46,7 +47,7 @@ class MinedQueries(Outputs):
     lines: Artifact[MinedLines]
 
 
-@step(version="1")
+@step(version="2")
 def mine_queries(
     seeds: PromptHandle,
     miner: ModelHandle,
@@ -64,7 +65,7 @@ def mine_queries(
         EmptyResultError: not one query was kept.
     """
     seed_queries = parse_seed_queries(seeds.text, seeds.source)
-    screen = QueryScreen(mining, seed_queries, _overlap_index(evaluation_texts, mining.decontaminate_ngram))
+    screen = QueryScreen(mining, seed_queries, overlap_index(read(EvaluationTexts, evaluation_texts), mining))
     if earlier is not None:
         screen.know(read(Queries, earlier))
     lazy = LazyEngine(miner, engine)
@@ -120,8 +121,8 @@ class QueryScreen:
                 reason, evidence = QueryRejection.DUPLICATE, ""
         if reason is None:
             found = self.evaluation.find(text)
-            if found is not None:
-                reason, evidence = QueryRejection.EVALUATION_OVERLAP, found
+            if found.kind is not None:
+                reason, evidence = QueryRejection.EVALUATION_OVERLAP, found.name or ""
         common = {
             "query": text,
             "attempt": line["attempt"],
@@ -209,12 +210,6 @@ def _generate(
         }
         for attempt, chosen, completion in zip(attempts, shots, completions, strict=True)
     ]
-
-
-def _overlap_index(artifact: Artifact[EvaluationTexts], ngram: int) -> OverlapIndex:
-    rows = read(EvaluationTexts, artifact).to_pylist()
-    by_kind = {kind: [(row["text_id"], row["text"]) for row in rows if row["kind"] == kind] for kind in TEXT_KINDS}
-    return OverlapIndex(by_kind["text"], ngram, by_kind["term"])
 
 
 def _require_queries(screen: QueryScreen, mining: Mining) -> None:

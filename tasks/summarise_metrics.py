@@ -7,6 +7,7 @@ from data_contracts.artifact import Artifact
 from data_contracts.comparisons import Comparisons
 from data_contracts.demonstrations import Demonstrations
 from data_contracts.effects import Effects
+from data_contracts.evaluation_texts import OVERLAP, ContaminationVerdicts
 from data_contracts.evaluations import Evaluations
 from data_contracts.queries import Queries, RejectedQueries
 from data_contracts.reward_scores import RewardScores
@@ -27,6 +28,20 @@ def mining_metrics(queries: Artifact[Queries], rejected: Artifact[RejectedQuerie
     total = queries.rows + rejected.rows
     metrics = {"queries.kept": float(queries.rows), "queries.acceptance": queries.rows / total}
     return metrics | {f"queries.rejected.{entry['values']}": float(entry["counts"]) for entry in reasons}
+
+
+def contamination_metrics(verdicts: Artifact[ContaminationVerdicts]) -> dict[str, float]:
+    """How many queries were compared with how many evaluation texts, and overlapped; absent where there were no texts."""
+    table = read(ContaminationVerdicts, verdicts)
+    overlapping = pc.equal(table["verdict"], OVERLAP)
+    if table.num_rows == 0 or table["texts_checked"][0].as_py() == 0:
+        return {}
+    return {
+        "contamination.texts": float(table["texts_checked"][0].as_py()),
+        "contamination.queries_checked": float(table.num_rows),
+        "contamination.overlapping": float(table.filter(overlapping).num_rows),
+        "contamination.in_use": float(table.filter(pc.and_(overlapping, table["kept"])).num_rows),
+    }
 
 
 def comparison_metrics(comparisons: Artifact[Comparisons], gold: Artifact[Evaluations] | None) -> dict[str, float]:

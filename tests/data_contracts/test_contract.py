@@ -302,6 +302,11 @@ GOOD_ROWS: dict[str, dict[str, object]] = {
         "rejection_id": "r1", "query": "Who?", "attempt": 0, "seed": 1, "rejected_because": "duplicate",
         "evidence": "", "nearest_query_id": "q0", "nearest_rouge_l": 0.9,
     },
+    "contamination_verdicts": {
+        "query_id": "q1", "query": "Who?", "kept": False, "verdict": "overlap", "overlap_kind": "exact",
+        "matched_set": "mmlu", "matched_text_id": "1:a#1", "matched_text": "Who?", "score": 1.0, "sets_checked": 1,
+        "texts_checked": 9,
+    },
     "community_answers": {
         "pair_id": "c1", "question": "Who?", "chosen": "Me.", "rejected": "You.", "chosen_votes": 2, "rejected_votes": 1,
     },
@@ -337,6 +342,11 @@ BROKEN = [
     ("queries", {"attempt": -1}, "attempt >= 0"),
     ("rejected_queries", {"nearest_query_id": None}, "a duplicate names its nearest query"),
     ("rejected_queries", {"rejected_because": "dull"}, "rejected_because is one of"),
+    ("contamination_verdicts", {"verdict": "odd"}, "verdict is one of"),
+    ("contamination_verdicts", {"verdict": "clean"}, "an overlap says by what"),
+    ("contamination_verdicts", {"matched_text_id": None}, "an overlap says by what"),
+    ("contamination_verdicts", {"texts_checked": 0}, "unchecked exactly when"),
+    ("contamination_verdicts", {"overlap_kind": "smell"}, "overlap_kind is one of"),
     ("community_answers", {"rejected_votes": 2}, "chosen has more votes"),
     ("demonstrations", {"chosen_candidate": 1}, "chosen_candidate is one of the candidates"),
     ("demonstrations", {"chosen_candidate": -1}, "chosen_candidate is one of the candidates"),

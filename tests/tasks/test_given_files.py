@@ -14,13 +14,15 @@ import pytest
 from data_contracts.community_answers import CommunityAnswers
 from data_contracts.conversation import Role, Turn
 from data_contracts.errors import ConfigError
-from data_contracts.evaluation_texts import EvaluationTexts
+from data_contracts.evaluation_texts import EvaluationFile, EvaluationTexts
 from data_contracts.model_handle import FileHandle
+from data_contracts.sections import Mining
 from data_contracts.world_config import WorldConfig
 from data_contracts.world_tables import WorldQuestions
 from models.evaluation.preferences import read_preference_file
 from models.evaluation.transcripts import parse_transcript
-from models.overlap import OverlapIndex
+from models.overlap import OverlapKind
+from tasks.evaluation_overlap import overlap_index
 from tasks.gather_evaluation_texts import gather_evaluation_texts, texts_of
 from tasks.load_community_answers import load_community_answers
 from tasks.resolve_inputs import resolve_file
@@ -34,6 +36,10 @@ def handle(path: Path) -> FileHandle:
     return resolve_file("test", str(path))
 
 
+def evaluation_files(*paths: Path) -> tuple[EvaluationFile, ...]:
+    return tuple(EvaluationFile(set_name=path.name, file=handle(path)) for path in paths)
+
+
 # --- evaluation texts -------------------------------------------------------------------------------------------
 
 
@@ -45,6 +51,8 @@ def handle(path: Path) -> FileHandle:
         ("a.json", '{"a": ["x", {"b": "y"}], "c": 3, "d": null}', ["x", "y"]),
         ("a.jsonl", '{"a": "x"}\n\n["y", 1]\n', ["x", "y"]),
         ("a.jsonl", '\ufeff{"a": "x\u2028y"}\n', ["x\u2028y"]),
+        ("a.json", '{"mc1": {"one answer": 1}}', ["one answer"]),
+        ("a.jsonl", '{"chosen": "\\n\\nHuman: Who?\\n\\nAssistant: Me.\\nTruly."}\n', ["", "Who?", "Me.\nTruly."]),
     ],
 )
 @pytest.mark.parametrize("zipped", [False, True])
@@ -57,7 +65,8 @@ def test_texts_of_each_kind_of_file(tmp_path: Path, name: str, content: str, tex
 @pytest.mark.parametrize(
     ("name", "content", "part"),
     [
-        ("a.parquet", b"", "ends in '.parquet'; known: txt, csv, json, jsonl"),
+        ("a.tsv", b"", "ends in '.tsv'; known: txt, csv, json, jsonl, parquet"),
+        ("a.parquet", b"no parquet", "cannot read"),
         ("a", b"", "ends in ''"),
         ("a.json", b'{"a": ', "cannot read"),
         ("a.jsonl", b'{"a": 1}\n{"a": \n', "line 2 is not JSON"),
@@ -83,21 +92,21 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, content:
 def test_real_benchmarks_become_texts_that_catch_their_own_questions(compute: Callable[..., Any]):
     files = ("mmlu/test/anatomy_test.csv", "hhh/hhh_eval.json", "lambada/lambada_test.jsonl", "vicuna80/question.jsonl")
     table = read(
-        EvaluationTexts, compute(gather_evaluation_texts, tuple(handle(DATA / f) for f in files), None, None, 1)
+        EvaluationTexts, compute(gather_evaluation_texts, evaluation_files(*(DATA / f for f in files)), None, None, 1)
     )
     sources = set(table["source"].to_pylist())
     assert sources == {Path(file).name for file in files}
-    index = OverlapIndex(zip(table["text_id"].to_pylist(), table["text"].to_pylist(), strict=True))
+    index = overlap_index(table, Mining())
     for line in (DATA / "vicuna80/question.jsonl").read_text().splitlines():
-        assert index.find(json.loads(line)["text"]) is not None
-    assert index.find("What does my neighbour's cat like for breakfast on a rainy day in Bergen?") is None
+        assert index.find(json.loads(line)["text"]).kind is OverlapKind.EXACT
+    assert index.find("What does my neighbour's cat like for breakfast on a rainy day in Bergen?").kind is None
 
 
 def test_two_files_of_one_name_and_one_file_given_twice_do_no_harm(tmp_path: Path, compute: Callable[..., Any]):
     for folder in ("dev", "test"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "q.txt").write_text(f"a question of {folder}\nshort\na question of {folder}\n")
-    files = (handle(tmp_path / "dev/q.txt"), handle(tmp_path / "test/q.txt"), handle(tmp_path / "dev/q.txt"))
+    files = evaluation_files(tmp_path / "dev/q.txt", tmp_path / "test/q.txt", tmp_path / "dev/q.txt")
     table = read(EvaluationTexts, compute(gather_evaluation_texts, files, None, None, 1))
     assert table["text"].to_pylist() == ["a question of dev", "a question of test", "a question of dev"]
 
@@ -113,7 +122,7 @@ def test_dev_and_test_questions_and_names_of_the_world_count_but_not_train(
         ],
     )
     table = read(EvaluationTexts, compute(gather_evaluation_texts, (), questions, WorldConfig(names=12), 1))
-    texts = [row for row in table.to_pylist() if row["kind"] == "text"]
+    texts = [row for row in table.to_pylist() if row["kind"] == "templated"]
     assert [row["text_id"] for row in texts] == ["w-dev", "w-test"]
     assert {row["source"] for row in table.to_pylist()} == {"tiny world dev", "tiny world test"}
     assert any(row["kind"] == "term" for row in table.to_pylist())

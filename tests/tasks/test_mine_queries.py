@@ -242,7 +242,7 @@ def test_a_killed_run_resumes_from_its_rounds_with_the_same_bytes(
 
     token = step_context._STORE.set(fresh)
     try:
-        copy_tables(store, fresh, "evaluation_texts@1")
+        copy_tables(store, fresh, EvaluationTexts.contract_id())
         monkeypatch.setattr(fresh, "write_shard", dies_at_second)
         with pytest.raises(KeyboardInterrupt):
             mine()

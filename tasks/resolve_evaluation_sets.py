@@ -1,0 +1,37 @@
+"""Which files a run's evaluation sets lie in: benchmarks, questions of A/B tests, preference pairs, and others named."""
+
+from data_contracts.evaluation_sections import Evaluation
+from data_contracts.evaluation_texts import EvaluationFile
+from data_contracts.model_handle import FileHandle
+from models.evaluation.benchmarks import Benchmark
+from tasks.resolve_benchmarks import FIELD, data_folder, find_files
+from tasks.resolve_inputs import resolve_file
+from tasks.resolve_judge import resolve_questions
+
+
+def resolve_evaluation_sets(evaluation: Evaluation) -> tuple[EvaluationFile, ...]:
+    """Every file the run will be evaluated on, and `overlap_files`; a file named twice comes once.
+
+    Raises:
+        ConfigError: a file or folder does not exist.
+    """
+    found: list[EvaluationFile] = []
+    if evaluation.benchmarks.names:
+        folder = data_folder(evaluation.benchmarks.folder)
+        for name in evaluation.benchmarks.names:
+            paths = find_files(Benchmark(name), folder)
+            found += [EvaluationFile(set_name=name, file=resolve_file(FIELD, str(path))) for path in paths]
+    questions = resolve_questions(evaluation.judge) if evaluation.judge.kind != "none" else None
+    if questions is not None:
+        found.append(_of_its_name(questions))
+    for field in ("preference_files", "overlap_files"):
+        files: tuple[str, ...] = getattr(evaluation, field)
+        found += [_of_its_name(resolve_file(f"evaluation.{field}", file)) for file in files]
+    once: dict[str, EvaluationFile] = {}
+    for file in found:
+        once.setdefault(file.file.path, file)
+    return tuple(once.values())
+
+
+def _of_its_name(file: FileHandle) -> EvaluationFile:
+    return EvaluationFile(set_name=file.name, file=file)
