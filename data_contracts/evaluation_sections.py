@@ -48,6 +48,11 @@ class JudgeSettings(Section):
         description="Folder or Hub id; of a served judge its configuration and tokenizer",
         json_schema_extra=NOT_IN_KEY,
     )
+    endpoint: Literal["completions", "chat"] = Field(
+        default="completions",
+        title="Judge's endpoint",
+        description="chat = /chat/completions of a server: the model is a name there, no folder; completions = all else",
+    )
     engine: EngineConfig | None = Field(
         default=None, title="Judge's engine", description="E.g. kind openai and base_url of a server; empty: the run's"
     )
@@ -75,6 +80,13 @@ class JudgeSettings(Section):
     answer_tokens: int = Field(default=384, ge=1, title="New tokens of answers", description="As responses, ALMoST C.2")
     answer_temperature: float = Field(default=1.0, ge=0, title="Temperature of answers", description="As responses")
     top_p: float = Field(default=0.9, gt=0, le=1, title="Nucleus mass of answers", description="As responses")
+    topic_questions: int = Field(
+        default=4,
+        ge=0,
+        title="Other questions",
+        description="An answer that one of them makes as likely as its own is off topic; 0 = not measured; ours",
+        json_schema_extra=NOT_IN_KEY,
+    )
     price_per_million_read: float = Field(
         default=0.0, ge=0, title="Price read", description="Per million prompt tokens", json_schema_extra=NOT_IN_KEY
     )

@@ -100,6 +100,9 @@ def evaluate(
     export: Annotated[
         str | None, typer.Option(metavar="FOLDER", help="Write the items as tasks of lm-evaluation-harness, and stop.")
     ] = None,
+    tax: Annotated[
+        list[str] | None, typer.Option(metavar="BASE=TRAINED", help="Two of the models; what training cost the second.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Rows at once.")] = 64,
     dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
     home: HomeOption = None,
@@ -107,7 +110,9 @@ def evaluate(
     """Evaluate checkpoints on the paper's benchmarks: HHH, TruthfulQA, MMLU, LAMBADA, preference pairs."""
     from deployments.evaluate_command import Request, evaluate_models
 
-    request = Request(tuple(models), benchmarks, data, items, shots, chat, templates, batch_size, dtype)
+    request = Request(
+        tuple(models), benchmarks, data, items, shots, chat, templates, batch_size, dtype, tuple(tax or ())
+    )
     evaluate_models(request, home_url(home), export)
 
 

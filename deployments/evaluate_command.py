@@ -29,6 +29,7 @@ class Request:
     templates: str | None
     batch_size: int
     dtype: str
+    taxes: tuple[str, ...] = ()
 
     def names(self) -> tuple[Benchmark, ...]:
         """The benchmarks named; ConfigError for an unknown one."""
@@ -77,6 +78,7 @@ def evaluate_models(request: Request, home: str, export: str | None) -> None:
             templates=request.templates,
             home=home,
             engine=engine,
+            taxes=request.taxes,
         )
     _print_tables(terminal.console, store, run_id, time.monotonic() - started)
 

@@ -24,7 +24,9 @@ from data_contracts.model_handle import FileHandle, ModelHandle
 from data_contracts.sections import EngineConfig
 from data_contracts.store import Store
 from flows.parameters import Home
+from models.evaluation.alignment_tax import tax_table
 from models.evaluation.benchmarks import FOR_LANGUAGE_MODELS, FOR_REWARD_MODELS, Benchmark
+from models.run_bill import folder_parameters
 from tasks.evaluate_benchmark import evaluate_benchmark, reward_benchmark
 from tasks.evaluate_reward_model import score_preference_file
 from tasks.evaluation_report import aggregates_of, publish_tables, write_evaluation
@@ -35,7 +37,7 @@ from tasks.run_listener import logging_progress, stage_listener
 from tasks.run_record import RunRecord, recording
 from tasks.run_summary import RunSummary, idle_seconds
 from tasks.step_context import use_store
-from tasks.summarise_metrics import evaluation_metrics
+from tasks.summarise_metrics import evaluation_metrics, tax_metrics, taxes_of
 
 ModelSources = Annotated[
     tuple[str, ...], Field(min_length=1, json_schema_extra={"title": "Models", "description": "Folders or Hub ids"})
@@ -62,6 +64,12 @@ Templates = Annotated[
 ]
 
 
+Taxes = Annotated[
+    tuple[str, ...],
+    Field(
+        json_schema_extra={"title": "Alignment tax", "description": "BASE=TRAINED, two of the models above; any number"}
+    ),
+]
 DEFAULT_ENGINE = EngineConfig()
 
 
@@ -76,6 +84,7 @@ def evaluate(
     templates: Templates = None,
     home: Home = None,
     engine: EngineConfig = DEFAULT_ENGINE,
+    taxes: Taxes = (),
 ) -> str:
     """Evaluate the models and return the run's id; rows, summary.json and tables.md are in the store."""
     started, now = time.monotonic(), datetime.now(UTC)
@@ -84,9 +93,15 @@ def evaluate(
     record = RunRecord(listener=stage_listener())
     run_id = f"{now:%Y%m%d-%H%M%S}-evaluate-{uuid.uuid4().hex[:4]}"
     with use_store(store), recording(record), logging_progress():
-        tables = [t for subject, model in name_models(models).items() for t in asked.tables(subject, model, engine)]
+        named = name_models(models)
+        bases = name_bases(taxes, models, named)
+        tables = [t for subject, model in named.items() for t in asked.tables(subject, model, engine)]
         record.metrics.update(evaluation_metrics(tables))
-        shown = publish_tables(aggregates_of(tables))
+        lost = taxes_of(tables, bases)
+        record.metrics.update(tax_metrics(lost))
+        sizes = {subject: folder_parameters(folder_of(named[subject])) for subject in bases}
+        tax = tax_table(lost, bases, sizes)
+        shown = publish_tables(aggregates_of(tables), [tax] if tax else [])
     config = asked.settings.model_dump(mode="json") | {"models": list(models), "engine": engine.model_dump(mode="json")}
     wall_s = time.monotonic() - started
     summary = RunSummary(
@@ -120,6 +135,22 @@ def name_models(sources: tuple[str, ...]) -> dict[str, ModelHandle]:
         number = sum(name == base or name.startswith(f"{base} (") for name in named)
         named[f"{base} ({number + 1})" if number else base] = model
     return named
+
+
+def name_bases(taxes: tuple[str, ...], sources: tuple[str, ...], named: dict[str, ModelHandle]) -> dict[str, str]:
+    """Trained model -> its base, by their names in tables; both are given as in `models`, or by that name.
+
+    Raises:
+        ConfigError: not of the form BASE=TRAINED, or one is none of the models.
+    """
+    known = dict(zip(sources, named, strict=True)) | {name: name for name in named}
+    bases = {}
+    for pair in taxes:
+        base, _, trained = pair.partition("=")
+        if base not in known or trained not in known or known[base] == known[trained]:
+            raise ConfigError(f"--tax {pair}: expected BASE=TRAINED, two different ones of: {', '.join(sources)}")
+        bases[known[trained]] = known[base]
+    return bases
 
 
 def is_reward_model(model: ModelHandle) -> bool:

@@ -7,10 +7,11 @@ from data_contracts.evaluations import Evaluations
 from data_contracts.folder_contracts import RewardCardFiles
 from data_contracts.model_handle import ModelHandle
 from data_contracts.run_config import RunConfig
+from data_contracts.topic_scores import TopicScores
 from data_contracts.verdicts import Answers, Verdicts
 from flows.ingredients import Ingredients
 from flows.run_stage import run_stage
-from flows.stages import ANSWER_QUESTIONS, EVALUATE_BENCHMARK, JUDGE_PAIRS, REWARD_BENCHMARK
+from flows.stages import ANSWER_QUESTIONS, EVALUATE_BENCHMARK, JUDGE_PAIRS, REWARD_BENCHMARK, SCORE_TOPICS
 from flows.synthetic_feedback import SyntheticFeedback
 from flows.train_policy import TrainedPolicy
 from models.evaluation.benchmarks import FOR_REWARD_MODELS, Benchmark
@@ -36,6 +37,7 @@ class EvaluationTables:
     verdicts: list[Artifact[Verdicts]] = field(default_factory=list)
     answers: dict[str, Artifact[Answers]] = field(default_factory=dict)
     reward_card: Artifact[RewardCardFiles] | None = None
+    topics: Artifact[TopicScores] | None = None
 
 
 def evaluate_run(
@@ -51,12 +53,18 @@ def evaluate_run(
     preferences = _score_preferences(config, reward)
     benchmarks = _run_benchmarks(config, subjects, reward)
     answers, verdicts = _judge_pairs(config, given, subjects)
+    topics = _score_topics(config, subjects["base"], answers)
     card = make_reward_card(
         feedback.reward.scores, feedback.comparisons, config.responders, config.evaluation.reward_card
     )
     if config.world is None or given.world is None:
         return EvaluationTables(
-            preferences=preferences, benchmarks=benchmarks, verdicts=verdicts, answers=answers, reward_card=card
+            preferences=preferences,
+            benchmarks=benchmarks,
+            verdicts=verdicts,
+            answers=answers,
+            reward_card=card,
+            topics=topics,
         )
     responses = judge_responses_by_gold(feedback.responses, config.world, config.seeds.world)
     pairs = score_gold_pairs(
@@ -75,7 +83,7 @@ def evaluate_run(
         )
         for subject, model in subjects.items()
     ]
-    return EvaluationTables(responses, pairs, models, preferences, benchmarks, verdicts, answers, card)
+    return EvaluationTables(responses, pairs, models, preferences, benchmarks, verdicts, answers, card, topics)
 
 
 def _score_preferences(config: RunConfig, reward: ModelHandle) -> list[Artifact[Evaluations]]:
@@ -138,3 +146,14 @@ def _judge_pairs(
         for first, second in pairs
     ]
     return answers, verdicts
+
+
+def _score_topics(
+    config: RunConfig, base: ModelHandle, answers: dict[str, Artifact[Answers]]
+) -> Artifact[TopicScores] | None:
+    others = config.evaluation.judge.topic_questions
+    if not answers or not others:
+        return None
+    return run_stage(
+        SCORE_TOPICS, config.placement, list(answers.values()), base, others, config.engine, config.seeds.eval
+    )

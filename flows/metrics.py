@@ -4,7 +4,9 @@ from data_contracts.evaluation_texts import ContaminationVerdicts
 from flows.evaluate_run import EvaluationTables
 from flows.synthetic_feedback import SyntheticFeedback
 from flows.train_policy import TrainedPolicy
+from models.evaluation.alignment_tax import BASES, tax_table
 from models.evaluation.contamination_table import contamination_table
+from models.evaluation.generation_failures import failure_table
 from models.evaluation.judging_table import judging_table
 from tasks.evaluation_report import aggregates_of, publish_tables
 from tasks.report_reward_card import publish_reward_card, reward_card_metrics
@@ -15,12 +17,14 @@ from tasks.summarise_metrics import (
     contamination_metrics,
     evaluation_metrics,
     failure_metrics,
+    failures_of,
     judging_metrics,
     mining_metrics,
     policy_metrics,
     reward_metrics,
     summarise_judging,
     tax_metrics,
+    taxes_of,
 )
 
 
@@ -42,10 +46,12 @@ def record_run_metrics(feedback: SyntheticFeedback, policy: TrainedPolicy, evalu
         publish_reward_card(evaluations.reward_card)
     judging = summarise_judging(evaluations.verdicts)
     record_metrics(judging_metrics(judging))
-    record_metrics(failure_metrics(evaluations.answers))
-    record_metrics(tax_metrics(evaluations.benchmarks))
+    failures, taxes = failures_of(evaluations.answers, evaluations.topics), taxes_of(evaluations.benchmarks, BASES)
+    record_metrics(failure_metrics(failures))
+    record_metrics(tax_metrics(taxes))
+    more = (judging_table(judging), failure_table(failures), tax_table(taxes, BASES, {}), contamination)
     publish_tables(
         aggregates_of([*evaluations.preferences, *evaluations.benchmarks]),
-        [table for table in (judging_table(judging) if judging else None, contamination) if table is not None],
+        [table for table in more if table is not None],
     )
     record_metrics(evaluation_metrics([*gold, *evaluations.models, *evaluations.preferences, *evaluations.benchmarks]))

@@ -12,6 +12,7 @@ from tasks.mine_queries import mine_queries
 from tasks.optimize_policy import optimize_policy
 from tasks.pretrain_model import PretrainedModel, pretrain_model
 from tasks.sample_responses import sample_responses
+from tasks.score_topics import score_topics
 from tasks.self_play import self_play
 from tasks.train_reward_model import train_as_is_reward_model, train_reward_model
 
@@ -41,6 +42,7 @@ EVALUATE_BENCHMARK = Stage(evaluate_benchmark)
 REWARD_BENCHMARK = Stage(reward_benchmark)
 ANSWER_QUESTIONS = Stage(answer_questions)
 JUDGE_PAIRS = Stage(judge_pairs)
+SCORE_TOPICS = Stage(score_topics)
 
 # Entrypoints of the deployments.
 pretrain_ladder_flow = PRETRAIN_LADDER.as_flow()
@@ -56,3 +58,4 @@ evaluate_benchmark_flow = EVALUATE_BENCHMARK.as_flow()
 reward_benchmark_flow = REWARD_BENCHMARK.as_flow()
 answer_questions_flow = ANSWER_QUESTIONS.as_flow()
 judge_pairs_flow = JUDGE_PAIRS.as_flow()
+score_topics_flow = SCORE_TOPICS.as_flow()

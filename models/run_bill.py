@@ -46,7 +46,11 @@ def parameters(config: RunConfig, source: str) -> int | None:
         assert config.pretraining is not None
         assert config.world is not None
         return _llama(config.pretraining.sizes[source.removeprefix(TINY_PREFIX)], config.world.vocabulary_size)
-    folder = Path(source).expanduser()
+    return folder_parameters(Path(source).expanduser())
+
+
+def folder_parameters(folder: Path) -> int | None:
+    """Parameters of a model folder, from the headers of its weight files; None when it has none."""
     files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
     return sum(_elements(file) for file in files) or None
 

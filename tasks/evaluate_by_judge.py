@@ -1,6 +1,6 @@
 """A/B tests (ALMoST section 3.1): models answer questions, a judge scores pairs of answers in both orders.
 
-The judge is a model (local, or behind a server) or the tiny world's gold judge. Its raw replies are kept, those that
+The judge is a model (local, or behind a completions or chat server) or the tiny world's gold judge. Its raw replies are kept, those that
 cannot be read count apart, and a rerun does not ask again for a reply that came.
 """
 
@@ -18,6 +18,7 @@ from data_contracts.verdicts import Answers, QuestionSet, Verdicts
 from data_contracts.world_config import WorldConfig
 from data_contracts.world_tables import WorldQuestions
 from models.engines.protocol import SamplingSettings
+from models.evaluation.chat_judge import open_chat_judge
 from models.evaluation.judge_questions import FIELD, JUDGE_PLACEHOLDERS, questions_of
 from models.evaluation.judge_reply import parse_reply
 from models.evaluation.judges import EngineJudge, GoldReplies, Judge, JudgePrompt, JudgeReply
@@ -31,7 +32,7 @@ from models.tiny_world.world import build_world
 from tasks.loaded_models import LazyEngine
 from tasks.progress import ProgressReporter
 from tasks.step import step
-from tasks.step_context import count, job_folder, read, write
+from tasks.step_context import count, current, job_folder, read, write
 
 TEST_SPLIT = "test"
 SERVER_ROWS = 8  # replies of a server that may be in flight when the profile does not say
@@ -139,6 +140,10 @@ def _judge_opener(
         if model is None:
             raise ConfigError("evaluation.judge.kind 'model' needs evaluation.judge.model, a folder or a Hub id")
         settings = SamplingSettings(judging.reply_tokens, judging.temperature)
+        if judging.endpoint == "chat":
+            judge = open_chat_judge(judging.engine or engine, model.name, settings)
+            current().resources.callback(judge.client.close)
+            return judge
         # A refusal is an outcome that is counted, however many there are.
         own = (judging.engine or engine).model_copy(update={"failed_share": 1.0})
         lazies.append(LazyEngine(model, own))

@@ -21,9 +21,16 @@ def resolve_questions(judging: JudgeSettings) -> FileHandle | None:
 
 
 def resolve_judge(judging: JudgeSettings) -> ModelHandle | None:
-    """The judging model; None for the gold judge."""
+    """The judging model; None for the gold judge. Behind a chat server it counts by its name there."""
     if judging.kind != "model":
         return None
+    if judging.endpoint == "chat":
+        name = (judging.engine and judging.engine.served_model) or judging.model
+        if not name:
+            raise ConfigError(
+                f"{MODEL} is empty; evaluation.judge.endpoint 'chat' needs the model's name at the server"
+            )
+        return ModelHandle(name=name, digest=f"chat:{name}")
     if not judging.model:
         raise ConfigError(f"{MODEL} is empty; evaluation.judge.kind 'model' needs a folder or a Hub id")
     return resolve_model(MODEL, judging.model, {})
@@ -58,6 +65,10 @@ def check_judge(config: RunConfig) -> None:
         raise ConfigError(
             "evaluation.judge.engine: no server is started for a judge; start one, and give evaluation.judge.engine "
             "kind 'openai' and its base_url"
+        )
+    if judging.kind == "model" and judging.endpoint == "chat" and engine.kind is not EngineKind.OPENAI:
+        raise ConfigError(
+            "evaluation.judge.endpoint 'chat' needs evaluation.judge.engine with kind 'openai' and a base_url"
         )
     if judging.kind == "model" and engine.kind is EngineKind.OPENAI and not engine.base_url:
         raise ConfigError("evaluation.judge.engine: kind 'openai' needs base_url, e.g. http://127.0.0.1:8000/v1")

@@ -59,6 +59,7 @@ STEPS = {
         "gather_questions",
         "answer_questions",
         "judge_pairs",
+        "score_topics",
         "make_reward_card",
     ),
 }

@@ -1,5 +1,6 @@
 """The run's headline metrics, computed from its tables. Each is a mean over rows that anyone can recompute."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from data_contracts.arrow import compute as pc
@@ -12,10 +13,12 @@ from data_contracts.evaluations import Evaluations
 from data_contracts.queries import Queries, RejectedQueries
 from data_contracts.reward_scores import RewardScores
 from data_contracts.rollouts import Rollouts
+from data_contracts.topic_scores import TopicScores
 from data_contracts.verdicts import Answers, Verdicts
 from models.evaluation.aggregates import ALL, aggregate
-from models.evaluation.alignment_tax import alignment_tax
+from models.evaluation.alignment_tax import Taxes, alignment_tax
 from models.evaluation.generation_failures import failure_rates
+from models.evaluation.intervals import Estimate
 from models.evaluation.mmlu import GROUP_OF
 from models.evaluation.verdict_arithmetic import JudgingSummary, Outcome, summarise_verdicts
 from tasks.gold_agreement import VERDICTS, agreements
@@ -147,9 +150,13 @@ def judging_metrics(summaries: dict[str, JudgingSummary]) -> dict[str, float]:
     return metrics
 
 
-def tax_metrics(tables: list[Artifact[Evaluations]]) -> dict[str, float]:
-    """Loss of accuracy against the base, per benchmark and trained model, with its interval."""
-    taxes = alignment_tax(row for artifact in tables for row in read(Evaluations, artifact).to_pylist())
+def taxes_of(tables: list[Artifact[Evaluations]], bases: Mapping[str, str]) -> Taxes:
+    """Loss of accuracy against the base of each trained model."""
+    return alignment_tax((row for artifact in tables for row in read(Evaluations, artifact).to_pylist()), bases)
+
+
+def tax_metrics(taxes: Taxes) -> dict[str, float]:
+    """The losses by benchmark and trained model, with their intervals."""
     return {
         f"tax.{benchmark}.{subject}{end}": value
         for (benchmark, subject), found in taxes.items()
@@ -157,10 +164,20 @@ def tax_metrics(tables: list[Artifact[Evaluations]]) -> dict[str, float]:
     }
 
 
-def failure_metrics(tables: dict[str, Artifact[Answers]]) -> dict[str, float]:
-    """Share of empty, repetitive and unfinished answers of each model."""
+def failures_of(
+    tables: dict[str, Artifact[Answers]], topics: Artifact[TopicScores] | None
+) -> dict[str, dict[str, Estimate]]:
+    """Subject -> shares of empty, repetitive, unfinished and, where that was scored, off-topic answers."""
+    scored = read(TopicScores, topics).to_pylist() if topics is not None else []
+    found = {}
+    for subject, artifact in tables.items():
+        off_topic = [row["off_topic"] for row in scored if row["subject"] == subject and row["off_topic"] is not None]
+        found[subject] = failure_rates(read(Answers, artifact).to_pylist(), off_topic)
+    return found
+
+
+def failure_metrics(failures: dict[str, dict[str, Estimate]]) -> dict[str, float]:
+    """The rates by name and subject."""
     return {
-        f"failures.{name}.{subject}": found.value
-        for subject, artifact in tables.items()
-        for name, found in failure_rates(read(Answers, artifact).to_pylist()).items()
+        f"failures.{name}.{subject}": found.value for subject, own in failures.items() for name, found in own.items()
     }

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 
@@ -25,7 +25,7 @@ class RowRefusedError(EngineError):
     """The server answers, but not this row: a bad request, or a reply that stays unusable."""
 
 
-class _Unusable(Exception):
+class UnusableReply(Exception):
     """A reply that is not what was asked for."""
 
 
@@ -45,6 +45,9 @@ class Reply:
 
 class CompletionsClient:
     """Sends requests for one model to one server; may be used from several threads."""
+
+    route: ClassVar[str] = "completions"
+    reasons: ClassVar[tuple[str | None, ...]] = ("stop", "length", None)
 
     def __init__(
         self,
@@ -79,7 +82,7 @@ class CompletionsClient:
             last = attempt + 1 == attempts
             wait = min(FIRST_WAIT_S * 2**attempt, LONGEST_WAIT_S) * random.uniform(0.75, 1.25)
             try:
-                response = self._http.post(f"{self.base_url}/completions", json={"model": self.model, **payload})
+                response = self._http.post(f"{self.base_url}/{self.route}", json={"model": self.model, **payload})
                 if response.status_code in RETRIED:
                     asked = _retry_after_s(response.headers.get("retry-after"))
                     wait = wait if asked is None else min(asked, LONGEST_WAIT_S)
@@ -87,7 +90,7 @@ class CompletionsClient:
                         raise TransientEngineError(f"{self._name()} answers {_quoted(response)} to {attempts} attempts")
                 else:
                     return self._checked(response)
-            except _Unusable as problem:
+            except UnusableReply as problem:
                 if last:
                     raise RowRefusedError(f"{self._name()} {problem}, {attempts} times") from None
             except httpx.TransportError as error:
@@ -110,37 +113,40 @@ class CompletionsClient:
         if response.status_code != 200:
             raise RowRefusedError(f"{self._name()} answers {_quoted(response)}")
         try:
-            return _parse(response.json())
+            return self._parse(response.json())
         except ValueError:
-            raise _Unusable(f"sent something that is not JSON ({response.text[:80]!r})") from None
+            raise UnusableReply(f"sent something that is not JSON ({response.text[:80]!r})") from None
 
     def _name(self) -> str:
         return f"the server at {self.base_url}"
 
+    def _parse(self, body: Any) -> Reply:
+        choices = body.get("choices") if isinstance(body, dict) else None
+        if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
+            raise UnusableReply("sent a reply without choices")
+        if len(choices) != 1:
+            raise UnusableReply(f"sent {len(choices)} completions for 1 prompt")
+        choice = choices[0]
+        text = self._text(choice)
+        reason = choice.get("finish_reason")
+        if reason not in self.reasons:
+            raise UnusableReply(f"ended a completion for the reason {reason!r}")
+        usage, logprobs = _object(body.get("usage")), _object(choice.get("logprobs"))
+        return Reply(
+            text=text,
+            finish_reason=reason,
+            stop_reason=choice.get("stop_reason"),
+            has_stop_reason="stop_reason" in choice,
+            token_logprobs=_list_or_none(logprobs.get("token_logprobs")),
+            prompt_tokens=_count(usage.get("prompt_tokens")),
+            completion_tokens=_count(usage.get("completion_tokens")),
+            cached_tokens=_count(_object(usage.get("prompt_tokens_details")).get("cached_tokens")),
+        )
 
-def _parse(body: Any) -> Reply:
-    choices = body.get("choices") if isinstance(body, dict) else None
-    if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
-        raise _Unusable("sent a reply without choices")
-    if len(choices) != 1:
-        raise _Unusable(f"sent {len(choices)} completions for 1 prompt")
-    choice = choices[0]
-    if not isinstance(choice.get("text"), str):
-        raise _Unusable("sent a choice without text")
-    reason = choice.get("finish_reason")
-    if reason not in ("stop", "length", None):
-        raise _Unusable(f"ended a completion for the reason {reason!r}")
-    usage, logprobs = _object(body.get("usage")), _object(choice.get("logprobs"))
-    return Reply(
-        text=choice["text"],
-        finish_reason=reason,
-        stop_reason=choice.get("stop_reason"),
-        has_stop_reason="stop_reason" in choice,
-        token_logprobs=_list_or_none(logprobs.get("token_logprobs")),
-        prompt_tokens=_count(usage.get("prompt_tokens")),
-        completion_tokens=_count(usage.get("completion_tokens")),
-        cached_tokens=_count(_object(usage.get("prompt_tokens_details")).get("cached_tokens")),
-    )
+    def _text(self, choice: dict[str, Any]) -> str:
+        if not isinstance(choice.get("text"), str):
+            raise UnusableReply("sent a choice without text")
+        return choice["text"]
 
 
 def _object(value: Any) -> dict[str, Any]:

@@ -1,11 +1,12 @@
-"""How often answers fail in form: empty, repetitive, unfinished. Whether an answer is on topic is a judge's business."""
+"""How often answers fail: empty, repetitive, unfinished, off topic (what the last is: `topics.py`)."""
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from models.evaluation.intervals import Estimate, estimate_mean
+from models.evaluation.paper_tables import PaperTable
 
 NGRAM, TOO_OFTEN = 4, 3  # four words in a row that stand in an answer three times
 _WORD = re.compile(r"\w+")
@@ -24,10 +25,25 @@ def is_unfinished(answer: str, finish_reason: str) -> bool:
     return finish_reason == "length" or not answer.rstrip().endswith(_ENDS)
 
 
-def failure_rates(answers: Iterable[dict[str, Any]]) -> dict[str, Estimate]:
+def failure_table(failures: Mapping[str, Mapping[str, Estimate]]) -> PaperTable | None:
+    """Percentages of failed answers by model; None where no model answered."""
+    names = list(dict.fromkeys(name for own in failures.values() for name in own))
+    rows = [(subject, *(_cell(own.get(name)) for name in names)) for subject, own in failures.items()]
+    columns = tuple(name.replace("_", " ") for name in names)
+    return PaperTable("Answers that failed in form or topic", columns, tuple(rows)) if names else None
+
+
+def _cell(rate: Estimate | None) -> str:
+    if rate is None:
+        return "not measured"
+    return f"{100 * rate.value:.1f} [{100 * rate.low:.1f}, {100 * rate.high:.1f}]"
+
+
+def failure_rates(answers: Iterable[dict[str, Any]], off_topic: Sequence[bool] = ()) -> dict[str, Estimate]:
     """Share of empty, repetitive and unfinished answers; empty ones are not counted as unfinished too.
 
-    Rows have `answer` and `finish_reason`; none give no rates.
+    Rows have `answer` and `finish_reason`; none give no rates. `off_topic` are the findings on those answers that could
+    be scored: with none, that rate is absent.
     """
     rows = list(answers)
     if not rows:
@@ -39,4 +55,6 @@ def failure_rates(answers: Iterable[dict[str, Any]]) -> dict[str, Estimate]:
             bool(row["answer"].strip()) and is_unfinished(row["answer"], row["finish_reason"]) for row in rows
         ],
     }
+    if off_topic:
+        flags["off_topic"] = list(off_topic)
     return {name: estimate_mean([float(flag) for flag in found]) for name, found in flags.items()}

@@ -4,7 +4,7 @@ A judge answers prompts with raw replies; reading them is `judge_reply`'s busine
 other. A reply that a server refuses to give is a failure of that row, not of the run.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,9 +38,9 @@ class JudgeReply:
 class Judge(Protocol):
     """Anything that replies to prompts."""
 
-    rows_at_once: int  # replies that may be lost when the process dies
+    rows_at_once: int  # prompts that are asked together
 
-    def ask(self, prompts: Sequence[JudgePrompt]) -> list[JudgeReply]: ...
+    def ask(self, prompts: Sequence[JudgePrompt], keep: Callable[[JudgePrompt, JudgeReply], None]) -> None: ...
 
 
 class EngineJudge:
@@ -49,8 +49,8 @@ class EngineJudge:
     def __init__(self, engine: Engine, settings: SamplingSettings, rows_at_once: int) -> None:
         self.engine, self.settings, self.rows_at_once = engine, settings, rows_at_once
 
-    def ask(self, prompts: Sequence[JudgePrompt]) -> list[JudgeReply]:
-        """Replies in order.
+    def ask(self, prompts: Sequence[JudgePrompt], keep: Callable[[JudgePrompt, JudgeReply], None]) -> None:
+        """Hand each reply to `keep`, when all have come.
 
         Raises:
             TransientEngineError, EngineError: the server as a whole fails.
@@ -59,12 +59,9 @@ class EngineJudge:
         lengths = [self.engine.count_tokens(prompt.text) for prompt in prompts]
         fitting = [prompt for prompt, length in zip(prompts, lengths, strict=True) if length <= limit]
         replies = iter(self._generate(fitting))
-        return [
-            next(replies)
-            if length <= limit
-            else JudgeReply("", length, 0, f"the prompt has {length:,} tokens, {limit:,} fit the judge's context")
-            for length in lengths
-        ]
+        for prompt, length in zip(prompts, lengths, strict=True):
+            why = f"the prompt has {length:,} tokens, {limit:,} fit the judge's context"
+            keep(prompt, next(replies) if length <= limit else JudgeReply("", length, 0, why))
 
     def _generate(self, prompts: Sequence[JudgePrompt]) -> list[JudgeReply]:
         if not prompts:
@@ -82,9 +79,10 @@ class GoldReplies:
     def __init__(self, judge: GoldJudge) -> None:
         self._judge = judge
 
-    def ask(self, prompts: Sequence[JudgePrompt]) -> list[JudgeReply]:
-        """Replies in order; a question that is not of this world is a failure."""
-        return [self._reply(prompt) for prompt in prompts]
+    def ask(self, prompts: Sequence[JudgePrompt], keep: Callable[[JudgePrompt, JudgeReply], None]) -> None:
+        """Hand each reply to `keep`; a question that is not of this world is a failure."""
+        for prompt in prompts:
+            keep(prompt, self._reply(prompt))
 
     def _reply(self, prompt: JudgePrompt) -> JudgeReply:
         judged = [self._judge.score(prompt.question, answer) for answer in (prompt.first, prompt.second)]

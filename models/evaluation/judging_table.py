@@ -7,17 +7,20 @@ from models.evaluation.verdict_arithmetic import JudgingSummary, Order, Outcome
 COLUMNS = (
     "A first", "B first", "combined", "unparsable questions", "win rate", "at equal length", "flips", "first place wins"
 )  # fmt: skip
+REASONS, REASON_CHARS = 3, 60
 
 
-def judging_table(summaries: dict[str, JudgingSummary]) -> PaperTable:
+def judging_table(summaries: dict[str, JudgingSummary]) -> PaperTable | None:
     """One row per pair `A against B`; counts are win/tie/loss of A, rates percentages with their interval of 95%."""
+    if not summaries:
+        return None
     rows = [
         (
             pair,
             _counts(found.per_order[Order.AB]),
             _counts(found.per_order[Order.BA]),
             _counts(found.combined),
-            str(found.combined[Outcome.UNPARSABLE]),
+            _unparsable(found),
             *map(_rate, (found.win_rate, found.length_controlled, found.flip_rate, found.first_place)),
         )
         for pair, found in summaries.items()
@@ -27,6 +30,16 @@ def judging_table(summaries: dict[str, JudgingSummary]) -> PaperTable:
 
 def _counts(counted: dict[Outcome, int]) -> str:
     return "/".join(str(counted.get(outcome, 0)) for outcome in (Outcome.WIN, Outcome.TIE, Outcome.LOSS))
+
+
+def _unparsable(found: JudgingSummary) -> str:
+    """How many questions, and for what reasons replies were unreadable, the commonest first."""
+    told = "; ".join(f"{number} x {_cut(reason)}" for reason, number in found.reasons.most_common(REASONS))
+    return f"{found.combined[Outcome.UNPARSABLE]}" + (f" ({told})" if told else "")
+
+
+def _cut(reason: str) -> str:
+    return reason if len(reason) <= REASON_CHARS else f"{reason[: REASON_CHARS - 1]}…"
 
 
 def _rate(estimate: Estimate | None) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,8 +15,9 @@ def ask_missing(
 ) -> tuple[list[JudgeReply], int]:
     """Replies to all prompts, in order, and how many of them were asked for now.
 
-    `open_judge` is called when a reply is missing. What a process has in flight when it dies (`rows_at_once`) is asked
-    again; replies that failed are not, since the same question would fail again. `finished` hears how many are there.
+    `open_judge` is called when a reply is missing. Whatever a judge has handed over is on disk: only what is in flight
+    when the process dies is asked again. Replies that failed are not, since the same question would fail again.
+    `finished` hears how many are there.
     """
     known = read_journal(path)
     missing = [prompt for prompt in prompts if prompt.key not in known]
@@ -23,16 +25,22 @@ def ask_missing(
     if missing:
         judge = open_judge()
         path.parent.mkdir(parents=True, exist_ok=True)
+        writing = threading.Lock()  # a judge may hand over replies from several threads
         with path.open("a", encoding="utf-8") as journal:
             journal.write("\n")  # ends a line that a dying process left
-            for start in range(0, len(missing), judge.rows_at_once):
-                chunk = missing[start : start + judge.rows_at_once]
-                for prompt, reply in zip(chunk, judge.ask(chunk), strict=True):
+
+            def keep(prompt: JudgePrompt, reply: JudgeReply) -> None:
+                with writing:
                     known[prompt.key] = reply
                     journal.write(json.dumps({"key": prompt.key} | asdict(reply)) + "\n")
-                journal.flush()
-                os.fsync(journal.fileno())
-                finished(len(prompts) - len(missing) + start + len(chunk))
+                    journal.flush()  # a killed process loses nothing; a machine that goes down, what was asked together
+                    finished(len(prompts) - sum(prompt.key not in known for prompt in missing))
+
+            for start in range(0, len(missing), judge.rows_at_once):
+                try:
+                    judge.ask(missing[start : start + judge.rows_at_once], keep)
+                finally:
+                    os.fsync(journal.fileno())
     return [known[prompt.key] for prompt in prompts], len(missing)
 
 

@@ -6,7 +6,7 @@ other is a tie, and a flip. A question of which an order is unparsable has no co
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -38,7 +38,8 @@ class JudgingSummary:
     """Figures of one pair of subjects; rates are None where no question has two readable verdicts.
 
     `win_rate` counts a tie as half, over both orders; `flip_rate` is the share of questions whose winner changed with
-    the order; `first_place` the share of decided verdicts that the answer read first won.
+    the order; `first_place` the share of decided verdicts that the answer read first won. `reasons` counts unparsable
+    replies by why they are.
     """
 
     per_order: dict[Order, Counter[Outcome]]
@@ -47,6 +48,7 @@ class JudgingSummary:
     length_controlled: Estimate | None
     flip_rate: Estimate | None
     first_place: Estimate | None
+    reasons: Counter[str] = field(default_factory=Counter)
 
 
 def outcome_of(score_a: float, score_b: float) -> Outcome:
@@ -66,9 +68,11 @@ def summarise_verdicts(rows: Iterable[dict[str, Any]]) -> JudgingSummary:
     """Figures from rows of `Verdicts` of one pair of subjects."""
     per_order: dict[Order, Counter[Outcome]] = {order: Counter() for order in Order}
     questions: dict[str, dict[Order, dict[str, Any]]] = defaultdict(dict)
+    reasons: Counter[str] = Counter()
     for row in rows:
         order, outcome = Order(row["order"]), Outcome(row["outcome"])
         per_order[order][outcome] += 1
+        reasons += Counter([row["unparsable_because"]] if outcome is Outcome.UNPARSABLE else [])
         questions[row["question_id"]][order] = row
     both = {name: found for name, found in questions.items() if len(found) == len(Order)}
     outcomes = {name: [Outcome(found[order]["outcome"]) for order in Order] for name, found in both.items()}
@@ -95,4 +99,5 @@ def summarise_verdicts(rows: Iterable[dict[str, Any]]) -> JudgingSummary:
         ),
         estimate_mean(flips) if flips else None,
         estimate_mean([won for _, won in decided], [name for name, _ in decided]) if decided else None,
+        reasons,
     )

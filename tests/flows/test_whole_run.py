@@ -97,7 +97,7 @@ def test_identical_run_elsewhere_with_relative_home_finds_everything(
     before = digests(home)
     done = almost.mini("home", cwd=tmp_path)
     assert done.returncode == 0, done.stdout
-    assert "29 stages, 29 cached" in done.stdout
+    assert "31 stages, 31 cached" in done.stdout
     assert digests(home) == before
     assert summary_of(home)["home"] == str(home)
     assert not list((home / "scratch" / "jobs").glob("*"))

@@ -1,7 +1,7 @@
 """A/B judging: replies read, verdicts added up by hand, intervals that hold, length that is taken out."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,7 @@ def verdict(question: str, order: str, outcome: str, chars: tuple[int, int] = (1
     return {
         "question_id": question, "order": order, "outcome": outcome,
         "answer_a_chars": chars[0], "answer_b_chars": chars[1],
+        "unparsable_because": "empty reply" if outcome == "unparsable" else None,
     }  # fmt: skip
 
 
@@ -86,6 +87,7 @@ def test_arithmetic_by_hand():
 def test_nothing_readable_gives_no_rates():
     found = summarise_verdicts([verdict("q", order, "unparsable") for order in ("AB", "BA")])
     assert found.combined == Counter(unparsable=1)
+    assert found.reasons == {"empty reply": 2}
     assert found.win_rate is found.flip_rate is found.length_controlled is found.first_place is None
 
 
@@ -153,11 +155,12 @@ class Counting:
         self.asked: list[str] = []
         self.dies_after = dies_after
 
-    def ask(self, prompts: Sequence[JudgePrompt]) -> list[JudgeReply]:
+    def ask(self, prompts: Sequence[JudgePrompt], keep: Callable[[JudgePrompt, JudgeReply], None]) -> None:
         if len(self.asked) >= self.dies_after:
             raise ConnectionError("the server is gone")
         self.asked += [prompt.key for prompt in prompts]
-        return [JudgeReply(f"8 7\n{prompt.key}", 3, 2) for prompt in prompts]
+        for prompt in prompts:
+            keep(prompt, JudgeReply(f"8 7\n{prompt.key}", 3, 2))
 
 
 def test_a_rerun_asks_for_the_missing_replies_only(tmp_path: Path):
@@ -173,7 +176,7 @@ def test_a_rerun_asks_for_the_missing_replies_only(tmp_path: Path):
     assert second.asked == ["q4", "q5", "q6"]
     assert now == 3
     assert [reply.text for reply in replies] == [f"8 7\nq{n}" for n in range(7)]
-    assert heard == [0, 2, 4, 4, 6, 7]
+    assert heard == [0, 1, 2, 3, 4, 4, 5, 6, 7]
     again, now = ask_missing(journal, lambda: pytest.fail("nothing is missing"), prompts, heard.append)
     assert (again, now) == (replies, 0)
     assert len(read_journal(journal)) == 7

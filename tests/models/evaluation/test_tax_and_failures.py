@@ -2,8 +2,8 @@
 
 import pytest
 
-from models.evaluation.alignment_tax import alignment_tax
-from models.evaluation.generation_failures import failure_rates, is_repetitive, is_unfinished
+from models.evaluation.alignment_tax import BASES, alignment_tax, tax_table
+from models.evaluation.generation_failures import failure_rates, failure_table, is_repetitive, is_unfinished
 
 
 def row(subject: str, item: str, value: float | None, benchmark: str = "mmlu") -> dict[str, object]:
@@ -15,9 +15,24 @@ def test_the_tax_is_paired():
     rows = [row("base", "a", 1.0), row("base", "b", 1.0), row("base", "c", 0.0), row("base", "d", None)]
     rows += [row("sft", "a", 1.0), row("sft", "b", 0.0), row("sft", "c", 0.0), row("sft", "d", 1.0)]
     rows += [row("sft", "a", 1.0, "static_hhh"), row("ppo", "z", 1.0), row("sft", "a", 1.0, "lambada")]
-    taxes = alignment_tax(rows)
+    taxes = alignment_tax(rows, BASES)
     assert set(taxes) == {("mmlu", "sft")}
     assert (taxes["mmlu", "sft"].value, taxes["mmlu", "sft"].items) == (pytest.approx(1 / 3), 3)
+
+
+def test_the_tax_by_size():
+    """Two families: the small one lost one item of two, the large one gained one of two."""
+    rows = [row("s", "a", 1.0), row("s", "b", 0.0), row("s+", "a", 0.0), row("s+", "b", 0.0)]
+    rows += [row("l", "a", 0.0), row("l", "b", 0.0), row("l+", "a", 1.0), row("l+", "b", 0.0)]
+    bases = {"l+": "l", "s+": "s"}
+    table = tax_table(alignment_tax(rows, bases), bases, {"l+": 7_000_000_000, "s+": 260_032})
+    assert table is not None
+    assert table.columns == ("parameters", "mmlu")
+    small, large, *paper = table.rows
+    assert (small[0], small[1], small[2].split()[0]) == ("s+, from s", "260k", "50.0")
+    assert (large[0], large[1], large[2].split()[0]) == ("l+, from l", "7B", "-50.0")
+    assert ("paper: ALMoST PPO 7B", "7B", "2.4") in paper
+    assert tax_table({}, bases, {}) is None
 
 
 @pytest.mark.parametrize(
@@ -51,3 +66,10 @@ def test_rates():
     rates = {name: found.value for name, found in failure_rates(answers).items()}
     assert rates == {"empty": 0.25, "repetitive": 0.25, "unfinished": 0.5}
     assert failure_rates([]) == {}
+    found = failure_rates(answers, [True, False])
+    assert found["off_topic"].value == 0.5
+    table = failure_table({"sft": found, "ppo": failure_rates(answers)})
+    assert table is not None
+    assert table.columns == ("empty", "repetitive", "unfinished", "off topic")
+    assert table.rows[1][-1] == "not measured"
+    assert failure_table({}) is None
