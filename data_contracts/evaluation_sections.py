@@ -11,6 +11,7 @@ from data_contracts.keys import NOT_IN_KEY
 from data_contracts.sections import EngineConfig, Section
 
 SUBJECTS = ("base", "sft", "ppo")
+BENCHMARK_NAMES = ("static_hhh", "truthfulqa_mc1", "mmlu", "lambada")
 
 
 class BenchmarkSettings(Section):
@@ -20,7 +21,14 @@ class BenchmarkSettings(Section):
         default=(), title="Benchmarks", description="Of the trained models and their base; empty: none"
     )
     folder: str | None = Field(
-        default=None, title="Data folder", description="Holds hhh/, truthfulqa/, mmlu/, lambada/; needed with names"
+        default=None,
+        title="Data folder",
+        description="Holds hhh/, truthfulqa/, mmlu/, lambada/; hub = public datasets; empty: ALMOST_DATA",
+    )
+    datasets: dict[str, tuple[str, ...]] = Field(
+        default={},
+        title="Other sources",
+        description="Benchmark -> files, or hub:ID[@REVISION][?name=..&data_dir=..&split=..], in place of the folder's",
     )
     items: int | None = Field(
         default=None, ge=1, title="Items", description="First items of each benchmark, split and subject; empty: all"
@@ -34,6 +42,14 @@ class BenchmarkSettings(Section):
     templates: str | None = Field(
         default=None, title="Templates", description="Folder with NAME.txt in place of the project's, after Appendix E"
     )
+
+    @field_validator("datasets")
+    @classmethod
+    def _known_benchmarks(cls, datasets: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        for name in datasets:
+            if name not in BENCHMARK_NAMES:
+                raise ValueError(f"evaluation.benchmarks.datasets: '{name}' is none of {', '.join(BENCHMARK_NAMES)}")
+        return datasets
 
 
 class JudgeSettings(Section):

@@ -91,7 +91,7 @@ def evaluate(
         str | None, typer.Option(metavar="NAME[,NAME...]", help="Which ones; all that suit the model if left out.")
     ] = None,
     data: Annotated[
-        str | None, typer.Option(help="Folder with hhh/, truthfulqa/, mmlu/, lambada/, hh_rlhf/ [ALMOST_DATA].")
+        str | None, typer.Option(help="Folder with hhh/, truthfulqa/, mmlu/, ... [ALMOST_DATA], or hub.")
     ] = None,
     items: Annotated[int | None, typer.Option(min=1, help="Only the first items of each split and subject.")] = None,
     shots: Annotated[int, typer.Option(min=0, max=5, help="Shots of MMLU.")] = 0,

@@ -31,7 +31,7 @@ from tasks.evaluate_benchmark import evaluate_benchmark, reward_benchmark
 from tasks.evaluate_reward_model import score_preference_file
 from tasks.evaluation_report import aggregates_of, publish_tables, write_evaluation
 from tasks.loaded_models import folder_of
-from tasks.resolve_benchmarks import data_folder, preference_files, resolve_benchmarks
+from tasks.resolve_benchmarks import preference_files, resolve_benchmarks
 from tasks.resolve_inputs import resolve_model
 from tasks.run_listener import logging_progress, stage_listener
 from tasks.run_record import RunRecord, recording
@@ -48,7 +48,12 @@ BenchmarkNames = Annotated[
 ]
 DataFolder = Annotated[
     str | None,
-    Field(json_schema_extra={"title": "Data folder", "description": "Empty: ALMOST_DATA; holds hhh/, mmlu/, ..."}),
+    Field(
+        json_schema_extra={
+            "title": "Data folder",
+            "description": "Holds hhh/, mmlu/, ...; hub: public datasets; empty: ALMOST_DATA",
+        }
+    ),
 ]
 Items = Annotated[
     int | None,
@@ -198,5 +203,5 @@ class Asked:
 
     def _preference_files(self) -> list[FileHandle]:
         if self._preferences is None:
-            self._preferences = preference_files(data_folder(self.data))
+            self._preferences = preference_files(self.data)
         return self._preferences

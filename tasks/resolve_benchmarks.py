@@ -10,6 +10,7 @@ from data_contracts.evaluation_sections import BenchmarkSettings
 from data_contracts.model_handle import FileHandle, PromptHandle
 from models.evaluation.benchmarks import (
     FILE_PATTERNS,
+    HUB_DATASETS,
     Benchmark,
     builtin_template,
     load_template,
@@ -22,6 +23,7 @@ logger = logging.getLogger("almost")
 
 FIELD = "evaluation.benchmarks"
 DATA_VARIABLE, DATA_DEFAULT = "ALMOST_DATA", "../shared/data"
+HUB_FOLDER = "hub"
 
 
 def data_folder(chosen: str | None) -> Path:
@@ -35,7 +37,7 @@ def data_folder(chosen: str | None) -> Path:
     if not folder.is_dir():
         raise ConfigError(
             f"{FIELD}.folder: {name} is no folder; it should hold hhh/, truthfulqa/, mmlu/test and mmlu/dev, lambada/; "
-            f"name another one, or set {DATA_VARIABLE}"
+            f"name another one, set {DATA_VARIABLE}, or say hub"
         )
     return folder
 
@@ -46,10 +48,19 @@ def resolve_benchmarks(settings: BenchmarkSettings) -> list[BenchmarkHandle]:
     Raises:
         ConfigError: a file or template is missing or damaged.
     """
-    if not settings.names:
-        return []
-    folder = data_folder(settings.folder)
-    return [_resolve(Benchmark(name), folder, settings) for name in settings.names]
+    return [_resolve(Benchmark(name), settings) for name in settings.names]
+
+
+def benchmark_files(benchmark: Benchmark, settings: BenchmarkSettings) -> list[FileHandle]:
+    """A benchmark's files, from where the settings say: sources of its own, the Hub's public copies, or the data folder.
+
+    Raises:
+        ConfigError: there are none, or a dataset cannot be fetched.
+    """
+    own = settings.datasets.get(benchmark.value)
+    if own or settings.folder == HUB_FOLDER:
+        return [resolve_file(f"{FIELD}.datasets", source) for source in own or HUB_DATASETS[benchmark]]
+    return [_file(path) for path in find_files(benchmark, data_folder(settings.folder))]
 
 
 def find_files(benchmark: Benchmark, folder: Path) -> list[Path]:
@@ -66,11 +77,13 @@ def find_files(benchmark: Benchmark, folder: Path) -> list[Path]:
     raise ConfigError(f"{FIELD}: {folder} has no files of {benchmark}; expected {wanted}")
 
 
-def preference_files(folder: Path) -> list[FileHandle]:
-    """The preference files of a data folder that are of HH-RLHF's format by their first row; others are left out."""
+def preference_files(chosen: str | None) -> list[FileHandle]:
+    """The preference files of a data folder (or the Hub's) of HH-RLHF's format by their first row; others are left out."""
     from models.evaluation.preferences import read_preference_file
 
-    readable = []
+    if chosen == HUB_FOLDER:
+        return [resolve_file(f"{FIELD}.datasets", source) for source in HUB_DATASETS[Benchmark.PREFERENCES]]
+    folder, readable = data_folder(chosen), []
     for path in find_files(Benchmark.PREFERENCES, folder):
         try:
             read_preference_file(path, rows=1)
@@ -81,13 +94,13 @@ def preference_files(folder: Path) -> list[FileHandle]:
     return readable
 
 
-def _resolve(benchmark: Benchmark, folder: Path, settings: BenchmarkSettings) -> BenchmarkHandle:
+def _resolve(benchmark: Benchmark, settings: BenchmarkSettings) -> BenchmarkHandle:
     shots = settings.mmlu_shots if benchmark is Benchmark.MMLU else 0
-    paths = find_files(benchmark, folder)
-    read_questions(benchmark, paths)
+    files = benchmark_files(benchmark, settings)
+    read_questions(benchmark, [Path(file.path) for file in files])
     return BenchmarkHandle(
         name=benchmark.value,
-        files=tuple(map(_file, paths)),
+        files=tuple(files),
         template=_template(template_name(benchmark, shots), settings.templates),
         shots=shots,
         style=settings.style,

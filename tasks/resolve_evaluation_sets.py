@@ -4,7 +4,7 @@ from data_contracts.evaluation_sections import Evaluation
 from data_contracts.evaluation_texts import EvaluationFile
 from data_contracts.model_handle import FileHandle
 from models.evaluation.benchmarks import Benchmark
-from tasks.resolve_benchmarks import FIELD, data_folder, find_files
+from tasks.resolve_benchmarks import benchmark_files
 from tasks.resolve_inputs import resolve_file
 from tasks.resolve_judge import resolve_questions
 
@@ -16,17 +16,15 @@ def resolve_evaluation_sets(evaluation: Evaluation) -> tuple[EvaluationFile, ...
         ConfigError: a file or folder does not exist.
     """
     found: list[EvaluationFile] = []
-    if evaluation.benchmarks.names:
-        folder = data_folder(evaluation.benchmarks.folder)
-        for name in evaluation.benchmarks.names:
-            paths = find_files(Benchmark(name), folder)
-            found += [EvaluationFile(set_name=name, file=resolve_file(FIELD, str(path))) for path in paths]
+    for name in evaluation.benchmarks.names:
+        files = benchmark_files(Benchmark(name), evaluation.benchmarks)
+        found += [EvaluationFile(set_name=name, file=file) for file in files]
     questions = resolve_questions(evaluation.judge) if evaluation.judge.kind != "none" else None
     if questions is not None:
         found.append(_of_its_name(questions))
     for field in ("preference_files", "overlap_files"):
-        files: tuple[str, ...] = getattr(evaluation, field)
-        found += [_of_its_name(resolve_file(f"evaluation.{field}", file)) for file in files]
+        named: tuple[str, ...] = getattr(evaluation, field)
+        found += [_of_its_name(resolve_file(f"evaluation.{field}", file)) for file in named]
     once: dict[str, EvaluationFile] = {}
     for file in found:
         once.setdefault(file.file.path, file)

@@ -17,6 +17,7 @@ from data_contracts.placement import ModelPlacement, Target
 from data_contracts.run_config import TINY_PREFIX, RunConfig
 from models.engines import check_engine
 from tasks.check_prompts import check_prompts
+from tasks.fetch_dataset import HUB, fetch_dataset
 from tasks.loaded_models import as_model
 from tasks.step_context import active_store
 
@@ -138,8 +139,8 @@ def resolve_prompt(name: str, source: str, world_prompts: Artifact[PromptFiles] 
 
 
 def resolve_file(field: str, source: str) -> FileHandle:
-    """A data file by content."""
-    path = Path(source).expanduser()
+    """A data file by content; `hub:...` names a dataset (see `fetch_dataset`)."""
+    path = fetch_dataset(field, source) if source.startswith(HUB) else Path(source).expanduser()
     if not path.is_file():
         raise ConfigError(f"{field}: file {source} does not exist; check the path")
     return FileHandle(name=path.name, digest=file_digest(path), path=os.path.abspath(path))

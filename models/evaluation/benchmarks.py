@@ -33,6 +33,17 @@ FILE_PATTERNS: dict[Benchmark, tuple[tuple[str, ...], ...]] = {
     Benchmark.LAMBADA: (("lambada/*.jsonl",), ("lambada/*.parquet",)),
     Benchmark.PREFERENCES: (("hh_rlhf/*.jsonl.gz", "hh_rlhf/*.jsonl"),),
 }
+# Public copies on the Hub.
+HUB_DATASETS: dict[Benchmark, tuple[str, ...]] = {
+    Benchmark.STATIC_HHH: tuple(
+        f"hub:HuggingFaceH4/hhh_alignment@refs/convert/parquet?data_dir={split}&split=test"
+        for split in static_hhh.SPLITS
+    ),
+    Benchmark.TRUTHFULQA_MC1: ("hub:truthfulqa/truthful_qa?name=multiple_choice&split=validation",),
+    Benchmark.MMLU: ("hub:cais/mmlu?name=all&split=test", "hub:cais/mmlu?name=all&split=dev"),
+    Benchmark.LAMBADA: ("hub:EleutherAI/lambada_openai?name=default&split=test",),
+    Benchmark.PREFERENCES: ("hub:Anthropic/hh-rlhf?data_dir=helpful-base&split=test",),
+}
 # Placeholders and number of options of each template.
 TEMPLATES: dict[str, tuple[tuple[str, ...], int]] = {
     static_hhh.NAME: (static_hhh.PLACEHOLDERS, 2),
@@ -71,7 +82,6 @@ def load_template(name: str, source: str, text: str) -> PromptTemplate:
 
 
 _ONE_FILE: dict[Benchmark, Callable[[Path], list[BenchmarkQuestion]]] = {
-    Benchmark.STATIC_HHH: static_hhh.read_static_hhh,
     Benchmark.TRUTHFULQA_MC1: truthfulqa.read_truthfulqa,
     Benchmark.LAMBADA: lambada.read_lambada,
 }
@@ -83,7 +93,13 @@ def read_questions(benchmark: Benchmark, files: Sequence[Path], items: int | Non
     Raises:
         ConfigError: a file is missing, damaged, of another benchmark, or holds nothing.
     """
-    questions = mmlu.read_mmlu(files) if benchmark is Benchmark.MMLU else _ONE_FILE[benchmark](files[0])
+    match benchmark:
+        case Benchmark.MMLU:
+            questions = mmlu.read_mmlu(files)
+        case Benchmark.STATIC_HHH:
+            questions = static_hhh.read_static_hhh(*files)
+        case _:
+            questions = _ONE_FILE[benchmark](files[0])
     if items is None:
         return questions
     taken: dict[str | None, int] = {}

@@ -47,7 +47,7 @@ GROUP_OF = {subject: group for group, subjects in GROUPS.items() for subject in 
 
 
 def read_mmlu(paths: Sequence[Path], split: str = "test") -> list[BenchmarkQuestion]:
-    """Questions of a split, by subject: files `SUBJECT_test.csv`, or Parquet with the columns of the Hub's copy.
+    """Questions of a split, by subject: files `SUBJECT_test.csv`, or Parquet or JSON lines with the columns of the Hub's copy.
 
     Raises:
         ConfigError: no file is of that split, one is unreadable, or an answer is not among A to D.
@@ -56,8 +56,8 @@ def read_mmlu(paths: Sequence[Path], split: str = "test") -> list[BenchmarkQuest
     for path in sorted(paths, key=lambda path: path.name):
         if path.suffix == ".csv" and path.stem.endswith(f"_{split}"):
             questions += _csv_questions(path, path.stem.removesuffix(f"_{split}"))
-        elif path.suffix == ".parquet" and path.name.startswith(split):
-            questions += _parquet_questions(path)
+        elif path.suffix in (".parquet", ".jsonl") and path.name.startswith(split):
+            questions += _hub_questions(path)
     if not questions:
         raise ConfigError(f"{NAME}: no file of split '{split}'; expected SUBJECT_{split}.csv or {split}*.parquet")
     return questions
@@ -71,7 +71,7 @@ def _csv_questions(path: Path, subject: str) -> list[BenchmarkQuestion]:
     ]
 
 
-def _parquet_questions(path: Path) -> list[BenchmarkQuestion]:
+def _hub_questions(path: Path) -> list[BenchmarkQuestion]:
     seen: dict[str, int] = defaultdict(int)
     questions = []
     for where, row in rows_of(NAME, path):

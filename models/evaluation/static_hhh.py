@@ -8,8 +8,9 @@ Departure: 1. The paper does not say how a context of several turns is shown; he
 from collections.abc import Sequence
 from pathlib import Path
 
+from data_contracts.conversation import Conversation, Role, Turn
 from data_contracts.errors import ConfigError
-from models.evaluation.benchmark_files import require, rows_of
+from models.evaluation.benchmark_files import Row, require, rows_of
 from models.evaluation.choice_items import Choice, ChoiceItem
 from models.evaluation.prompt_template import PromptTemplate, Rendering, behind
 from models.evaluation.questions import BenchmarkQuestion
@@ -20,26 +21,43 @@ SPLITS = ("helpful", "harmless", "honest", "other")
 PLACEHOLDERS = ("question", "answer_a", "answer_b")
 
 
-def read_static_hhh(path: Path) -> list[BenchmarkQuestion]:
+def read_static_hhh(*paths: Path) -> list[BenchmarkQuestion]:
     """Rows `chosen`, `rejected` (transcripts with one context) and `type`; the chosen answer comes first.
 
+    Copies on the Hub have `input`, `targets` (choices and labels) instead, and a file per split.
+
     Raises:
-        ConfigError: the file is unreadable or another benchmark's, or a split is unknown or empty.
+        ConfigError: a file is unreadable or another benchmark's, or a split is unknown or empty.
     """
     questions = []
-    for number, row in enumerate(rows_of(NAME, path)):
-        chosen, rejected = (parse_transcript(require(NAME, row, side, str)) for side in ("chosen", "rejected"))
-        split = require(NAME, row, "type", str)
+    for number, row in enumerate(row for path in paths for row in rows_of(NAME, path)):
+        context, answers, better = _hub_pair(row) if "targets" in row[1] else _pair_of_transcripts(row)
+        split = require(NAME, row, "type" if "type" in row[1] else "dataset_part", str)
         if split not in SPLITS:
             raise ConfigError(f"{NAME}: {row[0]} is of split '{split}'; known: {', '.join(SPLITS)}")
-        if chosen is None or rejected is None or chosen[:-1] != rejected[:-1]:
-            raise ConfigError(f"{NAME}: {row[0]} is no pair of answers to one context")
-        answers = (chosen[-1].text, rejected[-1].text)
-        questions.append(BenchmarkQuestion(f"{number:04d}", chosen[:-1], answers, 0, split))
+        questions.append(BenchmarkQuestion(f"{number:04d}", context, answers, better, split))
     missing = [split for split in SPLITS if all(question.group != split for question in questions)]
     if missing:
-        raise ConfigError(f"{NAME}: {path} holds no item of split {', '.join(missing)}; copy the file again")
+        raise ConfigError(
+            f"{NAME}: {' and '.join(map(str, paths))} holds no item of split {', '.join(missing)}; copy the file again"
+        )
     return questions
+
+
+def _pair_of_transcripts(row: Row) -> tuple[Conversation, tuple[str, str], int]:
+    chosen, rejected = (parse_transcript(require(NAME, row, side, str)) for side in ("chosen", "rejected"))
+    if chosen is None or rejected is None or chosen[:-1] != rejected[:-1]:
+        raise ConfigError(f"{NAME}: {row[0]} is no pair of answers to one context")
+    return chosen[:-1], (chosen[-1].text, rejected[-1].text), 0
+
+
+def _hub_pair(row: Row) -> tuple[Conversation, tuple[str, str], int]:
+    targets = require(NAME, row, "targets", dict)
+    choices, labels = targets.get("choices"), targets.get("labels")
+    if not isinstance(choices, list) or len(choices) != 2 or sorted(labels or ()) != [0, 1]:
+        raise ConfigError(f"{NAME}: {row[0]} needs two choices in 'targets', exactly one of them labelled 1")
+    context = (Turn(Role.HUMAN, require(NAME, row, "input", str).strip()),)
+    return context, (choices[0], choices[1]), labels.index(1)
 
 
 def ask_static_hhh(
@@ -48,8 +66,9 @@ def ask_static_hhh(
     """Each question twice: the better response as A, then as B."""
     items = []
     for question in questions:
+        ordered = question.answers if question.correct == 0 else question.answers[::-1]
         for better in (0, 1):
-            shown = question.answers if better == 0 else question.answers[::-1]
+            shown = ordered if better == 0 else ordered[::-1]
             values = {"question": write_transcript(question.context), "answer_a": shown[0], "answer_b": shown[1]}
             prompt = rendering.render(template, values)
             choices = tuple(Choice(prompt, behind(prompt, option)) for option in template.options)
