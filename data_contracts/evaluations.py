@@ -7,6 +7,8 @@ import pyarrow as pa
 from data_contracts.arrow import compute as pc
 from data_contracts.contract import Contract, Rule, finite, integer, number, text
 
+LONGER_WINS = "longer_wins"  # the subject that prefers the longer answer; its option scores are lengths in characters
+
 
 class Evaluations(Contract):
     """`subject` is the role of the model judged (base, sft, ppo, reward, as_is); `value` is the item's score.

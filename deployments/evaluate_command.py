@@ -106,6 +106,9 @@ def _print_tables(console: Console, store: Store, run_id: str, seconds: float) -
             )
         console.print()
         console.print(table)
+    for name in (name for name, value in summary.metrics.items() if name.startswith("reward_card.flag.") and value):
+        flag, _, subject = name.removeprefix("reward_card.flag.").partition(".")
+        console.print(f"\n{plain(subject, 60)}: flag {flag}, see the reward-model card in tables.md")
     console.print(f"\nrun {run_id} in {seconds:.0f} s: {summary.home}/runs/{run_id}/tables.md and summary.json")
     sys.stdout.flush()
 

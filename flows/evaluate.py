@@ -3,7 +3,6 @@
 A folder with a sequence-classification head of one output is a reward model and gets the benchmarks that suit it.
 """
 
-import json
 import time
 import uuid
 from datetime import UTC, datetime
@@ -14,24 +13,21 @@ from prefect import flow
 from prefect.runtime import flow_run
 from pydantic import Field
 
-from data_contracts.artifact import Artifact
-from data_contracts.benchmark_handle import BenchmarkHandle
 from data_contracts.errors import ConfigError
-from data_contracts.evaluation_sections import BenchmarkSettings
-from data_contracts.evaluations import Evaluations
+from data_contracts.evaluation_sections import RewardCardSettings
 from data_contracts.home import home_url
-from data_contracts.model_handle import FileHandle, ModelHandle
+from data_contracts.model_handle import ModelHandle
 from data_contracts.sections import EngineConfig
 from data_contracts.store import Store
+from flows.asked_benchmarks import Asked
 from flows.parameters import Home
 from models.evaluation.alignment_tax import tax_table
-from models.evaluation.benchmarks import FOR_LANGUAGE_MODELS, FOR_REWARD_MODELS, Benchmark
+from models.evaluation.benchmarks import Benchmark
 from models.run_bill import folder_parameters
-from tasks.evaluate_benchmark import evaluate_benchmark, reward_benchmark
-from tasks.evaluate_reward_model import score_preference_file
+from tasks.evaluate_reward_card import make_preference_card
 from tasks.evaluation_report import aggregates_of, publish_tables, write_evaluation
 from tasks.loaded_models import folder_of
-from tasks.resolve_benchmarks import preference_files, resolve_benchmarks
+from tasks.report_reward_card import card_text, publish_reward_card, reward_card_metrics
 from tasks.resolve_inputs import resolve_model
 from tasks.run_listener import logging_progress, stage_listener
 from tasks.run_record import RunRecord, recording
@@ -75,7 +71,7 @@ Taxes = Annotated[
         json_schema_extra={"title": "Alignment tax", "description": "BASE=TRAINED, two of the models above; any number"}
     ),
 ]
-DEFAULT_ENGINE = EngineConfig()
+DEFAULT_ENGINE, CARD_SETTINGS = EngineConfig(), RewardCardSettings()
 
 
 @flow(name="evaluate", description="The paper's benchmarks on any checkpoints.")
@@ -100,8 +96,16 @@ def evaluate(
     with use_store(store), recording(record), logging_progress():
         named = name_models(models)
         bases = name_bases(taxes, models, named)
-        tables = [t for subject, model in named.items() for t in asked.tables(subject, model, engine)]
+        tables, cards = [], {}
+        for subject, model in named.items():
+            preferences = asked.preferences(subject, model, engine)
+            tables += [*asked.tables(subject, model, engine), *preferences]
+            if preferences:
+                cards[subject] = make_preference_card(subject, preferences, CARD_SETTINGS)
         record.metrics.update(evaluation_metrics(tables))
+        for subject, card in cards.items():
+            record.metrics.update({f"{name}.{subject}": value for name, value in reward_card_metrics(card).items()})
+            publish_reward_card(card)
         lost = taxes_of(tables, bases)
         record.metrics.update(tax_metrics(lost))
         sizes = {subject: folder_parameters(folder_of(named[subject])) for subject in bases}
@@ -127,7 +131,8 @@ def evaluate(
         metrics=record.metrics,
         config=config,
     )
-    write_evaluation(store, summary, shown)
+    with use_store(store):
+        write_evaluation(store, summary, shown, [card_text(card) for card in cards.values()])
     return run_id
 
 
@@ -156,52 +161,3 @@ def name_bases(taxes: tuple[str, ...], sources: tuple[str, ...], named: dict[str
             raise ConfigError(f"--tax {pair}: expected BASE=TRAINED, two different ones of: {', '.join(sources)}")
         bases[known[trained]] = known[base]
     return bases
-
-
-def is_reward_model(model: ModelHandle) -> bool:
-    """Whether the model's configuration names a head that classifies sequences."""
-    config = json.loads((folder_of(model) / "config.json").read_text(encoding="utf-8"))
-    return any(name.endswith("ForSequenceClassification") for name in config.get("architectures") or [])
-
-
-class Asked:
-    """The benchmarks of an evaluation, resolved once; those that do not suit a model are refused only if named."""
-
-    def __init__(
-        self,
-        names: tuple[Benchmark, ...],
-        data: str | None,
-        items: int | None,
-        shots: int,
-        style: Literal["plain", "chat"],
-        templates: str | None,
-    ) -> None:
-        self.names, self.data, self.items = names, data, items
-        prompted = tuple(name.value for name in FOR_LANGUAGE_MODELS if not names or name in names)
-        self.settings = BenchmarkSettings.model_validate(
-            {"names": prompted, "folder": data, "items": items, "mmlu_shots": shots, "style": style}
-            | {"templates": templates}
-        )
-        self.benchmarks: list[BenchmarkHandle] = resolve_benchmarks(self.settings)
-        self._preferences: list[FileHandle] | None = None
-
-    def tables(self, subject: str, model: ModelHandle, engine: EngineConfig) -> list[Artifact[Evaluations]]:
-        """Everything that was asked for and suits the model."""
-        suits = FOR_REWARD_MODELS if is_reward_model(model) else FOR_LANGUAGE_MODELS
-        if self.names and not set(self.names) & set(suits):
-            raise ConfigError(
-                f"--benchmarks: none of {', '.join(self.names)} suits {model.name}; its: {', '.join(suits)}"
-            )
-        score = reward_benchmark if suits is FOR_REWARD_MODELS else evaluate_benchmark
-        own = [benchmark for benchmark in self.benchmarks if Benchmark(benchmark.name) in suits]
-        tables = [score(subject, model, benchmark, engine) for benchmark in own]
-        if suits is FOR_REWARD_MODELS and (not self.names or Benchmark.PREFERENCES in self.names):
-            tables += [
-                score_preference_file(file, self.items, subject, model, engine) for file in self._preference_files()
-            ]
-        return tables
-
-    def _preference_files(self) -> list[FileHandle]:
-        if self._preferences is None:
-            self._preferences = preference_files(self.data)
-        return self._preferences

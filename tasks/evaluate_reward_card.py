@@ -7,6 +7,7 @@ from typing import Any
 from data_contracts.artifact import Artifact
 from data_contracts.comparisons import Comparisons
 from data_contracts.evaluation_sections import RewardCardSettings
+from data_contracts.evaluations import LONGER_WINS, Evaluations
 from data_contracts.folder_contracts import RewardCardFiles
 from data_contracts.reward_scores import RewardScores
 from data_contracts.sections import Responder
@@ -29,14 +30,41 @@ def make_reward_card(
     pairs = heldout_pairs(
         read(RewardScores, scores).to_pylist(), read(Comparisons, comparisons).to_pylist(), responders
     )
+    return _write_card(pairs, settings, "Reward model", "held-out pairs")
+
+
+@step(version="1", run_name="{subject}")
+def make_preference_card(
+    subject: str, preferences: list[Artifact[Evaluations]], settings: RewardCardSettings
+) -> Artifact[RewardCardFiles]:
+    """As `make_reward_card`, over the pairs of preference files: any reward model has one."""
+    rows = [row for table in preferences for row in read(Evaluations, table).to_pylist()]
+    return _write_card(preference_pairs(rows, subject), settings, f"Reward model {subject}", "preference pairs")
+
+
+def _write_card(
+    pairs: list[ScoredPair], settings: RewardCardSettings, title: str, kind: str
+) -> Artifact[RewardCardFiles]:
     folder = job_folder("card")
     folder.mkdir(parents=True, exist_ok=True)
     card = make_card(pairs, Thresholds(**settings.model_dump())) if pairs else None
     content: dict[str, Any] = {"pairs": 0} if card is None else asdict(card)
     (folder / "card.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
-    page = NOT_MEASURED if card is None else card_page(card, "Reward model")
+    page = NOT_MEASURED if card is None else card_page(card, title, kind)
     (folder / "card.md").write_text(page, encoding="utf-8")
     return write_folder(RewardCardFiles, folder)
+
+
+def preference_pairs(rows: list[dict[str, Any]], subject: str) -> list[ScoredPair]:
+    """Pairs of preference files as scored pairs; the rows of `LONGER_WINS` hold the answers' lengths."""
+    chars = {(r["benchmark"], r["item_id"]): r["option_scores"] for r in rows if r["subject"] == LONGER_WINS}
+    pairs = []
+    for row in rows:
+        name = row["benchmark"], row["item_id"]
+        if row["subject"] == subject and row["value"] is not None and name in chars:
+            better, worse = map(int, chars[name])
+            pairs.append(ScoredPair(":".join(name), *row["option_scores"], better, worse))
+    return pairs
 
 
 def heldout_pairs(

@@ -11,7 +11,7 @@ import numpy as np
 from data_contracts.artifact import Artifact
 from data_contracts.conversation import Conversation, Role, Turn
 from data_contracts.errors import ConfigError
-from data_contracts.evaluations import Evaluations, evaluation_row
+from data_contracts.evaluations import LONGER_WINS, Evaluations, evaluation_row
 from data_contracts.folder_contracts import Checkpoint
 from data_contracts.model_handle import FileHandle, ModelHandle
 from data_contracts.responses import Responses
@@ -33,7 +33,6 @@ LEAST_GOLD_DIFFERENCE = 0.05
 BENCHMARK_GOLD_PAIRS = "reward_gold_pairs"
 BENCHMARK_LONGER = "longer_gold_pairs"
 AUTHORS_DRAWN = 20  # tries to find two authors whose answers differ in gold
-LONGER_WINS = "longer_wins"
 
 
 @step(version="2")

@@ -41,8 +41,11 @@ def publish_tables(aggregates: Sequence[Aggregate], more: Sequence[PaperTable] =
     return tables
 
 
-def write_evaluation(store: Store, summary: RunSummary, tables: Sequence[PaperTable]) -> None:
-    """summary.json and tables.md of an evaluation; it does not become `runs/latest`, which is about whole runs."""
+def write_evaluation(
+    store: Store, summary: RunSummary, tables: Sequence[PaperTable], pages: Sequence[str] = ()
+) -> None:
+    """summary.json and tables.md of an evaluation, `pages` (reward-model cards) behind the tables; it does not become `runs/latest`, which is about whole runs."""
     content = json.dumps(summary.model_dump(mode="json"), indent=1, ensure_ascii=False)
     store.backend.put_bytes(f"{RUNS}/{summary.run_id}/{SUMMARY}", content.encode())
-    store.backend.put_bytes(f"{RUNS}/{summary.run_id}/{TABLES}", tables_in_markdown(tables).encode())
+    told = "\n\n".join([tables_in_markdown(tables), *pages])
+    store.backend.put_bytes(f"{RUNS}/{summary.run_id}/{TABLES}", told.encode())

@@ -31,10 +31,14 @@ def reward_card_metrics(card: Artifact[RewardCardFiles]) -> dict[str, float]:
     return metrics | {f"reward_card.{name}": value for name, value in figures.items() if value is not None}
 
 
+def card_text(card: Artifact[RewardCardFiles]) -> str:
+    """The card as Markdown."""
+    return (active_store().local_folder(card) / "card.md").read_text(encoding="utf-8")
+
+
 def publish_reward_card(card: Artifact[RewardCardFiles]) -> None:
     """Put the card on the run page, if there is one."""
     if flow_run.id is None:
         return
-    page = (active_store().local_folder(card) / "card.md").read_text(encoding="utf-8")
     with suppress(MissingContextError):
-        create_markdown_artifact(key="almost-reward-card", markdown=page, description="Reward-model card")
+        create_markdown_artifact(key="almost-reward-card", markdown=card_text(card), description="Reward-model card")

@@ -61,6 +61,7 @@ STEPS = {
         "judge_pairs",
         "score_topics",
         "make_reward_card",
+        "make_preference_card",
     ),
 }
 _ORDER = list(STEPS)

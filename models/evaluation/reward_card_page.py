@@ -6,13 +6,13 @@ from models.evaluation.reward_card import RewardCard
 BARS = "▁▂▃▄▅▆▇█"
 
 
-def card_page(card: RewardCard, title: str) -> str:
-    """The card as a page."""
+def card_page(card: RewardCard, title: str, kind: str = "held-out pairs") -> str:
+    """The card as a page; `kind` says what pairs these are."""
     lines = [f"# {title}", ""]
     lines += [f"**Flag {name}**: {reason}." for name, reason in card.flags.items()] or [
         f"No flag raised, on {card.pairs:,} pairs."
     ]
-    lines += ["", "| on held-out pairs | share | 95% | queries |", "|---|---|---|---|"]
+    lines += ["", f"| on {kind} | share | 95% | queries |", "|---|---|---|---|"]
     figures = {
         "accuracy": card.accuracy,
         "longer wins": card.longer_wins,

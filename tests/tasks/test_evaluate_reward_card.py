@@ -7,12 +7,13 @@ import pytest
 
 from data_contracts.comparisons import Comparisons
 from data_contracts.evaluation_sections import RewardCardSettings
+from data_contracts.evaluations import LONGER_WINS, Evaluations, evaluation_row
 from data_contracts.reward_scores import RewardScores
 from data_contracts.sections import Responder
 from models.evaluation.reward_card import Thresholds
-from tasks.evaluate_reward_card import differing_axes, make_reward_card
+from tasks.evaluate_reward_card import differing_axes, make_preference_card, make_reward_card
 from tasks.rank_comparisons import pair_by_rank
-from tasks.report_reward_card import reward_card_metrics
+from tasks.report_reward_card import card_text, reward_card_metrics
 
 RESPONDERS = (
     Responder(name="A", model="large", prompt="faithful", shots=3),
@@ -66,6 +67,31 @@ def test_without_held_out_pairs_nothing_is_measured(commit: Callable[..., Any], 
     scores, comparisons = tables(commit, "train")
     card = compute(make_reward_card, scores, comparisons, RESPONDERS, RewardCardSettings())
     assert reward_card_metrics(card) == {}
+
+
+def test_any_reward_model_has_a_card_over_preference_files(commit: Callable[..., Any], compute: Callable[..., Any]):
+    """Two files; one pair right against length, one wrong, one that did not fit; another model's rows do not count."""
+
+    def pair(file: str, item: str, subject: str, scores: list[float] | None) -> dict[str, Any]:
+        value = None if scores is None else float(scores[0] > scores[1])
+        why = None if scores else "too long"
+        return evaluation_row(
+            f"preferences:{file}", subject, item, "?", "accuracy", value, option_scores=scores, skipped_because=why
+        )
+
+    first = [pair("a", "1", "rm", [2.0, 1.0]), pair("a", "1", LONGER_WINS, [10.0, 30.0]), pair("a", "2", "rm", None)]
+    second = [
+        pair("b", "1", "rm", [0.0, 1.0]),
+        pair("b", "1", LONGER_WINS, [10.0, 30.0]),
+        pair("b", "1", "x", [1.0, 0.0]),
+    ]
+    tables_ = [commit(Evaluations, rows) for rows in (first, second)]
+    card = compute(make_preference_card, "rm", tables_, RewardCardSettings())
+    metrics = reward_card_metrics(card)
+    assert (metrics["reward_card.accuracy"], metrics["reward_card.longer_wins"]) == (0.5, 0.0)
+    assert metrics["reward_card.chooses_longer"] == 0.5
+    assert card_text(card).startswith("# Reward model rm\n\nNo flag raised, on 2 pairs.")
+    assert "| on preference pairs |" in card_text(card)
 
 
 def test_the_profile_sets_the_thresholds():

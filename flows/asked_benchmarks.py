@@ -1,0 +1,68 @@
+"""What an evaluation was asked for: which benchmarks suit which model, and the tables they make."""
+
+import json
+from typing import Literal
+
+from data_contracts.artifact import Artifact
+from data_contracts.benchmark_handle import BenchmarkHandle
+from data_contracts.errors import ConfigError
+from data_contracts.evaluation_sections import BenchmarkSettings
+from data_contracts.evaluations import Evaluations
+from data_contracts.model_handle import FileHandle, ModelHandle
+from data_contracts.sections import EngineConfig
+from models.evaluation.benchmarks import FOR_LANGUAGE_MODELS, FOR_REWARD_MODELS, Benchmark
+from tasks.evaluate_benchmark import evaluate_benchmark, reward_benchmark
+from tasks.evaluate_reward_model import score_preference_file
+from tasks.loaded_models import folder_of
+from tasks.resolve_benchmarks import preference_files, resolve_benchmarks
+
+
+def is_reward_model(model: ModelHandle) -> bool:
+    """Whether the model's configuration names a head that classifies sequences."""
+    config = json.loads((folder_of(model) / "config.json").read_text(encoding="utf-8"))
+    return any(name.endswith("ForSequenceClassification") for name in config.get("architectures") or [])
+
+
+class Asked:
+    """The benchmarks of an evaluation, resolved once; those that do not suit a model are refused only if named."""
+
+    def __init__(
+        self,
+        names: tuple[Benchmark, ...],
+        data: str | None,
+        items: int | None,
+        shots: int,
+        style: Literal["plain", "chat"],
+        templates: str | None,
+    ) -> None:
+        self.names, self.data, self.items = names, data, items
+        prompted = tuple(name.value for name in FOR_LANGUAGE_MODELS if not names or name in names)
+        self.settings = BenchmarkSettings.model_validate(
+            {"names": prompted, "folder": data, "items": items, "mmlu_shots": shots, "style": style}
+            | {"templates": templates}
+        )
+        self.benchmarks: list[BenchmarkHandle] = resolve_benchmarks(self.settings)
+        self._preferences: list[FileHandle] | None = None
+
+    def tables(self, subject: str, model: ModelHandle, engine: EngineConfig) -> list[Artifact[Evaluations]]:
+        """Every benchmark that was asked for and suits the model."""
+        suits = FOR_REWARD_MODELS if is_reward_model(model) else FOR_LANGUAGE_MODELS
+        if self.names and not set(self.names) & set(suits):
+            raise ConfigError(
+                f"--benchmarks: none of {', '.join(self.names)} suits {model.name}; its: {', '.join(suits)}"
+            )
+        score = reward_benchmark if suits is FOR_REWARD_MODELS else evaluate_benchmark
+        own = [benchmark for benchmark in self.benchmarks if Benchmark(benchmark.name) in suits]
+        return [score(subject, model, benchmark, engine) for benchmark in own]
+
+    def preferences(self, subject: str, model: ModelHandle, engine: EngineConfig) -> list[Artifact[Evaluations]]:
+        """A reward model's scores of preference pairs, a table per file; none for other models."""
+        wanted = not self.names or Benchmark.PREFERENCES in self.names
+        if not wanted or not is_reward_model(model):
+            return []
+        return [score_preference_file(file, self.items, subject, model, engine) for file in self._preference_files()]
+
+    def _preference_files(self) -> list[FileHandle]:
+        if self._preferences is None:
+            self._preferences = preference_files(self.data)
+        return self._preferences
