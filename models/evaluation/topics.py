@@ -45,7 +45,7 @@ def topic_rows(engine: Engine, answers: Sequence[dict[str, Any]], number: int, s
         for context in own
     ]
     scores = iter(found[0] for found in engine.score_many(asked))
-    rows = []
+    rows: list[dict[str, Any]] = []
     for row, drawn, own, why in zip(answers, others, contexts, skipped, strict=True):
         found = [next(scores) for _ in own] if why is None else None
         rows.append(
