@@ -55,7 +55,8 @@ def run_bandit(settings: BanditSettings, seed: int) -> BanditResult:
 
 def bell(centre: float) -> Floats:
     """A policy around an action, (ACTIONS,)."""
-    return softmax(-((np.arange(ACTIONS) - centre) ** 2) / WIDTH)
+    away = np.arange(ACTIONS, dtype=np.float64) - centre
+    return softmax(-away * away / WIDTH)
 
 
 def fit_rewards(student: Floats, settings: BanditSettings, rng: np.random.Generator) -> Floats:

@@ -62,8 +62,8 @@ def preference_pairs(rows: list[dict[str, Any]], subject: str) -> list[ScoredPai
     for row in rows:
         name = row["benchmark"], row["item_id"]
         if row["subject"] == subject and row["value"] is not None and name in chars:
-            better, worse = map(int, chars[name])
-            pairs.append(ScoredPair(":".join(name), *row["option_scores"], better, worse))
+            better, worse = row["option_scores"]
+            pairs.append(ScoredPair(":".join(name), better, worse, int(chars[name][0]), int(chars[name][1])))
     return pairs
 
 
