@@ -84,17 +84,16 @@ def evaluate_models(request: Request, home: str, export: str | None) -> None:
 
 
 def _print_tables(console: Console, store: Store, run_id: str, seconds: float) -> None:
-    from data_contracts.evaluations import Evaluations
-    from deployments.show_command import PIPE_WIDTH, RunTables
-    from models.evaluation.aggregates import aggregate
-    from models.evaluation.paper_tables import PUBLISHED, paper_tables
+    from deployments.show_command import PIPE_WIDTH
+    from models.evaluation.paper_tables import PUBLISHED
+    from tasks.evaluation_report import read_tables
     from tasks.run_summary import read_summary
 
     if not console.is_terminal:
         console.width = PIPE_WIDTH
     summary = read_summary(store, run_id)
     assert summary is not None
-    for shown in paper_tables(aggregate(RunTables(store, summary).read(Evaluations).to_pylist())):
+    for shown in read_tables(store, run_id):
         table = Table(title=shown.title, title_justify="left", box=None, pad_edge=False)
         table.add_column("", overflow="fold")
         for column in shown.columns:

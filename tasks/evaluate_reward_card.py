@@ -19,7 +19,7 @@ from tasks.step_context import job_folder, read, write_folder
 NOT_MEASURED = "# Reward model\n\nNot measured: no comparison was held out (reward.heldout_share).\n"
 
 
-@step(version="1")
+@step(version="2")
 def make_reward_card(
     scores: Artifact[RewardScores],
     comparisons: Artifact[Comparisons],

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import asdict
 
 from prefect.artifacts import create_markdown_artifact
 from prefect.exceptions import MissingContextError
@@ -16,7 +17,7 @@ from models.evaluation.paper_tables import PaperTable, paper_tables
 from tasks.run_summary import RUNS, SUMMARY, RunSummary
 from tasks.step_context import read
 
-TABLES = "tables.md"
+TABLES, TABLES_AS_DATA = "tables.md", "tables.json"
 INTRODUCTION = "Percentages with their interval of 95%. Rows that begin with `paper` are the published figures.\n\n"
 
 
@@ -44,8 +45,19 @@ def publish_tables(aggregates: Sequence[Aggregate], more: Sequence[PaperTable] =
 def write_evaluation(
     store: Store, summary: RunSummary, tables: Sequence[PaperTable], pages: Sequence[str] = ()
 ) -> None:
-    """summary.json and tables.md of an evaluation, `pages` (reward-model cards) behind the tables; it does not become `runs/latest`, which is about whole runs."""
+    """summary.json, tables.md and tables.json of an evaluation, `pages` (reward-model cards) behind the tables; it does not become `runs/latest`, which is about whole runs."""
     content = json.dumps(summary.model_dump(mode="json"), indent=1, ensure_ascii=False)
     store.backend.put_bytes(f"{RUNS}/{summary.run_id}/{SUMMARY}", content.encode())
     told = "\n\n".join([tables_in_markdown(tables), *pages])
     store.backend.put_bytes(f"{RUNS}/{summary.run_id}/{TABLES}", told.encode())
+    data = json.dumps([asdict(table) for table in tables], ensure_ascii=False)
+    store.backend.put_bytes(f"{RUNS}/{summary.run_id}/{TABLES_AS_DATA}", data.encode())
+
+
+def read_tables(store: Store, run_id: str) -> list[PaperTable]:
+    """The tables of an evaluation, as it published them."""
+    data = json.loads(store.backend.read_bytes(f"{RUNS}/{run_id}/{TABLES_AS_DATA}") or b"[]")
+    return [
+        PaperTable(table["title"], tuple(table["columns"]), tuple(tuple(row) for row in table["rows"]))
+        for table in data
+    ]

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from models.evaluation.intervals import Estimate, estimate_mean
+from models.evaluation.intervals import Estimate, estimate_difference
 from models.evaluation.paper_tables import PUBLISHED, PaperTable
 
 BASES = {"sft": "base", "ppo": "base"}  # in a run
@@ -32,7 +32,7 @@ def alignment_tax(rows: Iterable[dict[str, Any]], bases: Mapping[str, str]) -> T
         before = values.get((benchmark, bases.get(subject, "")), {})
         losses = [before[item] - value for item, value in own.items() if item in before]
         if losses:
-            taxes[benchmark, subject] = estimate_mean(losses)
+            taxes[benchmark, subject] = estimate_difference(losses)
     return taxes
 
 

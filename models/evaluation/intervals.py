@@ -60,7 +60,28 @@ def estimate_mean(values: Sequence[float], clusters: Sequence[str] | None = None
         low, high = mean - half, mean + half
     else:
         low, high = bootstrap_interval(resampled_means(per_item), mean, len(per_item))
+    if per_item.min() >= 0 and per_item.max() <= 1:  # a mean of shares is a share
+        low, high = max(0.0, low), min(1.0, high)
     return Estimate(mean, low, high, len(per_item))
+
+
+def estimate_difference(differences: Sequence[float]) -> Estimate:
+    """Mean of paired differences from -1 to 1 with its interval, after Agresti and Min (2005).
+
+    Half an observation joins each cell of the two-by-two table, so that few changes, all in one direction, are not taken
+    for a proof, and none at all not for certainty. The mean itself is the plain one.
+
+    Raises:
+        ValueError: there are no differences.
+    """
+    if not len(differences):
+        raise ValueError("the mean of no values is not defined")
+    values = np.asarray(differences, dtype=np.float64)
+    weight = len(values) + 2  # half each of: lost, gained, right both times, wrong both times
+    middle = float(values.sum()) / weight
+    spread = (float((values**2).sum()) + 1) / weight - middle**2
+    half = Z * sqrt(spread / weight)
+    return Estimate(float(values.mean()), max(-1.0, middle - half), min(1.0, middle + half), len(values))
 
 
 @lru_cache(maxsize=4)

@@ -6,6 +6,7 @@ Cells are percentages with their interval of 95%; a figure that was not measured
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from data_contracts.evaluations import LONGER_WINS
 from models.evaluation.aggregates import ALL, Aggregate
 
 PUBLISHED = "paper"
@@ -105,14 +106,17 @@ def _reward_tables(aggregates: Iterable[Aggregate]) -> list[PaperTable]:
     found = {(a.benchmark, a.group, a.subject): a for a in own}
     columns = [(file, group) for file in files for group in groups]
     rows = [
-        (subject, *(_cell(found.get((file, group, subject))) for file, group in columns))
+        (
+            "longer wins" if subject == LONGER_WINS else subject,
+            *(_cell(found.get((file, group, subject))) for file, group in columns),
+            "",
+        )
         for subject in dict.fromkeys(a.subject for a in own)
     ]
-    names = [f"{file.removeprefix('preferences:')} {group}" for file, group in columns]
+    names = [f"{file.removeprefix('preferences:').partition('.')[0]}, {group}" for file, group in columns]
     empty = ("",) * len(columns)
-    below = [(f"{PUBLISHED}: {name}", f"{value:.1f}", *empty[1:]) for name, value in _REWARD_PUBLISHED.items()]
-    title = f"{_REWARD_TABLE} (the paper's: HH-RLHF helpful-base)"
-    return [PaperTable(title, tuple(names), (*rows, *below))]
+    below = [(f"{PUBLISHED}: {name}", *empty, f"{value:.1f}") for name, value in _REWARD_PUBLISHED.items()]
+    return [PaperTable(_REWARD_TABLE, (*names, "helpful-base (paper)"), (*rows, *below))]
 
 
 def _few_shot_tables(aggregates: Iterable[Aggregate]) -> list[PaperTable]:

@@ -82,6 +82,7 @@ class RewardCard:
     edges: tuple[float, ...]
     histograms: dict[str, Histogram]
     flags: dict[str, str] = field(default_factory=dict)
+    enough_for_flags: bool = True
 
 
 def make_card(pairs: Sequence[ScoredPair], thresholds: Thresholds | None = None) -> RewardCard:
@@ -108,6 +109,7 @@ def make_card(pairs: Sequence[ScoredPair], thresholds: Thresholds | None = None)
         axes=_axes(pairs),
         edges=edges,
         histograms=histograms,
+        enough_for_flags=len(pairs) >= limits.least_pairs,
     )
     card.flags.update(_flags(card, limits))
     return card
@@ -115,7 +117,7 @@ def make_card(pairs: Sequence[ScoredPair], thresholds: Thresholds | None = None)
 
 def _flags(card: RewardCard, limits: Thresholds) -> dict[str, str]:
     flags: dict[str, str] = {}
-    if card.pairs < limits.least_pairs:
+    if not card.enough_for_flags:
         return flags
     if card.flat_share >= limits.flat_share:
         flags["collapsed"] = (

@@ -9,8 +9,9 @@ BARS = "▁▂▃▄▅▆▇█"
 def card_page(card: RewardCard, title: str, kind: str = "held-out pairs") -> str:
     """The card as a page; `kind` says what pairs these are."""
     lines = [f"# {title}", ""]
+    unflagged = "No flag raised, on" if card.enough_for_flags else "Too few pairs for a flag:"
     lines += [f"**Flag {name}**: {reason}." for name, reason in card.flags.items()] or [
-        f"No flag raised, on {card.pairs:,} pairs."
+        f"{unflagged} {card.pairs:,} pairs."
     ]
     lines += ["", f"| on {kind} | share | 95% | queries |", "|---|---|---|---|"]
     figures = {
@@ -22,9 +23,9 @@ def card_page(card: RewardCard, title: str, kind: str = "held-out pairs") -> str
     } | {f"agreement along {axis}": estimate for axis, estimate in card.axes.items()}
     lines += [_line(name, estimate) for name, estimate in figures.items() if estimate is not None]
     found = card.calibration
-    hotness = "none fits" if found.temperature is None else f"{found.temperature:.2f}"
+    hotness = "no temperature fits" if found.temperature is None else f"temperature {found.temperature:.2f}"
     lines += ["", f"{card.pairs:,} pairs; {card.flat_share:.1%} of the margins say nothing."]
-    lines += [f"Calibration: ECE {found.ece:.3f}, Brier {found.brier:.3f}, temperature {hotness}."]
+    lines += [f"Calibration: ECE {found.ece:.3f}, Brier {found.brier:.3f}, {hotness}."]
     lines += ["", "| confidence | right | pairs |", "|---|---|---|"]
     lines += [f"| {place.confidence:.2f} | {place.accuracy:.2f} | {place.pairs:,} |" for place in found.curve]
     if card.histograms:

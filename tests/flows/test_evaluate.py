@@ -56,6 +56,7 @@ def test_three_checkpoints_against_the_papers_tables(almost: Command, finished: 
     assert f"tax.lambada.{tuned.name}" in metrics
     assert f"reward_card.accuracy.{reward.name}" in metrics
     assert f"lambada.{reward.name}" not in metrics
+    assert "Alignment tax" in done.stdout
     refused = almost.run(*asked, "--benchmarks", "chess")
     assert refused.returncode == 2
     assert "unknown benchmark 'chess'; known: static_hhh" in refused.stdout

@@ -90,7 +90,7 @@ def test_any_reward_model_has_a_card_over_preference_files(commit: Callable[...,
     metrics = reward_card_metrics(card)
     assert (metrics["reward_card.accuracy"], metrics["reward_card.longer_wins"]) == (0.5, 0.0)
     assert metrics["reward_card.chooses_longer"] == 0.5
-    assert card_text(card).startswith("# Reward model rm\n\nNo flag raised, on 2 pairs.")
+    assert card_text(card).startswith("# Reward model rm\n\nToo few pairs for a flag: 2 pairs.")
     assert "| on preference pairs |" in card_text(card)
 
 
