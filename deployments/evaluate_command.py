@@ -100,9 +100,7 @@ def _print_tables(console: Console, store: Store, run_id: str, seconds: float) -
             table.add_column(column, justify="right", overflow="fold")
         for name, *cells in shown.rows:
             style = "dim" if name.startswith(PUBLISHED) else None
-            table.add_row(
-                plain(name, 60), *(cell.replace(" [", "\n[").replace(" (", "\n(") for cell in cells), style=style
-            )
+            table.add_row(plain(name, 60), *(cell.replace(" [", "\n[") for cell in cells), style=style)
         console.print()
         console.print(table)
     for name in (name for name, value in summary.metrics.items() if name.startswith("reward_card.flag.") and value):

@@ -89,8 +89,7 @@ def paper_tables(aggregates: Sequence[Aggregate]) -> list[PaperTable]:
     tables = []
     for (title, columns), published in zip(_SHAPES, _PUBLISHED, strict=True):
         keys = [key for _, key in columns]
-        rows = [(s, *(_cell(found.get((*key, s))) for key in keys)) for s in subjects]
-        rows = [row for row in rows if any(row[1:])]
+        rows = [row for s in subjects for row in _rows_of(s, [found.get((*key, s)) for key in keys])]
         if rows:
             below = [(f"{PUBLISHED}: {name}", *(f"{value:.1f}" for value in row)) for name, row in published.items()]
             tables.append(PaperTable(title, tuple(name for name, _ in columns), (*rows, *below)))
@@ -107,16 +106,20 @@ def _reward_tables(aggregates: Iterable[Aggregate]) -> list[PaperTable]:
     columns = [(file, group) for file in files for group in groups]
     rows = [
         (
-            "longer wins" if subject == LONGER_WINS else subject,
-            *(_cell(found.get((file, group, subject))) for file, group in columns),
+            name,
             "",
+            *cells,
         )
         for subject in dict.fromkeys(a.subject for a in own)
+        for name, *cells in _rows_of(
+            "longer wins" if subject == LONGER_WINS else subject,
+            [found.get((file, group, subject)) for file, group in columns],
+        )
     ]
     names = [f"{file.removeprefix('preferences:').partition('.')[0]}, {group}" for file, group in columns]
     empty = ("",) * len(columns)
-    below = [(f"{PUBLISHED}: {name}", *empty, f"{value:.1f}") for name, value in _REWARD_PUBLISHED.items()]
-    return [PaperTable(_REWARD_TABLE, (*names, "helpful-base (paper)"), (*rows, *below))]
+    below = [(f"{PUBLISHED}: {name}", f"{value:.1f}", *empty) for name, value in _REWARD_PUBLISHED.items()]
+    return [PaperTable(_REWARD_TABLE, ("helpful-base (paper)", *names), (*rows, *below))]
 
 
 def _few_shot_tables(aggregates: Iterable[Aggregate]) -> list[PaperTable]:
@@ -127,19 +130,32 @@ def _few_shot_tables(aggregates: Iterable[Aggregate]) -> list[PaperTable]:
     groups = ("humanities", "STEM", "social sciences", "other", ALL)
     for benchmark in dict.fromkeys(a.benchmark for a in own):
         subjects = dict.fromkeys(a.subject for a in own if a.benchmark == benchmark)
-        rows = tuple((s, *(_cell(found.get((benchmark, group, s))) for group in groups)) for s in subjects)
+        rows = tuple(row for s in subjects for row in _rows_of(s, [found.get((benchmark, g, s)) for g in groups]))
         tables.append(PaperTable(f"MMLU, {benchmark.removeprefix('mmlu_')}", groups, rows))
     return tables
+
+
+def _rows_of(name: str, figures: Sequence[Aggregate | None]) -> list[tuple[str, ...]]:
+    """A row of figures, and one of how many items could not be asked, if any; none where nothing was tried.
+
+    Apart, because pages cut wide tables off.
+    """
+    if not any(figures):
+        return []
+    rows = [(name, *map(_cell, figures))]
+    if any(figure and figure.skipped for figure in figures):
+        skipped = (str(figure.skipped) if figure and figure.skipped else "" for figure in figures)
+        rows.append((f"{name}: items skipped", *skipped))
+    return rows
 
 
 def _cell(aggregate: Aggregate | None) -> str:
     if aggregate is None:
         return ""
-    skipped = f" ({aggregate.skipped:,} skipped)" if aggregate.skipped else ""
     if aggregate.estimate is None:
-        return f"not measured{skipped}"
+        return "not measured"
     value, low, high = (100 * x for x in (aggregate.estimate.value, aggregate.estimate.low, aggregate.estimate.high))
-    return f"{value:.1f} [{low:.1f}, {high:.1f}]{skipped}"
+    return f"{value:.1f} [{low:.1f}, {high:.1f}]"
 
 
 def _line(cells: Iterable[str]) -> str:
