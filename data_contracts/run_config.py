@@ -81,11 +81,6 @@ class RunConfig(Section):
         """How pre-training runs, whatever the other jobs use: all weights, plain, on one process."""
         return self.training.model_copy(update={"zero_stage": 0, "processes": 1, "offload": False, "lora_rank": 0})
 
-    def policy_training(self) -> TrainingSettings:
-        """How PPO runs: as the other jobs, but at most ZeRO-2, without offload, and plain where adapters are trained."""
-        stage = 0 if self.training.lora_rank else min(self.training.zero_stage, 2)
-        return self.training.model_copy(update={"zero_stage": stage, "offload": False})
-
     def gold_world(self) -> tuple[WorldConfig | None, int]:
         """World and seed of the judge that scores PPO's samples; None and 0 where the reward model does."""
         if self.policy.score_source is ScoreSource.REWARD_MODEL:
@@ -93,8 +88,17 @@ class RunConfig(Section):
         return self.world, self.seeds.world
 
     @model_validator(mode="after")
-    def _policy_can_be_optimized(self) -> "RunConfig":
-        """What the PPO job would refuse, after everything before it has run."""
+    def _models_can_be_trained(self) -> "RunConfig":
+        """What a training job would refuse, after everything before it has run."""
+        if self.training.offload and self.training.zero_stage < 2:
+            raise ValueError(
+                f"training.offload needs training.zero_stage 2 or 3, found {self.training.zero_stage}; raise it, or leave "
+                "offload out"
+            )
+        if self.training.lora_rank and self.policy.unfrozen_layers is not None:
+            raise ValueError(
+                "policy.unfrozen_layers does not go with training.lora_rank: adapters learn in every layer; leave one out"
+            )
         if self.policy.score_source is ScoreSource.GOLD_JUDGE and self.world is None:
             raise ValueError(
                 "policy.score_source 'gold_judge' needs the section 'world': only there is the truth known"

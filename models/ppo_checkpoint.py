@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from models.jobs.training_checkpoints import MARKER, last_complete
+from models.jobs.training_checkpoints import MARKER, forget_old, last_complete
 from models.ppo_ranks import Ranks
 from models.ppo_scoring import RunningMoments
 from models.ppo_update import Updater
@@ -52,9 +52,7 @@ def save(folder: Path, state: LoopState, updater: Updater, ranks: Ranks, keep: i
         (temporary / LOOP_NAME).write_text(json.dumps(asdict(state)))
         temporary.rename(final)
         (final / MARKER).touch()
-        finished = sorted(folder.glob(f"{PREFIX}*"), key=lambda path: int(path.name.removeprefix(PREFIX)))
-        for old in finished[:-keep]:
-            shutil.rmtree(old)
+        forget_old(folder, keep, PREFIX)
     ranks.wait()
 
 

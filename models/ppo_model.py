@@ -20,6 +20,7 @@ from models.reward_model import RewardModel
 from models.tiny_world.gold_scorer import GoldScorer
 from models.tiny_world.judge import GoldJudge
 from models.tiny_world.world import build_world
+from models.tokenizer_check import check_tokenizer
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Players:
 def open_players(spec: PPOSpec, tokenizer: Any, probe: list[int]) -> Players:
     """All models of the run, sharded or offloaded as the spec asks."""
     ranks, device = Ranks(), compute_device(spec.training)
-    splitting = announce_zero(spec.training, _hidden_size(spec.policy))  # while it lives, weights are split at loading
+    splitting = announce_zero(spec.training, spec.policy)  # while it lives, weights are split at loading
     policy, engine, reference = open_policy(spec, tokenizer, probe, device, ranks)
     scorer = open_scorer(spec, tokenizer, device)
     del splitting
@@ -51,15 +52,10 @@ def open_scorer(spec: PPOSpec, tokenizer: Any, device: torch.device) -> Any:
     away = run.offload and run.zero_stage != 3
     place = "cpu" if away else str(device)
     reward_model = RewardModel(spec.reward_model, batch_size=spec.micro_batch_size, device=place)
+    check_tokenizer(reward_model.tokenizer)
     if run.zero_stage == 3:
         reward_model.wrap_models(lambda model, hidden: shard_frozen(model, run, hidden))
     return RolloutScorer(reward_model, tokenizer, device if away else None)
-
-
-def _hidden_size(folder: Path) -> int:
-    from transformers import AutoConfig
-
-    return int(AutoConfig.from_pretrained(folder).get_text_config().hidden_size)
 
 
 def open_policy(

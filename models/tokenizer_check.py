@@ -78,8 +78,11 @@ def check_tokenizer(tokenizer: Any, vocabulary_rows: int | None = None) -> None:
             f"{name}: the prompt's {len(before)} tokens are not a prefix of prompt and answer (they part at token "
             f"{len(answered.prompt_ids)}); the tokenizer merges text across 'Assistant:'"
         )
-    if vocabulary_rows is not None and len(tokenizer) > vocabulary_rows:
-        raise ConfigError(f"{name}: {len(tokenizer)} tokens, but the model's embedding has {vocabulary_rows} rows")
+    if vocabulary_rows is not None and tokenizer.vocab_size > vocabulary_rows:  # added tokens get rows of their own
+        raise ConfigError(
+            f"{name}: {tokenizer.vocab_size} tokens, but the model's embedding has {vocabulary_rows} rows; the tokenizer "
+            "is another model's"
+        )
 
 
 def _check_end(name: str, answered: RenderedTurn, end: int) -> None:

@@ -81,6 +81,8 @@ class ZeroEngine:
             )
 
     def weights(self) -> dict[str, Tensor]:
+        # A sampling pass ends before the backward pass that DeepSpeed fetches weights ahead for: let go of those.
+        self._engine.empty_partition_cache()
         return gathered_state(self.core, self.ranks.is_first)
 
 
@@ -113,12 +115,14 @@ def shard_frozen(module: Any, training: TrainingSettings, hidden: int) -> Any:
     return deepspeed.initialize(model=module, config=config)[0].module
 
 
-def announce_zero(training: TrainingSettings, hidden: int) -> Any:
-    """Tell transformers, while the returned object lives, to split weights as it loads them (stage 3 only)."""
+def announce_zero(training: TrainingSettings, folder: Path) -> Any:
+    """Tell transformers, while the returned object lives, to split weights like those in `folder` at loading (stage 3)."""
     if training.zero_stage != 3:
         return None
+    from transformers import AutoConfig
     from transformers.integrations.deepspeed import HfDeepSpeedConfig
 
+    hidden = int(AutoConfig.from_pretrained(folder).get_text_config().hidden_size)
     return HfDeepSpeedConfig(engine_config(training, 1, hidden, 1.0))
 
 

@@ -45,11 +45,11 @@ def main() -> None:
     """Fine-tune and write `model`, `training_log` and the manifest."""
     spec = read_spec(FinetuneSpec)
     prepare_distributed(spec.training)
-    from transformers import AutoTokenizer
+    from transformers import AutoConfig, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(spec.base_model)
     prepare_tokenizer(tokenizer)
-    check_tokenizer(tokenizer)
+    check_tokenizer(tokenizer, AutoConfig.from_pretrained(spec.base_model).get_text_config().vocab_size)
     row_ids, ids, labels, count = tokenize_rows(spec, tokenizer)
     import torch  # the slow imports come after what may already be wrong
     from datasets import Dataset
@@ -73,7 +73,7 @@ def main() -> None:
         train_dataset=Dataset.from_dict({"input_ids": ids, "labels": labels}).select(order),
         processing_class=tokenizer,
         peft_config=shared.lora_settings(spec, "CAUSAL_LM"),
-        callbacks=[shared.TrainingWatch([row_ids[i] for i in order], spec.batch_size)],
+        callbacks=[shared.TrainingWatch([row_ids[i] for i in order], spec.batch_size, spec.training.keep_checkpoints)],
     )
     shared.train(trainer, spec)
     shared.save_model(trainer, spec)

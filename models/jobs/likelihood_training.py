@@ -19,9 +19,12 @@ from data_contracts.errors import ConfigError, JobError
 from data_contracts.training_specs import LikelihoodFeature, RewardSpec
 from models.answer_likelihood import BASE_FOLDER, SETTINGS_FILE, AnswerLikelihood, LikelihoodWeights
 from models.chat_template import RenderedTurn
+from models.deepspeed.policy_engine import announce_zero, compute_device, shard_frozen
+from models.ppo_ranks import Ranks
 from models.tokenizer_check import same_tokenizer
 
 WEIGHT = "likelihood_weight"
+STORED = f"{WEIGHT}.weight"
 CHOSEN, REJECTED = "chosen_likelihood", "rejected_likelihood"
 
 
@@ -31,21 +34,18 @@ def read_answers(
     """Let the frozen base read all training answers: mean and spread, and the standardised value of each side.
 
     Raises:
-        ConfigError: the base has another tokenizer, or adapters are trained.
+        ConfigError: the base has another tokenizer.
         JobError: all answers are equally likely, so that there is nothing to standardise.
     """
     from transformers import AutoTokenizer
 
     base = spec.likelihood_base or spec.base_model
-    if spec.training.lora_rank:
-        raise ConfigError("reward.likelihood does not go with training.lora_rank yet; train all weights or turn it off")
     if not same_tokenizer_of(AutoTokenizer.from_pretrained(base), tokenizer):
         raise ConfigError(
             f"models.likelihood {base} has another tokenizer than the reward model's base {spec.base_model}; "
             "take a base of the same family"
         )
-    device = "cuda" if torch.cuda.is_available() and not spec.training.use_cpu else "cpu"
-    values = AnswerLikelihood(base, 4 * spec.micro_batch_size, device).mean_logprobs([*chosen, *rejected])
+    values = _mean_logprobs(spec, base, [*chosen, *rejected])
     spread = statistics.pstdev(values)
     if spread == 0:
         raise JobError("reward.likelihood: the base finds all training answers equally likely; turn it off")
@@ -53,6 +53,18 @@ def read_answers(
     weights = LikelihoodWeights(weight=0.0, mean=statistics.fmean(values), std=spread, head_weight=float(not alone))
     standard = [weights.standardise(value) for value in values]
     return weights, {CHOSEN: standard[: len(chosen)], REJECTED: standard[len(chosen) :]}
+
+
+def _mean_logprobs(spec: RewardSpec, base: Path, rows: Sequence[RenderedTurn]) -> list[float]:
+    """Every row's likelihood: each rank reads its share, the base sharded as the reward model will be."""
+    run, ranks = spec.training, Ranks()
+    splitting = announce_zero(run, base)  # while it lives, weights are split at loading
+    reader = AnswerLikelihood(base, 4 * spec.micro_batch_size, compute_device(run))
+    if run.zero_stage == 3:
+        reader.wrap_model(lambda model, hidden: shard_frozen(model, run, hidden))
+    del splitting
+    found = reader.mean_logprobs([rows[place] for place in ranks.own(len(rows))])
+    return ranks.merge(found, len(rows))
 
 
 def same_tokenizer_of(base: Any, tokenizer: Any) -> bool:
@@ -70,13 +82,16 @@ def add_likelihood(model: Any, head_weight: float) -> None:
     def forward(self: Any, *args: Any, likelihood: torch.Tensor | None = None, **kwargs: Any) -> Any:
         output = family.forward(self, *args, **kwargs)
         if likelihood is not None:
-            added = getattr(self, WEIGHT) * likelihood.to(output.logits.dtype)
-            output.logits = head_weight * output.logits + added.unsqueeze(-1)
+            added = getattr(self, WEIGHT)(likelihood.unsqueeze(-1))
+            output.logits = head_weight * output.logits + added.to(output.logits.dtype)
         return output
 
     # The class keeps its name, which `save_pretrained` writes into the configuration.
     model.__class__ = type(family.__name__, (family,), {"forward": forward})
-    model.register_parameter(WEIGHT, torch.nn.Parameter(torch.zeros(1, dtype=torch.float32)))
+    # A module, not a bare parameter: adapters may then train it whole, and ZeRO-3 gathers it like any other.
+    layer = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.zeros_(layer.weight)
+    model.add_module(WEIGHT, layer)
 
 
 class LikelihoodCollator(DataCollatorForPreference):
@@ -104,7 +119,7 @@ class LikelihoodRewardTrainer(RewardTrainer):
         """TRL's optimizer, the weight moved into a group of its own, without decay."""
         optimizer = super().create_optimizer(*args, **kwargs)
         assert self.model is not None
-        weight = next(value for name, value in self.model.named_parameters() if name.endswith(WEIGHT))
+        weight = next(v for name, v in self.model.named_parameters() if WEIGHT in name and v.requires_grad)
         for group in optimizer.param_groups:
             group["params"] = [parameter for parameter in group["params"] if parameter is not weight]
         optimizer.add_param_group({"params": [weight], "lr": self._weight_learning_rate, "weight_decay": 0.0})
@@ -126,9 +141,9 @@ def _take_weight(folder: Path) -> float:
     name = "model.safetensors"
     if index_path.is_file():
         index = json.loads(index_path.read_text(encoding="utf-8"))
-        name = index["weight_map"].pop(WEIGHT)
+        name = index["weight_map"].pop(STORED)
         index_path.write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     tensors = load_file(folder / name)
-    weight = tensors.pop(WEIGHT)
+    weight = tensors.pop(STORED)
     save_file(tensors, folder / name, metadata={"format": "pt"})
     return float(weight)

@@ -25,18 +25,11 @@ _SHOWN = ("score", "kl", "reward", "ended_share", "grad_norm")
 
 
 def check_spec(spec: PPOSpec) -> None:
-    """Refuse what PPO cannot do, or does not do yet, naming the field."""
-    run_with = spec.training
-    not_yet = {
-        "training.zero_stage 3": run_with.zero_stage == 3,
-        "training.offload": run_with.offload,
-        "training.lora_rank together with training.zero_stage": run_with.lora_rank > 0 and run_with.zero_stage > 0,
-    }
-    for name, asked in not_yet.items():
-        if asked:
-            raise ConfigError(f"PPO does not run with {name} yet; take a lower stage, or leave it out")
+    """Refuse what PPO cannot do, naming the field."""
     if spec.minibatch_size > spec.rollouts:
         raise ConfigError(f"PPO: minibatch_size {spec.minibatch_size} is more than rollouts {spec.rollouts}")
+    if spec.training.offload and spec.training.zero_stage < 2:
+        raise ConfigError(f"PPO: training.offload needs training.zero_stage 2 or 3, found {spec.training.zero_stage}")
     if spec.training.lora_rank and spec.unfrozen_layers is not None:
         raise ConfigError("PPO: unfrozen_layers does not go with training.lora_rank; leave one of them empty")
 
@@ -71,7 +64,7 @@ def main() -> None:
     tokenizer = AutoTokenizer.from_pretrained(spec.policy)
     prepare_tokenizer(tokenizer)
     config = AutoConfig.from_pretrained(spec.policy)
-    check_tokenizer(tokenizer)
+    check_tokenizer(tokenizer, config.get_text_config().vocab_size)
     scored_by_model = spec.score_source is ScoreSource.REWARD_MODEL
     _check_lengths(spec, config, *([AutoConfig.from_pretrained(spec.reward_model)] if scored_by_model else []))
     training, validation, count = read_prompts(spec, tokenizer)

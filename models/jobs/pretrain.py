@@ -6,7 +6,6 @@ asked-for name has not formed by `formed_by_tokens` (`copy_watch.py`) starts ove
 """
 
 import math
-import os
 import shutil
 from typing import Any
 
@@ -18,12 +17,12 @@ from data_contracts.errors import JobError
 from data_contracts.pretrain_spec import PretrainSpec
 from data_contracts.training_log import TrainingLog, training_log_rows
 from models.jobs.copy_watch import has_formed, recent_loss
-from models.jobs.entry import run
+from models.jobs.entry import enter_phase, run
+from models.jobs.pretrain_checkpoint import CHECKPOINT, read_checkpoint, write_checkpoint
 from models.jobs.pretraining_data import ASSISTANT, HUMAN, IGNORED, Batch, BatchPlan, plan_batches, read_documents
 from models.jobs.protocol import read_spec, report_progress, write_manifest
 
 JOB = "models.jobs.pretrain"
-CHECKPOINT = "pretrain_checkpoint.pt"
 CLIP = 1.0
 # Attempts differ in everything random: initial weights and the order of documents.
 ATTEMPT_STRIDE = 1_000_003
@@ -74,6 +73,7 @@ class Pretraining:
     def run(self) -> dict[str, float]:
         """Train to the end and return the final metrics."""
         self._resume()
+        enter_phase("training")
         while self.step < self.plan.steps:
             self._train_step()
             if self._should_start_over():
@@ -100,6 +100,7 @@ class Pretraining:
         loss, copy_loss = batch_losses(self.model, batch)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
+        self._check(float(loss.detach()), float(norm), rate, batch)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
@@ -107,9 +108,17 @@ class Pretraining:
         if self.step % self.spec.pretraining.log_every == 0 or self.step == self.plan.steps:
             self._log(float(loss.detach()), rate, float(norm))
 
+    def _check(self, loss: float, norm: float, rate: float, batch: Batch) -> None:
+        """Raise JobError before the weights meet numbers that are not finite."""
+        if math.isfinite(loss) and math.isfinite(norm):
+            return
+        rows = ", ".join(repr(self.tokenizer.decode(row[:8])) for row in batch.inputs[:3])
+        raise JobError(
+            f"{JOB}: loss is {loss} and gradient norm {norm} at step {self.step + 1}, rows that begin {rows} ...; lower the "
+            f"learning rate ({rate:.2g} now); the last checkpoint is kept"
+        )
+
     def _log(self, loss: float, rate: float, norm: float) -> None:
-        if not math.isfinite(loss):
-            raise JobError(f"{JOB}: loss is {loss} at step {self.step}; lower the learning rate ({rate:.2g} now)")
         metrics = {"loss": loss, "copy_loss": self.copy_loss, "lr": rate, "grad_norm": norm}
         metrics = {name: value for name, value in metrics.items() if math.isfinite(value)}
         self.history.append((self.step, metrics))
@@ -133,10 +142,7 @@ class Pretraining:
         return not is_last
 
     def _save(self) -> None:
-        self.spec.work_dir.mkdir(parents=True, exist_ok=True)
-        temporary = self.spec.work_dir / f".{CHECKPOINT}.tmp"
         state = {
-            "spec_digest": self.spec.digest(),
             "attempt": self.attempt,
             "step": self.step,
             "history": self.history,
@@ -144,19 +150,11 @@ class Pretraining:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
-        with temporary.open("wb") as sink:
-            torch.save(state, sink)
-            sink.flush()
-            os.fsync(sink.fileno())
-        temporary.replace(self.spec.work_dir / CHECKPOINT)
+        write_checkpoint(self.spec, state)
 
     def _resume(self) -> None:
-        path = self.spec.work_dir / CHECKPOINT
-        if not path.exists():
-            return
-        state = torch.load(path, weights_only=True)
-        if state["spec_digest"] != self.spec.digest():
-            print(f"{path} belongs to another spec; starting from scratch", flush=True)
+        state = read_checkpoint(self.spec)
+        if state is None:
             return
         if state["attempt"]:
             self.attempt = state["attempt"]

@@ -38,6 +38,7 @@ class TokenizedPairs:
     pair_ids: list[str] = field(default_factory=list)
     chosen: list[RenderedTurn] = field(default_factory=list)
     rejected: list[RenderedTurn] = field(default_factory=list)
+    alike: int = 0  # pairs left out because both answers have the same tokens
 
     def lengths(self) -> list[int]:
         """Tokens of the longer side of each pair."""
@@ -59,6 +60,9 @@ def tokenize_pairs(spec: RewardSpec, table: pa.Table, tokenizer: Any, count: Tru
         turns = fit_response(tokenizer, from_column(row["context"]), answers, spec.max_length, count)
         if turns is None:
             continue
+        if turns[0] == turns[1]:  # different only in what is not encoded, as a spelt end token
+            pairs.alike += 1
+            continue
         for turn in turns:
             check_reads_last_token(turn.ids, tokenizer.pad_token_id, tokenizer.eos_token_id)
         pairs.pair_ids.append(row["pair_id"])
@@ -67,7 +71,7 @@ def tokenize_pairs(spec: RewardSpec, table: pa.Table, tokenizer: Any, count: Tru
     if not pairs.pair_ids:
         raise EmptyResultError(
             f"{JOB}: no pair to train on: {count.rows} of split 'train' read, {count.dropped_rows} longer than "
-            f"max_length {spec.max_length}"
+            f"max_length {spec.max_length}, {pairs.alike} with two answers of the same tokens"
         )
     return pairs
 
@@ -150,10 +154,11 @@ def build_trainer(spec: RewardSpec, tokenizer: Any, pairs: TokenizedPairs) -> tu
     from models.jobs import likelihood_training as feature
     from models.jobs import trl_training as shared
 
-    columns, weights = pairs.columns(), None
-    if spec.likelihood is not LikelihoodFeature.OFF:  # before ZeRO-3 is configured, which would split the base
+    columns, weights, whole = pairs.columns(), None, ["score"]
+    if spec.likelihood is not LikelihoodFeature.OFF:  # before ZeRO-3 is configured for the trainer
         weights, values = feature.read_answers(spec, tokenizer, pairs.chosen, pairs.rejected)
         columns |= values
+        whole.append(feature.WEIGHT)
     stream = stream_order(len(pairs.pair_ids), spec.epochs, spec.batch_size, spec.seed)
     order = bucket_by_length(stream, pairs.lengths(), spec.batch_size)
     layout = batch_layout(spec.batch_size, spec.micro_batch_size, spec.training.processes)
@@ -163,8 +168,10 @@ def build_trainer(spec: RewardSpec, tokenizer: Any, pairs: TokenizedPairs) -> tu
         "model": load_base(spec, tokenizer),
         "train_dataset": Dataset.from_dict(columns).select(order),
         "processing_class": tokenizer,
-        "peft_config": shared.lora_settings(spec, "SEQ_CLS"),
-        "callbacks": [shared.TrainingWatch([pairs.pair_ids[i] for i in order], spec.batch_size)],
+        "peft_config": shared.lora_settings(spec, "SEQ_CLS", whole),
+        "callbacks": [
+            shared.TrainingWatch([pairs.pair_ids[i] for i in order], spec.batch_size, spec.training.keep_checkpoints)
+        ],
     }
     if weights is None:
         return RewardTrainer(**arguments), None
@@ -181,12 +188,12 @@ def build_trainer(spec: RewardSpec, tokenizer: Any, pairs: TokenizedPairs) -> tu
 def main() -> None:
     """Train, save `model`, `training_log` and `heldout_scores`, and write the manifest."""
     spec = read_spec(RewardSpec)
-    prepare_distributed(spec.training)
-    from transformers import AutoTokenizer
+    prepare_distributed(spec.training, process_group=spec.likelihood is not LikelihoodFeature.OFF)
+    from transformers import AutoConfig, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(spec.base_model)
     prepare_tokenizer(tokenizer)
-    check_tokenizer(tokenizer)
+    check_tokenizer(tokenizer, AutoConfig.from_pretrained(spec.base_model).get_text_config().vocab_size)
     table, count = PreferencePairs.read_parts(spec.pairs), TruncationCount()
     pairs = tokenize_pairs(spec, table, tokenizer, count)
     trainer, likelihood = build_trainer(spec, tokenizer, pairs)
@@ -194,7 +201,7 @@ def main() -> None:
 
     shared.train(trainer, spec)
     folder = shared.save_model(trainer, spec)
-    metrics = shared.write_log(trainer, spec) | count.metrics()
+    metrics = shared.write_log(trainer, spec) | count.metrics() | {"pairs_alike_dropped": float(pairs.alike)}
     if is_rank_zero():
         shared.forget_zero()
         if likelihood is not None:

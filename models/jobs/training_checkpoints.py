@@ -6,13 +6,14 @@ saving resumes from the one before. The folder's name carries the spec's digest,
 """
 
 import json
+import shutil
 from pathlib import Path
 
 from data_contracts.errors import ContractError
 from data_contracts.job_spec import JobSpec
 
 MARKER, ORIGIN = "complete", "origin.json"
-CHECKPOINT_VERSION = 2  # raise it when a checkpoint's files change their meaning
+CHECKPOINT_VERSION = 3  # raise it when a checkpoint's files change their meaning
 
 
 def checkpoint_folder(spec: JobSpec) -> Path:
@@ -55,3 +56,11 @@ def last_complete(folder: Path, prefix: str = "checkpoint-") -> Path | None:
     """The newest complete checkpoint in `folder`, or None."""
     found = [(int(path.parent.name.removeprefix(prefix)), path.parent) for path in folder.glob(f"{prefix}*/{MARKER}")]
     return max(found)[1] if found else None
+
+
+def forget_old(folder: Path, keep: int, prefix: str = "checkpoint-") -> None:
+    """Remove all checkpoints but the newest `keep` complete ones, and what a killed job left half written; rank 0 only."""
+    steps = {path: int(path.name.removeprefix(prefix)) for path in folder.glob(f"{prefix}*")}
+    complete = sorted((path for path in steps if (path / MARKER).is_file()), key=steps.__getitem__)
+    for path in steps.keys() - set(complete[-keep:]):
+        shutil.rmtree(path)

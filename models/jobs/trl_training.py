@@ -9,15 +9,22 @@ from typing import Any
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.utils.logging import disable_progress_bar
 
-from data_contracts.errors import ConfigError, JobError
+from data_contracts.errors import JobError
 from data_contracts.training_log import TrainingLog, training_log_rows
 from data_contracts.training_specs import FinetuneSpec, RewardSpec, Schedule
+from models.adapters import SCALE, merged_weights
 from models.deepspeed.config import assert_zero_active, on_cpu, zero_config
 from models.engines.load_model import weight_digest
 from models.jobs.batch_stream import BatchLayout
 from models.jobs.entry import enter_phase
 from models.jobs.protocol import is_rank_zero, report_progress
-from models.jobs.training_checkpoints import MARKER, checkpoint_folder, claim_checkpoints, last_complete
+from models.jobs.training_checkpoints import (
+    MARKER,
+    checkpoint_folder,
+    claim_checkpoints,
+    forget_old,
+    last_complete,
+)
 
 MODEL_NAME, LOG_NAME = "model", "training_log.parquet"
 disable_progress_bar()
@@ -53,7 +60,6 @@ def trainer_settings(spec: RewardSpec | FinetuneSpec, layout: BatchLayout, steps
         "logging_nan_inf_filter": False,
         "save_strategy": "steps",
         "save_steps": run.save_every,
-        "save_total_limit": run.keep_checkpoints + 1,  # one more, until the newest is complete
         "report_to": "none",
         "disable_tqdm": True,
     }
@@ -62,8 +68,8 @@ def trainer_settings(spec: RewardSpec | FinetuneSpec, layout: BatchLayout, steps
 class TrainingWatch(TrainerCallback):
     """Reports progress, stops at a number that is not finite, and marks checkpoints complete."""
 
-    def __init__(self, row_ids: Sequence[str], batch_size: int) -> None:
-        self._row_ids, self._batch_size = row_ids, batch_size
+    def __init__(self, row_ids: Sequence[str], batch_size: int, keep_checkpoints: int) -> None:
+        self._row_ids, self._batch_size, self._keep = row_ids, batch_size, keep_checkpoints
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Check the numbers of the last update, then report them."""
@@ -83,27 +89,32 @@ class TrainingWatch(TrainerCallback):
         report_progress(state.global_step, state.max_steps, "steps", **shown)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Mark the checkpoint complete once every rank has written its part."""
+        """Mark the checkpoint complete once every rank has written its part, and remove those it makes superfluous."""
         import torch.distributed as dist
 
         if dist.is_available() and dist.is_initialized():
             dist.barrier()
         if is_rank_zero():
-            (Path(str(args.output_dir)) / f"checkpoint-{state.global_step}" / MARKER).touch()
+            folder = Path(str(args.output_dir))
+            (folder / f"checkpoint-{state.global_step}" / MARKER).touch()
+            forget_old(folder, self._keep)
 
 
-def lora_settings(spec: RewardSpec | FinetuneSpec, task: str) -> Any:
-    """The adapter configuration, or None when all weights are trained."""
+def lora_settings(spec: RewardSpec | FinetuneSpec, task: str, whole: Sequence[str] = ()) -> Any:
+    """The adapter configuration, the modules named in `whole` trained as they are; None when all weights are trained."""
     rank = spec.training.lora_rank
     if rank == 0:
         return None
-    if spec.training.zero_stage == 3:
-        raise ConfigError("training.lora_rank does not go with training.zero_stage 3 yet; use stage 0, 1 or 2")
     from peft import LoraConfig
 
-    head = ["score"] if task == "SEQ_CLS" else None
     return LoraConfig(
-        r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear", modules_to_save=head, task_type=task
+        r=rank,
+        lora_alpha=int(SCALE * rank),
+        lora_dropout=0.0,
+        target_modules="all-linear",
+        modules_to_save=list(whole) or None,
+        exclude_modules=list(whole) or None,
+        task_type=task,
     )
 
 
@@ -131,12 +142,7 @@ def save_model(trainer: Any, spec: RewardSpec | FinetuneSpec) -> Path:
     if is_rank_zero():
         shutil.rmtree(folder, ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
-    if spec.training.lora_rank:
-        if is_rank_zero():
-            merged = trainer.accelerator.unwrap_model(trainer.model).merge_and_unload()
-            merged.save_pretrained(folder)
-            trainer.processing_class.save_pretrained(folder)
-    elif spec.training.zero_stage:
+    if spec.training.lora_rank or spec.training.zero_stage:
         _save_gathered(trainer, folder)
     else:
         trainer.save_model(str(folder))
@@ -147,10 +153,12 @@ def save_model(trainer: Any, spec: RewardSpec | FinetuneSpec) -> Path:
 
 
 def _save_gathered(trainer: Any, folder: Path) -> None:
-    """Gather the weights from all ranks and save them as a plain run does: a tied weight once, under its own name."""
-    state = trainer.accelerator.get_state_dict(trainer.deepspeed)
+    """Gather the weights from all ranks and save them as a plain run does: a tied weight once, adapters merged."""
+    state = trainer.accelerator.get_state_dict(trainer.deepspeed or trainer.model)
     model = trainer.accelerator.unwrap_model(trainer.model)
     if is_rank_zero():
+        model = model.get_base_model() if hasattr(model, "get_base_model") else model
+        state = merged_weights({name: weight.detach().cpu() for name, weight in state.items()})
         tied = getattr(model, "all_tied_weights_keys", None) or {}
         weights = {name: weight for name, weight in state.items() if name not in tied}
         model.save_pretrained(folder, state_dict=weights)

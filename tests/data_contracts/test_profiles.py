@@ -238,9 +238,18 @@ def test_pretraining_runs_plain_whatever_zero_stage_the_other_jobs_use():
     assert settings.save_every == config.training.save_every
 
 
-def test_ppo_runs_at_most_under_zero_2():
-    config = load_profile("smoke", ["training.zero_stage=3", "training.processes=4", "training.offload=true"])
-    settings = config.policy_training()
-    assert (settings.zero_stage, settings.processes, settings.offload) == (2, 4, False)
-    adapters = load_profile("smoke", ["training.zero_stage=1", "training.lora_rank=4"]).policy_training()
-    assert (adapters.zero_stage, adapters.lora_rank) == (0, 4)
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (
+            ["training.offload=true", "training.zero_stage=1"],
+            "training.offload needs training.zero_stage 2 or 3, found 1",
+        ),
+        (
+            ["training.lora_rank=4", "policy.unfrozen_layers=1"],
+            "policy.unfrozen_layers does not go with training.lora_rank",
+        ),
+    ],
+)
+def test_what_no_job_could_run_is_refused_at_once(settings: list[str], words: str):
+    assert words in message_of("smoke", *settings)

@@ -53,6 +53,13 @@ def test_more_tokens_than_embedding_rows(tokenizer) -> None:
         check_tokenizer(tokenizer, vocabulary_rows=10)
 
 
+def test_added_tokens_get_rows_of_their_own(tokenizer) -> None:
+    rows = tokenizer.vocab_size
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<new>"]})
+    assert len(tokenizer) == rows + 1
+    check_tokenizer(tokenizer, vocabulary_rows=rows)
+
+
 def test_the_reward_model_reads_the_end_token() -> None:
     check_reads_last_token([1, 7, 2, 3, 3], pad_id=3, end_id=2)
     with pytest.raises(ConfigError, match="would read token 9"):

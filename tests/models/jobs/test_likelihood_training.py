@@ -9,13 +9,13 @@ from safetensors import safe_open
 from transformers import AutoModelForSequenceClassification
 
 from data_contracts.conversation import Role, Turn, from_column
-from data_contracts.errors import ConfigError
 from data_contracts.job_spec import TrainingSettings
 from data_contracts.preference_pairs import PreferencePairs
 from data_contracts.reward_scores import RewardScores
 from data_contracts.training_specs import LikelihoodFeature
 from models.launch import run_job
 from models.reward_model import RewardModel
+from tests.models.jobs.forked_jobs import ForkedJobs
 from tests.models.jobs.training_inputs import reward_spec
 
 JOB = "models.jobs.train_reward_model"
@@ -57,21 +57,21 @@ def test_alone_the_head_has_no_say(tiny_llama_dir: Path, tmp_path: Path) -> None
     assert rewards.score([talk]) == before
 
 
-def test_adapters_are_refused(tiny_llama_dir: Path, tmp_path: Path) -> None:
-    settings = TrainingSettings(use_cpu=True, lora_rank=2, timeout_s=300)
-    spec = reward_spec(tmp_path, tiny_llama_dir, likelihood=LikelihoodFeature.ADDED, training=settings)
-    with pytest.raises(ConfigError, match=r"reward\.likelihood does not go with training\.lora_rank"):
-        run_job(JOB, spec, spec.training)
-
-
 @pytest.mark.slow
-def test_the_feature_is_the_same_under_zero_3(tiny_llama_dir: Path, tmp_path: Path) -> None:
-    weights = []
-    for name, zero, processes in (("plain", 0, 1), ("sharded", 3, 2)):
+@pytest.mark.parametrize("rank", [0, 2], ids=["all-weights", "adapters"])
+def test_the_feature_is_the_same_under_zero_3(
+    rank: int, forked_jobs: ForkedJobs, tiny_llama_dir: Path, tmp_path: Path
+) -> None:
+    """The frozen base is sharded as the reward model is, and each rank reads its share of the answers."""
+    found = []
+    for name, zero, processes in (("plain", 0, 1), ("ddp", 0, 2), ("sharded", 3, 2)):
         (tmp_path / name).mkdir()
-        settings = TrainingSettings(use_cpu=True, zero_stage=zero, processes=processes, save_every=100, timeout_s=300)
+        settings = TrainingSettings(use_cpu=True, zero_stage=zero, processes=processes, lora_rank=rank, save_every=100)
         spec = reward_spec(
             tmp_path / name, tiny_llama_dir, rows=13, likelihood=LikelihoodFeature.ADDED, training=settings
         )
-        weights.append(run_job(JOB, spec, settings).metrics["likelihood_weight"])
-    assert weights[1] == pytest.approx(weights[0], abs=1e-4)
+        forked_jobs.run(JOB, spec)
+        found.append(json.loads((spec.output_dir / "model" / "likelihood.json").read_text()))
+    assert abs(found[0]["weight"]) > 0.1
+    for other in found[1:]:
+        assert other == pytest.approx(found[0], abs=1e-4)

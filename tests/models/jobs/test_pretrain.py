@@ -1,14 +1,7 @@
 """The pre-training job: its products, its arithmetic, its resume after SIGKILL, its bad input."""
 
-import json
 import math
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -20,42 +13,10 @@ from data_contracts.errors import ConfigError, JobError
 from data_contracts.job_spec import JobManifest
 from data_contracts.pretrain_spec import PretrainSpec
 from data_contracts.training_log import TrainingLog
-from data_contracts.world_config import LadderSize, WorldConfig
 from models.jobs import pretrain
 from models.jobs.copy_watch import has_formed, recent_loss
 from models.jobs.pretraining_data import Batch
-from models.tiny_world.corpus import write_corpus
-from models.tiny_world.tokenizer import save_tokenizer, train_tokenizer
-from models.tiny_world.world import build_world
-
-STEPS = 40
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a small corpus and its tokenizer."""
-    folder = tmp_path_factory.mktemp("pretrain_inputs")
-    config = WorldConfig(names=8, how_to_tasks=3, single_turn_documents=300, conversation_documents=60)
-    rows = list(write_corpus(build_world(config.model_copy(update={"query_list_documents": 20}), 1)))
-    Documents.write_part(Documents.from_rows(rows), folder / "documents.parquet")
-    save_tokenizer(train_tokenizer((row["text"] for row in rows), 500), folder / "tokenizer")
-    return folder
-
-
-def _spec(inputs: Path, home: Path, save_every: int = 1000, **pretraining: Any) -> PretrainSpec:
-    settings = {"tokens": 100 * STEPS, "tokens_per_step": 100, "block_length": 50, "log_every": 10}
-    return PretrainSpec.model_validate(
-        {
-            "output_dir": home / "out",
-            "work_dir": home / "work",
-            "seed": 11,
-            "corpus": [inputs / "documents.parquet"],
-            "tokenizer": inputs / "tokenizer",
-            "size": LadderSize(hidden=16, layers=1, heads=2, learning_rate=1e-2),
-            "pretraining": settings | {"max_position_embeddings": 256, "formed_by_tokens": 0} | pretraining,
-            "training": {"save_every": save_every},
-        }
-    )
+from tests.models.jobs.training_inputs import PRETRAIN_STEPS, pretrain_spec
 
 
 def _weights(spec: PretrainSpec) -> dict[str, torch.Tensor]:
@@ -63,8 +24,8 @@ def _weights(spec: PretrainSpec) -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture(scope="module")
-def finished(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> PretrainSpec:
-    spec = _spec(inputs, tmp_path_factory.mktemp("finished"))
+def finished(pretrain_inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> PretrainSpec:
+    spec = pretrain_spec(pretrain_inputs, tmp_path_factory.mktemp("finished"))
     pretrain.pretrain(spec)
     return spec
 
@@ -74,7 +35,7 @@ def test_manifest_log_and_model(finished: PretrainSpec) -> None:
     assert manifest.job == "models.jobs.pretrain"
     assert manifest.spec_digest == finished.digest()
     assert manifest.outputs == {"model": "model", "training_log": "training_log.parquet"}
-    assert manifest.metrics["steps"] == STEPS
+    assert manifest.metrics["steps"] == PRETRAIN_STEPS
     assert manifest.metrics["formed"] == 0.0
     log = TrainingLog.read_parts([finished.output_dir / "training_log.parquet"]).to_pandas()
     losses = log[log.metric == "loss"].sort_values("step")
@@ -96,73 +57,48 @@ def test_plain_transformers_loads_and_generates(finished: PretrainSpec) -> None:
     assert "lm_head.weight" not in saved  # tied to the embeddings
 
 
-def test_a_rerun_gives_the_same_bytes(finished: PretrainSpec, inputs: Path, tmp_path: Path) -> None:
-    again = _spec(inputs, tmp_path)
+def test_a_rerun_gives_the_same_bytes(finished: PretrainSpec, pretrain_inputs: Path, tmp_path: Path) -> None:
+    again = pretrain_spec(pretrain_inputs, tmp_path)
     assert again.digest() == finished.digest()
     pretrain.pretrain(again)
     for name in ("model/model.safetensors", "training_log.parquet", "manifest.json", "model/tokenizer.json"):
         assert (again.output_dir / name).read_bytes() == (finished.output_dir / name).read_bytes()
 
 
-@pytest.mark.slow
-def test_killed_and_resumed_gives_the_same_weights(inputs: Path, tmp_path: Path) -> None:
-    tokens = 100 * 300
-    whole = _spec(inputs, tmp_path / "whole", tokens=tokens)
-    pretrain.pretrain(whole)
-    killed = _spec(inputs, tmp_path / "killed", save_every=5, tokens=tokens)
-    (tmp_path / "spec.json").write_text(killed.model_dump_json())
-    command = [sys.executable, "-m", "models.jobs.pretrain", "--spec", str(tmp_path / "spec.json")]
-    environment = os.environ | {"PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    checkpoint = killed.work_dir / pretrain.CHECKPOINT
-    while not checkpoint.exists() and process.poll() is None:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    assert not (killed.output_dir / "manifest.json").exists()
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert "resumed at step" in result.stdout
-    events = [json.loads(line[10:]) for line in result.stdout.splitlines() if line.startswith("@progress ")]
-    assert events[-1]["done"] == events[-1]["total"] == 300
-    assert not checkpoint.exists()
-    for name, weight in _weights(whole).items():
-        assert torch.equal(weight, _weights(killed)[name]), name
-
-
 def test_a_checkpoint_of_another_spec_is_left_alone(
-    finished: PretrainSpec, inputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    finished: PretrainSpec, pretrain_inputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    other = pretrain.Pretraining(_spec(inputs, tmp_path, log_every=7))
+    other = pretrain.Pretraining(pretrain_spec(pretrain_inputs, tmp_path, log_every=7))
     other.step = 20
     other._save()
-    spec = _spec(inputs, tmp_path)
+    spec = pretrain_spec(pretrain_inputs, tmp_path)
     pretrain.pretrain(spec)
     assert "belongs to another spec" in capsys.readouterr().out
     assert torch.equal(_weights(spec)["model.norm.weight"], _weights(finished)["model.norm.weight"])
 
 
 def test_unformed_copying_starts_over_from_another_seed(
-    finished: PretrainSpec, inputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    finished: PretrainSpec, pretrain_inputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    metrics = pretrain.pretrain(_spec(inputs, tmp_path, formed_by_tokens=1000, attempts=2))
+    metrics = pretrain.pretrain(pretrain_spec(pretrain_inputs, tmp_path, formed_by_tokens=1000, attempts=2))
     told = capsys.readouterr().out
     assert "name copying has not formed by step 10" in told
     assert told.index("starting over") < told.index("no attempt left")
     assert metrics["attempts"] == 2.0
-    assert metrics["steps"] == STEPS
-    spec = _spec(inputs, tmp_path)
+    assert metrics["steps"] == PRETRAIN_STEPS
+    spec = pretrain_spec(pretrain_inputs, tmp_path)
     assert not torch.equal(_weights(spec)["model.norm.weight"], _weights(finished)["model.norm.weight"])
 
 
-def test_learning_rate_by_hand(inputs: Path, tmp_path: Path) -> None:
-    spec = _spec(inputs, tmp_path, warmup_steps=4)  # of 40 steps; peak 0.01
+def test_learning_rate_by_hand(pretrain_inputs: Path, tmp_path: Path) -> None:
+    spec = pretrain_spec(pretrain_inputs, tmp_path, warmup_steps=4)  # of 40 steps; peak 0.01
     assert [pretrain.learning_rate(step, 40, spec) for step in (0, 1, 3)] == pytest.approx([0.0025, 0.005, 0.01])
     assert pretrain.learning_rate(4, 40, spec) == pytest.approx(0.01)
     assert pretrain.learning_rate(22, 40, spec) == pytest.approx(0.005)  # half of the cosine
     assert pretrain.learning_rate(40, 40, spec) == pytest.approx(0.0)
 
 
-def test_loss_agrees_with_transformers(finished: PretrainSpec, inputs: Path) -> None:
+def test_loss_agrees_with_transformers(finished: PretrainSpec, pretrain_inputs: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(finished.output_dir / "model")
     batch = pretrain.Pretraining(finished).plan.batch(3)
     labels = torch.from_numpy(batch.targets)
@@ -177,19 +113,19 @@ def test_loss_agrees_with_transformers(finished: PretrainSpec, inputs: Path) -> 
     assert copy_loss == pytest.approx(expected[marked].mean().item(), abs=1e-5)
 
 
-def test_bad_numbers_end_the_job(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_numbers_end_the_job(pretrain_inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, float]:
         return sum(p.sum() for p in model.parameters()) * torch.tensor(float("nan")), 1.0
 
     monkeypatch.setattr(pretrain, "batch_losses", broken)
-    with pytest.raises(JobError, match="loss is nan at step 10; lower the learning rate"):
-        pretrain.pretrain(_spec(inputs, tmp_path))
+    with pytest.raises(JobError, match=r"loss is nan and gradient norm nan at step 1, rows that begin .*; lower the"):
+        pretrain.pretrain(pretrain_spec(pretrain_inputs, tmp_path))
     assert not (tmp_path / "out" / "manifest.json").exists()
 
 
-def test_bad_inputs_are_named(inputs: Path, tmp_path: Path, tiny_llama_dir: Path) -> None:
+def test_bad_inputs_are_named(pretrain_inputs: Path, tmp_path: Path, tiny_llama_dir: Path) -> None:
     Documents.write_part(Documents.empty(), tmp_path / "empty.parquet")
-    spec = _spec(inputs, tmp_path)
+    spec = pretrain_spec(pretrain_inputs, tmp_path)
     with pytest.raises(ConfigError, match=r"empty\.parquet .* holds no documents"):
         pretrain.pretrain(spec.model_copy(update={"corpus": [tmp_path / "empty.parquet"]}))
     with pytest.raises(ConfigError, match="no token 'Human:'"):

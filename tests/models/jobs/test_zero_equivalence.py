@@ -1,53 +1,149 @@
-"""The same spec gives the same losses plain, under DDP, and under ZeRO-2 and ZeRO-3 on two processes."""
+"""The same spec gives the same losses and weights under every ZeRO stage, number of processes and accumulation.
 
+Every run is compared with the plain one: one process, no DeepSpeed, one micro-batch per update. PPO's rollouts are drawn
+from recorded random numbers, and the rollouts of both runs are compared before their losses.
+"""
+
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from data_contracts.job_spec import TrainingSettings
+from data_contracts.rollouts import Rollouts
 from data_contracts.training_log import TrainingLog
-from models.launch import run_job
-from tests.models.jobs.training_inputs import finetune_spec, reward_spec
+from tests.models.jobs.forked_jobs import ForkedJobs
+from tests.models.jobs.training_inputs import finetune_spec, ppo_spec, reward_spec
 
-LAYOUTS = [(0, 2, False), (2, 2, False), (3, 2, False), (3, 1, True)]  # stage, processes, offload
+pytestmark = pytest.mark.slow
+BATCH = 8
+JOBS = {
+    "sft": "models.jobs.finetune_policy",
+    "rm": "models.jobs.train_reward_model",
+    "ppo": "models.jobs.optimize_policy",
+}
+PER_MICRO_BATCH = {"mean_token_accuracy", "entropy", "accuracy", "margin", "min_reward", "mean_reward", "max_reward"}
+Make = Callable[..., Any]
 
 
-def run(make, module: str, root: Path, model: Path, stage: int, processes: int, offload: bool) -> Path:
+@pytest.fixture(scope="module")
+def makers(tiny_llama_dir: Path, tiny_reward_dir: Path) -> dict[str, Make]:
+    """What makes each job's spec, given a root, a micro-batch and training settings."""
+    policy = {"policy": tiny_llama_dir, "reward_model": tiny_reward_dir}
+    sizes = {"steps": 2, "rollouts": BATCH, "minibatch_size": BATCH, "epochs": 2, "validation_share": 0.0}
+    return {
+        "sft": partial(finetune_spec, model=tiny_llama_dir, rows=13, epochs=1.5),
+        "rm": partial(reward_spec, model=tiny_llama_dir, rows=13, epochs=1.5),
+        "ppo": partial(ppo_spec, **policy, **sizes),
+    }
+
+
+def run(jobs: ForkedJobs, job: str, make: Make, root: Path, accumulation: int = 1, **settings: Any) -> Path:
     """Run a job in one layout and return its output folder."""
-    settings = TrainingSettings(
-        use_cpu=True, zero_stage=stage, processes=processes, offload=offload, save_every=100, timeout_s=300
-    )
-    spec = make(root, model, rows=13, training=settings)
-    run_job(module, spec, settings)
+    training = TrainingSettings(use_cpu=True, save_every=100, **settings)
+    root.mkdir(parents=True)
+    spec = make(root, micro_batch_size=BATCH // (training.processes * accumulation), training=training)
+    jobs.run(JOBS[job], spec)
     return spec.output_dir
 
 
-def losses(folder: Path) -> list[float]:
-    """The logged losses, in order of steps."""
-    table = TrainingLog.read_parts([folder / "training_log.parquet"]).to_pylist()
-    return [row["value"] for row in sorted(table, key=lambda row: row["step"]) if row["metric"] == "loss"]
+def measured(folder: Path) -> dict[tuple[int, str], float]:
+    """The training log by step and metric, without what TRL averages over micro-batches of unequal size."""
+    log = TrainingLog.read_parts([folder / "training_log.parquet"]).to_pylist()
+    by_trl = not (folder / "rollouts").exists()
+    return {
+        (row["step"], row["metric"]): row["value"] for row in log if not (by_trl and row["metric"] in PER_MICRO_BATCH)
+    }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("make", "module"),
-    [
-        (finetune_spec, "models.jobs.finetune_policy"),
-        (reward_spec, "models.jobs.train_reward_model"),
-    ],
-    ids=["sft", "rm"],
-)
-def test_losses_and_weights_agree(make, module: str, tiny_llama_dir: Path, tmp_path: Path) -> None:
-    plain = run(make, module, tmp_path / "plain", tiny_llama_dir, 0, 1, False)
-    expected, weights = losses(plain), load_file(plain / "model" / "model.safetensors")
-    assert len(expected) == 4
-    for stage, processes, offload in LAYOUTS:
-        name = f"zero{stage}-{processes}-{offload}"
-        folder = run(make, module, tmp_path / name, tiny_llama_dir, stage, processes, offload)
-        assert losses(folder) == pytest.approx(expected, abs=1e-4), name
-        found = load_file(folder / "model" / "model.safetensors")
-        assert found.keys() == weights.keys()
-        for key, value in weights.items():
-            assert found[key].shape == value.shape
-            assert float((found[key] - value).abs().max()) < 1e-3, f"{name}: {key}"
+def sampled(folder: Path) -> list[tuple[str, str, int]]:
+    """What PPO sampled: nothing for the other jobs."""
+    parts = sorted((folder / "rollouts").glob("*.parquet"))
+    rows = Rollouts.read_parts(parts).to_pylist() if parts else []
+    return [(row["rollout_id"], row["response"], row["tokens"]) for row in rows]
+
+
+def assert_same(found: Path, expected: Path, name: str, atol: float = 1e-4) -> None:
+    """Same rollouts, same metrics within 1e-4, same weights up to what Adam makes of rounding."""
+    assert sampled(found) == sampled(expected), name
+    assert measured(found) == pytest.approx(measured(expected), abs=atol), name
+    weights, whole = (load_file(folder / "model" / "model.safetensors") for folder in (found, expected))
+    assert weights.keys() == whole.keys()
+    for key, value in whole.items():
+        assert weights[key].shape == value.shape
+        assert float((weights[key] - value).abs().max()) < 1e-3, f"{name}: {key}"
+
+
+@pytest.fixture(scope="module")
+def plain(
+    forked_jobs: ForkedJobs, makers: dict[str, Make], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Path]:
+    """The plain run of a job, made once per setting."""
+    made: dict[tuple[Any, ...], Path] = {}
+
+    def find(job: str, **settings: Any) -> Path:
+        key = (job, *sorted(settings.items()))
+        if key not in made:
+            root = tmp_path_factory.mktemp("plain") / job
+            made[key] = run(forked_jobs, job, makers[job], root, **settings)
+        return made[key]
+
+    return find
+
+
+@pytest.mark.parametrize("accumulation", [1, 4])
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("stage", [0, 1, 2, 3])
+@pytest.mark.parametrize("job", list(JOBS))
+def test_every_layout_gives_the_plain_losses_and_weights(
+    job: str,
+    stage: int,
+    processes: int,
+    accumulation: int,
+    forked_jobs: ForkedJobs,
+    makers: dict[str, Make],
+    plain: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    expected = plain(job)
+    if (stage, processes, accumulation) == (0, 1, 1):
+        assert len(measured(expected)) > 3
+        return
+    layout = {"zero_stage": stage, "processes": processes}
+    found = run(forked_jobs, job, makers[job], tmp_path / "run", accumulation, **layout)
+    assert_same(found, expected, f"{job} stage {stage}, {processes} processes, accumulation {accumulation}")
+
+
+@pytest.mark.parametrize("job", list(JOBS))
+def test_adapters_and_offload_change_nothing_either(
+    job: str, forked_jobs: ForkedJobs, makers: dict[str, Make], plain: Callable[..., Path], tmp_path: Path
+) -> None:
+    """LoRA sharded by ZeRO-3 on two processes, against plain LoRA; offload of ZeRO-2 and ZeRO-3 against plain."""
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+
+    adapters = run(forked_jobs, job, makers[job], tmp_path / "lora", zero_stage=3, processes=2, lora_rank=2)
+    assert_same(adapters, plain(job, lora_rank=2), f"{job} with adapters")
+    for stage in (2, 3):
+        away = run(forked_jobs, job, makers[job], tmp_path / f"offload{stage}", zero_stage=stage, offload=True)
+        assert_same(away, plain(job), f"{job} stage {stage} with offload")
+    kind = AutoModelForSequenceClassification if job == "rm" else AutoModelForCausalLM
+    model, info = kind.from_pretrained(adapters / "model", output_loading_info=True)
+    assert not info["missing_keys"]
+    assert not info["unexpected_keys"]
+    assert not [name for name in model.state_dict() if "lora" in name]
+
+
+def test_uneven_rollouts_are_shared_without_a_trace(
+    forked_jobs: ForkedJobs, makers: dict[str, Make], tmp_path: Path
+) -> None:
+    """Seven rollouts in mini-batches of five and two, validation and best model: one process, and two under ZeRO-3."""
+    make = partial(makers["ppo"], rollouts=7, minibatch_size=5, validation_share=0.2)
+    whole = run(forked_jobs, "ppo", make, tmp_path / "plain")
+    shared = run(forked_jobs, "ppo", make, tmp_path / "zero3", zero_stage=3, processes=2)
+    assert_same(shared, whole, "uneven")
+    first, second = (load_file(folder / "last_model" / "value_head.safetensors") for folder in (whole, shared))
+    torch.testing.assert_close(second, first, atol=1e-4, rtol=0)

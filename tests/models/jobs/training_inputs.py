@@ -7,9 +7,12 @@ from data_contracts.conversation import Role, Turn, to_column
 from data_contracts.job_spec import TrainingSettings
 from data_contracts.policy_prompts import PolicyPrompts
 from data_contracts.preference_pairs import PreferencePairs
+from data_contracts.pretrain_spec import PretrainSpec
 from data_contracts.training_conversations import TrainingConversations
 from data_contracts.training_specs import FinetuneSpec, PPOSpec, RewardSpec
+from data_contracts.world_config import LadderSize
 
+PRETRAIN_STEPS = 40
 NAMES, PETS = ["Mira", "Tovik", "Sanel", "Lurok"], ["fox", "owl", "hen"]
 SETTINGS = TrainingSettings(use_cpu=True, save_every=3, timeout_s=300)
 
@@ -94,6 +97,24 @@ def ppo_spec(root: Path, policy: Path, reward_model: Path, **changes: Any) -> PP
         "training": SETTINGS,
     }
     return PPOSpec(**_places(root), **(values | changes))
+
+
+def pretrain_spec(
+    inputs: Path, root: Path, training: TrainingSettings | None = None, **pretraining: Any
+) -> PretrainSpec:
+    """A rung of hidden size 16 on the corpus in `inputs`, forty steps unless `tokens` says otherwise."""
+    sizes = {"tokens": 100 * PRETRAIN_STEPS, "tokens_per_step": 100, "block_length": 50, "log_every": 10}
+    return PretrainSpec.model_validate(
+        _places(root)
+        | {
+            "seed": 11,
+            "corpus": [inputs / "documents.parquet"],
+            "tokenizer": inputs / "tokenizer",
+            "size": LadderSize(hidden=16, layers=1, heads=2, learning_rate=1e-2),
+            "pretraining": sizes | {"max_position_embeddings": 256, "formed_by_tokens": 0} | pretraining,
+            "training": training or TrainingSettings(save_every=1000),
+        }
+    )
 
 
 def _places(root: Path) -> dict[str, Any]:

@@ -1,0 +1,103 @@
+"""SIGKILL at three seeded steps of each job: the same command goes on and ends as if nothing had happened.
+
+`save_every` is 1: at most one step is done again. Kills hit while a checkpoint is being written as often as between two.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file
+
+from data_contracts.job_spec import TrainingSettings
+from data_contracts.rollouts import Rollouts
+from data_contracts.training_log import TrainingLog
+from data_contracts.training_specs import LikelihoodFeature
+from models.jobs.training_checkpoints import MARKER, checkpoint_folder
+from tests.models.jobs.forked_jobs import ForkedJobs
+from tests.models.jobs.training_inputs import PRETRAIN_STEPS, finetune_spec, ppo_spec, pretrain_spec, reward_spec
+
+pytestmark = pytest.mark.slow
+Make = Callable[..., Any]
+SFT, RM, PPO = ("models.jobs.finetune_policy", "models.jobs.train_reward_model", "models.jobs.optimize_policy")
+
+
+@pytest.fixture(scope="module")
+def makers(tiny_llama_dir: Path, tiny_reward_dir: Path, pretrain_inputs: Path) -> dict[str, tuple[str, Make, int]]:
+    """Module of each case, what makes its spec from a root and training settings, and its number of steps."""
+    policy = partial(ppo_spec, policy=tiny_llama_dir, reward_model=tiny_reward_dir)
+    loop = {"steps": 6, "rollouts": 4, "minibatch_size": 2, "max_new_tokens": 6, "kl_target": 1.0}
+    reward = partial(reward_spec, model=tiny_llama_dir, rows=24)
+    return {
+        "pretraining": ("models.jobs.pretrain", partial(pretrain_spec, pretrain_inputs, log_every=1), PRETRAIN_STEPS),
+        "as-is-rm": (RM, reward, 6),
+        "rm-with-likelihood": (RM, partial(reward, likelihood=LikelihoodFeature.ADDED), 6),
+        "sft": (SFT, partial(finetune_spec, model=tiny_llama_dir, rows=24), 6),
+        "ppo": (PPO, partial(policy, **loop, score_normalization="running"), 6),
+    }
+
+
+def log_of(spec: Any) -> dict[tuple[int, str], float]:
+    """The training log by step and metric."""
+    rows = TrainingLog.read_parts([spec.output_dir / "training_log.parquet"]).to_pylist()
+    return {(row["step"], row["metric"]): row["value"] for row in rows}
+
+
+def rollouts_of(spec: Any) -> list[dict[str, Any]]:
+    """PPO's rollouts, nothing for other jobs."""
+    parts = sorted((spec.output_dir / "rollouts").glob("*.parquet"))
+    return Rollouts.read_parts(parts).to_pylist() if parts else []
+
+
+@pytest.mark.parametrize(
+    ("case", "settings"),
+    [
+        ("pretraining", {}),
+        ("as-is-rm", {}),
+        ("rm-with-likelihood", {"lora_rank": 2}),
+        ("sft", {}),
+        ("sft", {"zero_stage": 3, "processes": 2, "lora_rank": 2}),
+        ("ppo", {}),
+        ("ppo", {"zero_stage": 3, "processes": 2}),
+    ],
+    ids=["pretraining", "as-is-rm", "rm-likelihood-lora", "sft", "sft-zero3-lora", "ppo", "ppo-zero3"],
+)
+def test_three_kills_change_nothing(
+    case: str,
+    settings: dict[str, Any],
+    forked_jobs: ForkedJobs,
+    makers: dict[str, tuple[str, Make, int]],
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+) -> None:
+    module, make, steps = makers[case]
+    specs = []
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+        training = TrainingSettings(use_cpu=True, save_every=1, keep_checkpoints=2, **settings)
+        specs.append(make(tmp_path / name, training=training))
+    whole, killed = specs
+    assert forked_jobs.run(module, whole).events[-1]["done"] == steps
+    seed = sum(map(ord, request.node.name))
+    last = 0
+    for step in sorted(1 + np.random.default_rng(seed).choice(2 * steps // 3, 3, replace=False)):
+        outcome = forked_jobs.run(module, killed, kill_at=max(int(step), last + 1))
+        assert -9 in outcome.codes, outcome.log
+        assert outcome.events[0]["done"] >= last, "at most save_every steps are done again"
+        last = outcome.events[-1]["done"]
+    resumed = forked_jobs.run(module, killed)
+    assert resumed.events[0]["done"] >= last
+    assert log_of(killed) == pytest.approx(log_of(whole), abs=1e-6)
+    assert rollouts_of(killed) == rollouts_of(whole)
+    found = [path for spec in specs for path in (spec.output_dir / "model").glob("*.safetensors")]
+    assert len({path.name for path in found}) * 2 == len(found)
+    for path in (whole.output_dir / "model").glob("*.safetensors"):
+        again = load_file(killed.output_dir / "model" / path.name)
+        for name, weights in load_file(path).items():
+            assert float((weights - again[name]).abs().max()) <= 1e-6, f"{path.name}: {name}"
+    if case != "pretraining":
+        kept = list(checkpoint_folder(killed).glob(f"*-*/{MARKER}"))
+        assert len(kept) == 2, "as many checkpoints as training.keep_checkpoints says"
