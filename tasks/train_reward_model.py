@@ -37,7 +37,7 @@ class TrainedRewardModel(Outputs):
     scores: Artifact[RewardScores]
 
 
-@step(version="3", jobs=(JOB,))
+@step(version="4", jobs=(JOB,))
 def train_reward_model(
     comparisons: Artifact[Comparisons],
     base: ModelHandle,
@@ -57,7 +57,7 @@ def train_reward_model(
     return _train(pairs, base, likelihood_base, reward, training, seed)
 
 
-@step(version="2", jobs=(JOB,))
+@step(version="3", jobs=(JOB,))
 def train_as_is_reward_model(
     answers: Artifact[CommunityAnswers],
     base: ModelHandle,

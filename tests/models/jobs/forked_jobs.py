@@ -123,7 +123,8 @@ def _rank(request: dict[str, Any], environment: dict[str, str], output: int) -> 
     known = set(sys.modules)
     try:
         run(importlib.import_module(request["module"]).main)
-        _imported(request).write_text(json.dumps(sorted(sys.modules.keys() - known)))
+        if environment.get("RANK", "0") == "0":
+            _imported(request).write_text(json.dumps(sorted(sys.modules.keys() - known)))
     except SystemExit as error:
         return int(error.code or 0)
     except Exception:  # noqa: BLE001  (whatever it is belongs into the log)

@@ -3,6 +3,7 @@
 `save_every` is 1: at most one step is done again. Kills hit while a checkpoint is being written as often as between two.
 """
 
+import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,8 +19,9 @@ from data_contracts.training_log import TrainingLog
 from data_contracts.training_specs import LikelihoodFeature
 from models.jobs.training_checkpoints import MARKER, checkpoint_folder
 from tests.models.jobs.forked_jobs import ForkedJobs
-from tests.models.jobs.training_inputs import PRETRAIN_STEPS, finetune_spec, ppo_spec, pretrain_spec, reward_spec
+from tests.models.jobs.training_inputs import finetune_spec, ppo_spec, pretrain_spec, reward_spec
 
+MANY = 150  # steps of pre-training: they are so short that a kill arrives some steps late
 pytestmark = pytest.mark.slow
 Make = Callable[..., Any]
 SFT, RM, PPO = ("models.jobs.finetune_policy", "models.jobs.train_reward_model", "models.jobs.optimize_policy")
@@ -32,7 +34,11 @@ def makers(tiny_llama_dir: Path, tiny_reward_dir: Path, pretrain_inputs: Path) -
     loop = {"steps": 6, "rollouts": 4, "minibatch_size": 2, "max_new_tokens": 6, "kl_target": 1.0}
     reward = partial(reward_spec, model=tiny_llama_dir, rows=24)
     return {
-        "pretraining": ("models.jobs.pretrain", partial(pretrain_spec, pretrain_inputs, log_every=1), PRETRAIN_STEPS),
+        "pretraining": (
+            "models.jobs.pretrain",
+            partial(pretrain_spec, pretrain_inputs, log_every=1, tokens=100 * MANY),
+            MANY,
+        ),
         "as-is-rm": (RM, reward, 6),
         "rm-with-likelihood": (RM, partial(reward, likelihood=LikelihoodFeature.ADDED), 6),
         "sft": (SFT, partial(finetune_spec, model=tiny_llama_dir, rows=24), 6),
@@ -98,6 +104,9 @@ def test_three_kills_change_nothing(
         again = load_file(killed.output_dir / "model" / path.name)
         for name, weights in load_file(path).items():
             assert float((weights - again[name]).abs().max()) <= 1e-6, f"{path.name}: {name}"
+    for path in (whole.output_dir / "model").glob("likelihood.json"):
+        again = (killed.output_dir / "model" / path.name).read_text()
+        assert json.loads(again) == pytest.approx(json.loads(path.read_text()), abs=1e-6)
     if case != "pretraining":
         kept = list(checkpoint_folder(killed).glob(f"*-*/{MARKER}"))
         assert len(kept) == 2, "as many checkpoints as training.keep_checkpoints says"
