@@ -31,7 +31,7 @@ SFT, RM, PPO = ("models.jobs.finetune_policy", "models.jobs.train_reward_model",
 def makers(tiny_llama_dir: Path, tiny_reward_dir: Path, pretrain_inputs: Path) -> dict[str, tuple[str, Make, int]]:
     """Module of each case, what makes its spec from a root and training settings, and its number of steps."""
     policy = partial(ppo_spec, policy=tiny_llama_dir, reward_model=tiny_reward_dir)
-    loop = {"steps": 6, "rollouts": 4, "minibatch_size": 2, "max_new_tokens": 6, "kl_target": 1.0}
+    loop = {"steps": 6, "rollouts": 4, "minibatch_size": 2, "epochs": 1, "max_new_tokens": 4, "kl_target": 1.0}
     reward = partial(reward_spec, model=tiny_llama_dir, rows=24)
     return {
         "pretraining": (
