@@ -1,6 +1,6 @@
 """Bytes of parameters and optimizer state per rank: PPO under ZeRO-3 on two processes, against two plain processes.
 
-Policy with AdamW, frozen reference and reward model, all random Llamas of 7.45M parameters in float32. Both runs make
+Policy with AdamW, frozen reference and reward model, all random Llamas of 7.46M parameters in float32. Both runs make
 one update on the same rollouts, whose metrics must agree within 1e-4; then every tensor that a rank keeps of weights,
 master weights and moments is counted once, by its storage. Gradients, buffers for messages and activations are not.
 """
