@@ -6,10 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import LlamaConfig
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from benchmarks import __main__ as command
-from benchmarks import _prefix_workload, bucketing, dedup_10k, option_scoring, prompt_reuse, rm_best_of_4, roofline
+from benchmarks import (
+    _prefix_workload,
+    bucketing,
+    dedup_10k,
+    option_scoring,
+    ppo_episode,
+    prompt_reuse,
+    rm_best_of_4,
+    roofline,
+)
 from benchmarks._measuring import interleaved, timed
 from benchmarks._prefix_workload import NEW_TOKENS, Drawn, check_same, requests
 from models.engines.protocol import Completion, FinishReason
@@ -118,3 +127,14 @@ def test_bucketing_keeps_each_pair_together_and_counts_padding() -> None:
     lengths = [1, 4, 1, 4]
     assert bucketing.padded_share(lengths, np.array([0, 1, 2, 3]), 2) == 1 - 10 / 16
     assert bucketing.padded_share(lengths, np.array([0, 2, 1, 3]), 2) == 0
+
+
+def test_ppo_episodes_have_the_size_and_length_they_name(tmp_path: Path) -> None:
+    ppo_episode.prepare(tmp_path)
+    policy = LlamaForCausalLM.from_pretrained(tmp_path / "policy")
+    assert policy.num_parameters() == pytest.approx(1.1e6, rel=0.02)
+    prompts = torch.load(tmp_path / "prompts.pt", weights_only=True)
+    assert prompts.shape == (64, 64)
+    with torch.no_grad():
+        chances = torch.softmax(policy(input_ids=prompts).logits, dim=-1)
+    assert float(chances[..., [ppo_episode.PAD, ppo_episode.END]].max()) < 1e-6, "no row ends before its 48 tokens"
