@@ -5,6 +5,8 @@ from pydantic import Field, model_validator
 from data_contracts.evaluation_sections import Evaluation
 from data_contracts.job_spec import TrainingSettings
 from data_contracts.placement import Placement
+from data_contracts.preference_section import PreferenceOptimization
+from data_contracts.reward_section import RewardTraining
 from data_contracts.sections import (
     AsIs,
     EngineConfig,
@@ -18,13 +20,7 @@ from data_contracts.sections import (
     Section,
     Seeds,
 )
-from data_contracts.training_sections import (
-    PolicyOptimization,
-    RewardTraining,
-    ScoreSource,
-    SelfPlay,
-    SupervisedFinetuning,
-)
+from data_contracts.training_sections import PolicyOptimization, ScoreSource, SelfPlay, SupervisedFinetuning
 from data_contracts.world_config import PretrainingConfig, WorldConfig
 
 LADDER = ("small", "mid", "large")
@@ -50,6 +46,7 @@ class RunConfig(Section):
     self_play: SelfPlay = SelfPlay()
     sft: SupervisedFinetuning = SupervisedFinetuning()
     policy: PolicyOptimization = PolicyOptimization()
+    dpo: PreferenceOptimization = PreferenceOptimization()
     training: TrainingSettings = TrainingSettings()
     engine: EngineConfig = EngineConfig()
     placement: Placement = Field(default_factory=Placement)  # reads the environment when a run starts
@@ -80,6 +77,10 @@ class RunConfig(Section):
     def single_process_training(self) -> TrainingSettings:
         """How pre-training runs, whatever the other jobs use: all weights, plain, on one process."""
         return self.training.model_copy(update={"zero_stage": 0, "processes": 1, "offload": False, "lora_rank": 0})
+
+    def policy_training(self) -> TrainingSettings:
+        """How the policy is optimised: RLOO and GRPO plain on one process, everything else as the other jobs."""
+        return self.single_process_training() if self.policy.optimizer.compares_groups else self.training
 
     def gold_world(self) -> tuple[WorldConfig | None, int]:
         """World and seed of the judge that scores PPO's samples; None and 0 where the reward model does."""

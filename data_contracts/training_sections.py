@@ -1,4 +1,4 @@
-"""Profile sections of the training steps (ALMoST 2.1-2.3). Sources stand beside each default."""
+"""Profile sections of self-play, SFT and policy optimisation (ALMoST 2.2, 2.3). Sources stand beside each default."""
 
 from enum import StrEnum
 from typing import Self
@@ -6,69 +6,8 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from data_contracts.keys import NOT_IN_KEY
+from data_contracts.optimizer_settings import OptimizerSettings, Schedule
 from data_contracts.sections import Section
-
-
-class Schedule(StrEnum):
-    """How the learning rate falls after its warm-up."""
-
-    COSINE = "cosine"
-    LINEAR = "linear"
-    CONSTANT = "constant"
-
-
-class OptimizerSettings(Section):
-    """What every training job shares."""
-
-    micro_batch_size: int = Field(
-        default=8,
-        ge=1,
-        title="Micro-batch",
-        description="Most rows per forward pass and rank; gradients accumulate",
-        json_schema_extra=NOT_IN_KEY,
-    )
-    weight_decay: float = Field(default=0.0, ge=0, title="Weight decay", description="AdamW; Alpaca's recipe: 0")
-    max_grad_norm: float = Field(
-        default=1.0, gt=0, title="Gradient norm limit", description="Clipped to this; ours (the paper is silent)"
-    )
-
-
-class LikelihoodFeature(StrEnum):
-    """Whether a frozen base model's likelihood of the answer is part of the reward (not in the paper)."""
-
-    OFF = "off"
-    ADDED = "added"
-    ALONE = "alone"
-
-
-class RewardTraining(OptimizerSettings):
-    """Training of a reward model (ALMoST 2.1): -log sigmoid(r(x, chosen) - r(x, rejected))."""
-
-    epochs: float = Field(default=1.0, gt=0, title="Epochs", description="ALMoST section 2.1: 1")
-    learning_rate: float = Field(default=1e-5, gt=0, title="Learning rate", description="ALMoST section 2.1: 1e-5")
-    batch_size: int = Field(default=64, ge=1, title="Batch", description="Pairs per update; ALMoST section 2.1: 64")
-    max_length: int = Field(default=1024, ge=8, title="Longest row", description="Tokens; ALMoST section 2.1: 1024")
-    schedule: Schedule = Field(default=Schedule.COSINE, title="Schedule", description="Ours (the paper is silent)")
-    warmup_share: float = Field(default=0.03, ge=0, lt=1, title="Warm-up share", description="Ours, as for SFT")
-    center_rewards_coefficient: float | None = Field(
-        default=None, ge=0, title="Centring", description="Weight of (r_chosen + r_rejected)^2; the paper has none"
-    )
-    heldout_share: float = Field(
-        default=0.1, ge=0, lt=1, title="Held-out share", description="Of the queries, not pairs"
-    )
-    likelihood: LikelihoodFeature = Field(
-        default=LikelihoodFeature.OFF,
-        title="Likelihood feature",
-        description="added: the frozen base's mean log-likelihood of the answer joins the head, with a learnt weight; "
-        "alone: without the head (a control). The paper's reward model is 'off'",
-    )
-    likelihood_learning_rate: float = Field(
-        default=0.1, gt=0, title="Its learning rate", description="Of the likelihood's one weight, which starts at 0"
-    )
-
-    def plain(self) -> "RewardTraining":
-        """The same without the likelihood feature: the as-is reward model never has it."""
-        return self.model_copy(update={"likelihood": LikelihoodFeature.OFF})
 
 
 class SelfPlay(Section):
@@ -135,15 +74,34 @@ class KLEstimator(StrEnum):
 
 
 class PolicyOptimizer(StrEnum):
-    """How the policy is optimised against the reward model."""
+    """How the policy is optimised: against the reward model, or (dpo, sigmoid_norm) on the comparisons themselves."""
 
     PPO = "ppo"
+    DPO = "dpo"
+    SIGMOID_NORM = "sigmoid_norm"
+    RLOO = "rloo"
+    GRPO = "grpo"
+
+    @property
+    def learns_from_pairs(self) -> bool:
+        """Whether it needs no reward model."""
+        return self in (PolicyOptimizer.DPO, PolicyOptimizer.SIGMOID_NORM)
+
+    @property
+    def compares_groups(self) -> bool:
+        """Whether a sample's advantage is relative to the other samples of its prompt."""
+        return self in (PolicyOptimizer.RLOO, PolicyOptimizer.GRPO)
 
 
 class PolicyOptimization(OptimizerSettings):
     """Reinforcement learning from synthetic feedback (ALMoST 2.3); "trlX" marks its defaults, the paper prints none."""
 
-    optimizer: PolicyOptimizer = Field(default=PolicyOptimizer.PPO, title="Optimizer", description="ALMoST 2.3: PPO")
+    optimizer: PolicyOptimizer = Field(
+        default=PolicyOptimizer.PPO,
+        title="Optimizer",
+        description="ALMoST 2.3: ppo. rloo and grpo do without a value head; dpo and sigmoid_norm (delta learning) learn "
+        "from the comparisons, see section dpo",
+    )
     score_source: ScoreSource = Field(
         default=ScoreSource.REWARD_MODEL,
         title="Who scores",
@@ -236,5 +194,23 @@ class PolicyOptimization(OptimizerSettings):
             raise ValueError(
                 "score_normalization 'pairwise' compares the samples of one prompt: set samples_per_prompt to 2 or more "
                 "and rollouts to a multiple of it"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _groups_fill_batches(self) -> Self:
+        if not self.optimizer.compares_groups:
+            return self
+        broken = {
+            "samples_per_prompt of 2 or more": self.samples_per_prompt < 2,
+            "rollouts a multiple of samples_per_prompt": self.rollouts % self.samples_per_prompt != 0,
+            "rollouts a multiple of minibatch_size": self.rollouts % self.minibatch_size != 0,
+            "kl_coefficient above 0": self.kl_coefficient == 0,
+            "score_normalization none": self.score_normalization is not ScoreNormalization.NONE,
+        }
+        wanted = [name for name, holds in broken.items() if holds]
+        if wanted:
+            raise ValueError(
+                f"policy.optimizer {self.optimizer} compares the samples of a prompt; it needs {wanted[0]}"
             )
         return self

@@ -1,4 +1,4 @@
-"""Specs of the three training jobs: reward model, SFT policy, PPO policy (ALMoST sections 2.1 to 2.3).
+"""Specs of the training jobs: reward model, SFT policy, PPO policy and its alternatives (ALMoST sections 2.1 to 2.3).
 
 The numbers and their sources are those of the profile sections (`training_sections`); a spec adds models and data,
 which have no default, and how the job is run.
@@ -11,13 +11,12 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from data_contracts.job_spec import JobSpec, TrainingSettings
+from data_contracts.optimizer_settings import OptimizerSettings, Schedule
+from data_contracts.preference_section import PreferenceLoss, PreferenceOptimization
+from data_contracts.reward_section import EnsembleScore, LikelihoodFeature, RewardTraining
 from data_contracts.training_sections import (
     KeepModel,
-    LikelihoodFeature,
-    OptimizerSettings,
     PolicyOptimization,
-    RewardTraining,
-    Schedule,
     ScoreNormalization,
     ScoreSource,
     SupervisedFinetuning,
@@ -25,10 +24,13 @@ from data_contracts.training_sections import (
 from data_contracts.world_config import WorldConfig
 
 __all__ = [
+    "EnsembleSpec",
     "FinetuneSpec",
     "KeepModel",
     "LikelihoodFeature",
     "PPOSpec",
+    "PreferenceLoss",
+    "PreferenceSpec",
     "RewardSpec",
     "Schedule",
     "ScoreNormalization",
@@ -62,6 +64,16 @@ class RewardSpec(TrainingJobSpec, RewardTraining):
     )
 
 
+class EnsembleSpec(JobSpec):
+    """Make one reward model of several that were trained from different seeds (not in ALMoST)."""
+
+    members: tuple[Path, ...] = Field(min_length=2, title="Members", description="Folders of reward models")
+    pairs: tuple[Path, ...] = Field(min_length=1, title="Pairs", description="What they were trained and are tested on")
+    score: EnsembleScore = Field(title="Score", description="How the members' scores become one")
+    micro_batch_size: int = Field(ge=1, title="Micro-batch")
+    training: TrainingSettings = Field(title="Run", description="Device, threads and time limit")
+
+
 class FinetuneSpec(TrainingJobSpec, SupervisedFinetuning):
     """Supervised fine-tuning on demonstrations (section 2.2; "Alpaca's recipe")."""
 
@@ -69,6 +81,19 @@ class FinetuneSpec(TrainingJobSpec, SupervisedFinetuning):
     conversations: tuple[Path, ...] = Field(
         min_length=1, title="Rows", description="Parquet files of `training_conversations`"
     )
+
+
+class PreferenceSpec(TrainingJobSpec, PreferenceOptimization):
+    """DPO of the SFT policy on comparisons, plain or length-normalised (not in ALMoST)."""
+
+    beta: float = Field(gt=0, title="Beta")
+    learning_rate: float = Field(gt=0, title="Learning rate")
+    batch_size: int = Field(ge=1, title="Batch")
+    loss: PreferenceLoss = Field(title="Loss", description="sigmoid: sums over an answer's tokens; sigmoid_norm: means")
+    base_model: Path = Field(
+        title="SFT model", description="Folder; the policy starts here and the reference stays here"
+    )
+    pairs: tuple[Path, ...] = Field(min_length=1, title="Pairs", description="Parquet files of `preference_pairs`")
 
 
 class PPOSpec(TrainingJobSpec, PolicyOptimization):

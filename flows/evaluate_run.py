@@ -1,4 +1,4 @@
-"""The evaluation stage of a run: gold judge (tiny world), reward-model pairs, benchmarks of base, SFT, PPO and RM."""
+"""The evaluation stage of a run: gold judge (tiny world), reward-model pairs, benchmarks of base, SFT, policy and RM."""
 
 from dataclasses import dataclass, field
 
@@ -43,19 +43,26 @@ class EvaluationTables:
 def evaluate_run(
     config: RunConfig, given: Ingredients, feedback: SyntheticFeedback, policy: TrainedPolicy
 ) -> EvaluationTables:
-    """Judge responders, base, SFT and PPO by gold where there is gold; score the reward model on pairs."""
+    """Judge responders, base, SFT and the optimised policy by gold where there is gold; score the reward model on pairs.
+
+    The policy goes by its optimizer's name.
+    """
     reward = as_model("reward", feedback.reward.checkpoint)
     subjects = {
         "base": given.models["policy"],
         "sft": as_model("sft", policy.sft.checkpoint),
-        "ppo": as_model("ppo", policy.ppo.checkpoint),
+        policy.optimizer.value: as_model(policy.optimizer.value, policy.checkpoint),
     }
     preferences = _score_preferences(config, reward)
     benchmarks = _run_benchmarks(config, subjects, reward)
-    answers, verdicts = _judge_pairs(config, given, subjects)
+    answers, verdicts = _judge_pairs(config, given, subjects, policy.optimizer.value)
     topics = _score_topics(config, subjects["base"], answers)
     card = make_reward_card(
-        feedback.reward.scores, feedback.comparisons, config.responders, config.evaluation.reward_card
+        feedback.reward.scores,
+        feedback.comparisons,
+        config.responders,
+        config.evaluation.reward_card,
+        feedback.reward.training_log if config.reward.ensemble > 1 else None,
     )
     if config.world is None or given.world is None:
         return EvaluationTables(
@@ -105,7 +112,7 @@ def _run_benchmarks(
 
 
 def _judge_pairs(
-    config: RunConfig, given: Ingredients, subjects: dict[str, ModelHandle]
+    config: RunConfig, given: Ingredients, subjects: dict[str, ModelHandle], policy: str
 ) -> tuple[dict[str, Artifact[Answers]], list[Artifact[Verdicts]]]:
     judging = config.evaluation.judge
     if judging.kind == "none":
@@ -113,7 +120,7 @@ def _judge_pairs(
     questions = gather_questions(
         resolve_questions(judging), given.world.questions if given.world else None, judging.questions
     )
-    pairs = [tuple(pair.split(":")) for pair in judging.pairs]
+    pairs = [tuple(policy if name == "ppo" else name for name in pair.split(":")) for pair in judging.pairs]
     answers = {
         subject: run_stage(
             ANSWER_QUESTIONS,

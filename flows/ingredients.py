@@ -7,8 +7,8 @@ from data_contracts.community_answers import CommunityAnswers
 from data_contracts.evaluation_texts import EvaluationTexts
 from data_contracts.folder_contracts import Checkpoint
 from data_contracts.model_handle import ModelHandle, PromptHandle
+from data_contracts.reward_section import LikelihoodFeature, RewardTraining
 from data_contracts.run_config import RunConfig
-from data_contracts.training_sections import LikelihoodFeature, RewardTraining
 from flows.run_stage import run_stage
 from flows.stages import PRETRAIN_LADDER
 from tasks.build_tiny_world import TinyWorld, build_tiny_world

@@ -16,9 +16,10 @@ from data_contracts.effects import Effects
 from data_contracts.errors import ConfigError
 from data_contracts.folder_contracts import Checkpoint
 from data_contracts.profiles import load_profile
+from data_contracts.reward_section import LikelihoodFeature
 from data_contracts.run_config import RunConfig
 from data_contracts.sections import Responder
-from data_contracts.training_sections import LikelihoodFeature, ScoreNormalization, ScoreSource
+from data_contracts.training_sections import ScoreNormalization, ScoreSource
 from flows.ingredients import Ingredients, prepare_ingredients
 from flows.open_run import open_run
 from flows.study import Study, all_of

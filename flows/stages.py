@@ -9,6 +9,7 @@ from tasks.evaluate_by_judge import answer_questions, judge_pairs
 from tasks.finetune_policy import finetune_policy
 from tasks.judge_by_as_is import judge_by_as_is
 from tasks.mine_queries import mine_queries
+from tasks.optimize_by_preferences import optimize_by_preferences
 from tasks.optimize_policy import optimize_policy
 from tasks.pretrain_model import PretrainedModel, pretrain_model
 from tasks.sample_responses import sample_responses
@@ -38,6 +39,7 @@ TRAIN_REWARD_MODEL = Stage(train_reward_model)
 SELF_PLAY = Stage(self_play)
 FINETUNE_POLICY = Stage(finetune_policy)
 OPTIMIZE_POLICY = Stage(optimize_policy)
+OPTIMIZE_BY_PREFERENCES = Stage(optimize_by_preferences)
 EVALUATE_BENCHMARK = Stage(evaluate_benchmark)
 REWARD_BENCHMARK = Stage(reward_benchmark)
 ANSWER_QUESTIONS = Stage(answer_questions)
@@ -54,6 +56,7 @@ train_reward_model_flow = TRAIN_REWARD_MODEL.as_flow()
 self_play_flow = SELF_PLAY.as_flow()
 finetune_policy_flow = FINETUNE_POLICY.as_flow()
 optimize_policy_flow = OPTIMIZE_POLICY.as_flow()
+optimize_by_preferences_flow = OPTIMIZE_BY_PREFERENCES.as_flow()
 evaluate_benchmark_flow = EVALUATE_BENCHMARK.as_flow()
 reward_benchmark_flow = REWARD_BENCHMARK.as_flow()
 answer_questions_flow = ANSWER_QUESTIONS.as_flow()

@@ -1,35 +1,49 @@
-"""Steps 2 and 3 of the paper: demonstrations by RM-guided self-play, SFT, and PPO (ALMoST sections 2.2 and 2.3)."""
+"""Steps 2 and 3 of the paper: demonstrations by RM-guided self-play, SFT, and PPO (ALMoST sections 2.2 and 2.3).
+
+`policy.optimizer` may put DPO on the comparisons in PPO's place.
+"""
 
 from dataclasses import dataclass
 
 from data_contracts.artifact import Artifact
+from data_contracts.comparisons import Comparisons
 from data_contracts.demonstrations import Demonstrations
 from data_contracts.folder_contracts import Checkpoint
+from data_contracts.preference_section import PreferenceLoss
 from data_contracts.queries import Queries
+from data_contracts.rollouts import Rollouts
 from data_contracts.run_config import RunConfig
+from data_contracts.training_sections import PolicyOptimizer
 from flows.ingredients import Ingredients
 from flows.run_stage import run_stage
-from flows.stages import FINETUNE_POLICY, OPTIMIZE_POLICY, SELF_PLAY
+from flows.stages import FINETUNE_POLICY, OPTIMIZE_BY_PREFERENCES, OPTIMIZE_POLICY, SELF_PLAY
 from flows.synthetic_feedback import SyntheticFeedback
 from tasks.finetune_policy import FinetunedPolicy
+from tasks.optimize_by_preferences import PreferredPolicy
 from tasks.optimize_policy import OptimizedPolicy
 
 
 @dataclass(frozen=True)
 class TrainedPolicy:
-    """Everything steps 2 and 3 make."""
+    """Everything steps 2 and 3 make; `optimizer` says how `checkpoint` came about, rollouts are those it sampled."""
 
     demonstrations: Artifact[Demonstrations]
     sft: FinetunedPolicy
-    ppo: OptimizedPolicy
+    optimizer: PolicyOptimizer
+    checkpoint: Artifact[Checkpoint]
+    rollouts: Artifact[Rollouts] | None
 
 
 def train_policy(config: RunConfig, given: Ingredients, feedback: SyntheticFeedback) -> TrainedPolicy:
-    """Play, fine-tune on the seen half, optimise on both halves."""
+    """Play, fine-tune on the seen half, then optimise: on both halves by rewards, or on the comparisons."""
     demonstrations = play_with_reward_model(config, given, feedback.mined.queries, feedback.reward.checkpoint)
     sft = fine_tune(config, given, demonstrations)
-    ppo = optimize(config, demonstrations, sft.checkpoint, feedback.reward.checkpoint)
-    return TrainedPolicy(demonstrations, sft, ppo)
+    optimizer = config.policy.optimizer
+    if optimizer.learns_from_pairs:
+        preferred = optimize_on_pairs(config, feedback.comparisons, sft.checkpoint)
+        return TrainedPolicy(demonstrations, sft, optimizer, preferred.checkpoint, None)
+    optimized = optimize(config, demonstrations, sft.checkpoint, feedback.reward.checkpoint)
+    return TrainedPolicy(demonstrations, sft, optimizer, optimized.checkpoint, optimized.rollouts)
 
 
 def play_with_reward_model(
@@ -79,7 +93,24 @@ def optimize(
         sft,
         reward_model,
         config.policy,
-        config.training,
+        config.policy_training(),
         config.seeds.train,
         *config.gold_world(),
+    )
+
+
+def optimize_on_pairs(
+    config: RunConfig, comparisons: Artifact[Comparisons], sft: Artifact[Checkpoint]
+) -> PreferredPolicy:
+    """DPO on the kept comparisons, from the SFT model."""
+    normalised = config.policy.optimizer is PolicyOptimizer.SIGMOID_NORM
+    return run_stage(
+        OPTIMIZE_BY_PREFERENCES,
+        config.placement,
+        comparisons,
+        sft,
+        PreferenceLoss.SIGMOID_NORM if normalised else PreferenceLoss.SIGMOID,
+        config.dpo,
+        config.training,
+        config.seeds.train,
     )

@@ -14,6 +14,7 @@ from data_contracts.errors import ConfigError, EngineError
 from models.answer_likelihood import BASE_FOLDER, AnswerLikelihood, read_weights
 from models.chat_template import RenderedTurn, prepare_tokenizer, response_turn, trim_context
 from models.engines.token_rows import SharedRows, share_prefix
+from models.reward_ensemble import other_members, read_ensemble
 from models.tokenizer_check import check_reads_last_token
 
 if TYPE_CHECKING:
@@ -50,12 +51,9 @@ class RewardModel:
         self.batch_size = batch_size
         self.tokenizer = AutoTokenizer.from_pretrained(path)
         prepare_tokenizer(self.tokenizer)
-        self.model = AutoModelForSequenceClassification.from_pretrained(path, dtype=torch.float32)
-        architecture = (self.model.config.architectures or [""])[0]
-        if self.model.config.num_labels != 1 or not architecture.endswith("ForSequenceClassification"):
-            raise ConfigError(f"{path} is no reward model: {architecture} with {self.model.config.num_labels} outputs")
-        self.model.config.get_text_config().pad_token_id = self.tokenizer.pad_token_id
-        self.model.to(self.device).eval()
+        self._ensemble = read_ensemble(path)
+        folders = [path, *other_members(path, self._ensemble)]
+        self._members = [self._load(AutoModelForSequenceClassification, folder) for folder in folders]
         self.max_length: int | None = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         self.shares_context = supports_cascade(self.model.config)
         self.likelihood_weights = read_weights(path)
@@ -64,16 +62,32 @@ class RewardModel:
         )
         self.trimmed_rows = 0
 
+    @property
+    def model(self) -> Any:
+        """The model, of an ensemble the first."""
+        return self._members[0]
+
+    def _load(self, family: Any, folder: Path) -> Any:
+        import torch
+
+        model = family.from_pretrained(folder, dtype=torch.float32)
+        architecture = (model.config.architectures or [""])[0]
+        if model.config.num_labels != 1 or not architecture.endswith("ForSequenceClassification"):
+            raise ConfigError(f"{folder} is no reward model: {architecture} with {model.config.num_labels} outputs")
+        model.config.get_text_config().pad_token_id = self.tokenizer.pad_token_id
+        return model.to(self.device).eval()
+
     def place(self, device: "torch.device") -> None:
-        """Move the model, and the likelihood's base if it has one, to a device."""
+        """Move the model, or all of them, and the likelihood's base if it has one, to a device."""
         self.device = device
-        self.model.to(device)
+        for member in self._members:
+            member.to(device)
         if self._likelihood is not None:
             self._likelihood.place(device)
 
     def wrap_models(self, wrap: Callable[[Any, int], Any]) -> None:
         """Replace the model and the likelihood's base by what `wrap(module, hidden size)` makes of them."""
-        self.model = wrap(self.model, self.model.config.get_text_config().hidden_size)
+        self._members = [wrap(member, member.config.get_text_config().hidden_size) for member in self._members]
         if self._likelihood is not None:
             self._likelihood.wrap_model(wrap)
 
@@ -205,7 +219,14 @@ class RewardModel:
     def _forward(self, rows: Sequence[Sequence[int]]) -> "torch.Tensor":
         """Rewards (B,) of B rows, padded on the right."""
         ids, mask = self._padded_right(rows)
-        return self.model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, 0].float().cpu()
+        return self._combined(lambda model: model(input_ids=ids, attention_mask=mask, use_cache=False).logits)
+
+    def _combined(self, read: Callable[[Any], "torch.Tensor"]) -> "torch.Tensor":
+        """The members' outputs (B, 1) as one score each, (B,), on the CPU."""
+        import torch
+
+        scores = torch.stack([read(member)[:, 0].float().cpu() for member in self._members])
+        return scores[0] if self._ensemble is None else self._ensemble.combine(scores)
 
     def _forward_shared(self, groups: Sequence["SharedRows"]) -> "torch.Tensor":
         """Rewards of all groups' rows, (B,)."""
@@ -214,7 +235,7 @@ class RewardModel:
         sizes = [len(group.own) for group in groups]
         ids, mask = self._padded_right([row for group in groups for row in group.own])
         contexts = [group.shared for group in groups]
-        return read_behind_contexts(self.model, contexts, sizes, ids, mask, self.max_length)[:, 0].float().cpu()
+        return self._combined(lambda m: read_behind_contexts(m, contexts, sizes, ids, mask, self.max_length))
 
     def _padded_right(self, rows: Sequence[Sequence[int]]) -> tuple["torch.Tensor", "torch.Tensor"]:
         """Token ids (B, S) and which of them are real, (B, S)."""

@@ -96,7 +96,7 @@ def _generation(config: RunConfig, size: dict[str, int | None]) -> list[Work]:
     answers = queries * play.turns * play.candidates * (OWN_PROMPT_TOKENS + play.max_new_tokens)
     asked = queries * (play.turns - 1) * (OWN_PROMPT_TOKENS + play.user_max_new_tokens)
     parts = [(answers, size[play.assistant_model], READ), (asked, size[play.user_model], READ)]
-    return [*work, _work("self_play", [*parts, (answers, size["reward"], READ)])]
+    return [*work, _work("self_play", [*parts, (answers * config.reward.ensemble, size["reward"], READ)])]
 
 
 def _training(config: RunConfig, size: dict[str, int | None]) -> list[Work]:
@@ -109,11 +109,24 @@ def _training(config: RunConfig, size: dict[str, int | None]) -> list[Work]:
         as_is = ceil(reward.epochs * config.as_is.pairs * 2 * reward.max_length)
         work.append(_work("train_as_is_reward_model", [(as_is, size["reward"], TRAIN)]))
         work.append(_work("judge_by_as_is", [(pairs * pair_tokens, size["reward"], READ)]))
-    work.append(_work("train_reward_model", [(ceil(reward.epochs * pairs * pair_tokens), size["reward"], TRAIN)]))
+    learnt = [(ceil(reward.epochs * pairs * pair_tokens) * reward.ensemble, size["reward"], TRAIN)]
+    if reward.ensemble > 1:  # its members are then levelled and compared
+        learnt.append((pairs * pair_tokens * reward.ensemble, size["reward"], READ))
+    work.append(_work("train_reward_model", learnt))
     seen = ceil((config.self_play.queries or queries) * config.self_play.seen_share)
     work.append(_work("finetune_policy", [(ceil(sft.epochs * seen * sft.max_length), size["policy"], TRAIN)]))
+    if policy.optimizer.learns_from_pairs:
+        read_pairs = ceil(config.dpo.epochs * pairs * 2 * min(config.dpo.max_length, longest))
+        parts = [
+            (read_pairs, size["policy"], TRAIN),
+            (read_pairs, size["policy"], READ),
+        ]  # the policy and its reference
+        return [*work, _work("optimize_by_preferences", parts)]
     rollouts = policy.steps * policy.rollouts * (policy.max_prompt_tokens + policy.max_new_tokens)
-    sampled = [(rollouts, size["policy"], 2 * READ), (rollouts, size["reward"], READ)]  # policy and reference
+    sampled = [
+        (rollouts, size["policy"], 2 * READ),
+        (rollouts * reward.ensemble, size["reward"], READ),
+    ]  # policy and reference
     work.append(_work("optimize_policy", [*sampled, (rollouts * policy.epochs, size["policy"], TRAIN)]))
     return work
 

@@ -11,8 +11,9 @@ from data_contracts.evaluations import LONGER_WINS, Evaluations
 from data_contracts.folder_contracts import RewardCardFiles
 from data_contracts.reward_scores import RewardScores
 from data_contracts.sections import Responder
+from data_contracts.training_log import TrainingLog
 from models.evaluation.reward_card import ScoredPair, Thresholds, make_card
-from models.evaluation.reward_card_page import card_page
+from models.evaluation.reward_card_page import card_page, ensemble_lines
 from tasks.step import step
 from tasks.step_context import job_folder, read, write_folder
 
@@ -25,12 +26,17 @@ def make_reward_card(
     comparisons: Artifact[Comparisons],
     responders: tuple[Responder, ...],
     settings: RewardCardSettings,
+    log: Artifact[TrainingLog] | None = None,
 ) -> Artifact[RewardCardFiles]:
-    """card.json and card.md, over the pairs the reward model was not trained on."""
+    """card.json and card.md, over the pairs the reward model was not trained on.
+
+    `log` is the reward model's training log, where an ensemble has its figures.
+    """
     pairs = heldout_pairs(
         read(RewardScores, scores).to_pylist(), read(Comparisons, comparisons).to_pylist(), responders
     )
-    return _write_card(pairs, settings, "Reward model", "held-out pairs")
+    ensemble = ensemble_figures(read(TrainingLog, log).to_pylist()) if log is not None else {}
+    return _write_card(pairs, settings, "Reward model", "held-out pairs", ensemble)
 
 
 @step(version="1", run_name="{subject}")
@@ -43,14 +49,18 @@ def make_preference_card(
 
 
 def _write_card(
-    pairs: list[ScoredPair], settings: RewardCardSettings, title: str, kind: str
+    pairs: list[ScoredPair],
+    settings: RewardCardSettings,
+    title: str,
+    kind: str,
+    ensemble: dict[str, float] | None = None,
 ) -> Artifact[RewardCardFiles]:
     folder = job_folder("card")
     folder.mkdir(parents=True, exist_ok=True)
     card = make_card(pairs, Thresholds(**settings.model_dump())) if pairs else None
     content: dict[str, Any] = {"pairs": 0} if card is None else asdict(card)
-    (folder / "card.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
-    page = NOT_MEASURED if card is None else card_page(card, title, kind)
+    (folder / "card.json").write_text(json.dumps(content | {"ensemble": ensemble or {}}, indent=1), encoding="utf-8")
+    page = NOT_MEASURED if card is None else card_page(card, title, kind) + ensemble_lines(ensemble or {})
     (folder / "card.md").write_text(page, encoding="utf-8")
     return write_folder(RewardCardFiles, folder)
 
@@ -65,6 +75,11 @@ def preference_pairs(rows: list[dict[str, Any]], subject: str) -> list[ScoredPai
             better, worse = row["option_scores"]
             pairs.append(ScoredPair(":".join(name), better, worse, int(chars[name][0]), int(chars[name][1])))
     return pairs
+
+
+def ensemble_figures(log: list[dict[str, Any]]) -> dict[str, float]:
+    """What the job that combined several reward models measured; empty for a single one."""
+    return {row["metric"]: row["value"] for row in log if row["metric"].startswith("ensemble_")}
 
 
 def heldout_pairs(

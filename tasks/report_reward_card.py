@@ -28,6 +28,7 @@ def reward_card_metrics(card: Artifact[RewardCardFiles]) -> dict[str, float]:
             metrics[f"reward_card.{name}.low"], metrics[f"reward_card.{name}.high"] = estimate["low"], estimate["high"]
     calibration = found["calibration"]
     figures = {name: calibration[name] for name in ("ece", "brier", "temperature")}
+    figures |= found["ensemble"]
     return metrics | {f"reward_card.{name}": value for name, value in figures.items() if value is not None}
 
 

@@ -43,7 +43,7 @@ STEPS = {
     StageName.REWARD_MODEL: ("train_reward_model",),
     StageName.DEMONSTRATIONS: ("self_play",),
     StageName.SFT: ("finetune_policy",),
-    StageName.POLICY: ("optimize_policy",),
+    StageName.POLICY: ("optimize_policy", "optimize_by_preferences"),
     StageName.EVALUATION: (
         "judge_responses_by_gold",
         "score_gold_pairs",

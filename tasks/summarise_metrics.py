@@ -84,9 +84,13 @@ def _share_first_higher(first: Any, second: Any) -> float:
     return higher + 0.5 * pc.mean(pc.equal(first, second).cast("float64")).as_py()
 
 
-def policy_metrics(demonstrations: Artifact[Demonstrations], rollouts: Artifact[Rollouts]) -> dict[str, float]:
-    """Usable demonstrations, and reward-model score and KL in the first and last tenth of the PPO steps."""
+def policy_metrics(
+    demonstrations: Artifact[Demonstrations], rollouts: Artifact[Rollouts] | None, optimizer: str = "ppo"
+) -> dict[str, float]:
+    """Usable demonstrations, and reward-model score and KL in the first and last tenth of the steps that sampled."""
     usable = pc.sum(read(Demonstrations, demonstrations)["usable"].cast("int64")).as_py()
+    if rollouts is None:
+        return {"demonstrations.usable": float(usable)}
     table = read(Rollouts, rollouts)
     last = pc.max(table["step"]).as_py()
     first_tenth, last_tenth = max(1, (last + 1) // 10), last - max(1, (last + 1) // 10)
@@ -94,9 +98,9 @@ def policy_metrics(demonstrations: Artifact[Demonstrations], rollouts: Artifact[
     late = table.filter(pc.greater(table["step"], last_tenth))
     return {
         "demonstrations.usable": float(usable),
-        "ppo.score.first": pc.mean(early["score"]).as_py(),
-        "ppo.score.last": pc.mean(late["score"]).as_py(),
-        "ppo.kl.last": pc.mean(late["kl"]).as_py(),
+        f"{optimizer}.score.first": pc.mean(early["score"]).as_py(),
+        f"{optimizer}.score.last": pc.mean(late["score"]).as_py(),
+        f"{optimizer}.kl.last": pc.mean(late["kl"]).as_py(),
     }
 
 

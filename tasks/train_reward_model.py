@@ -1,32 +1,35 @@
 """Train a reward model on the kept comparisons (ALMoST section 2.1), or on community answers: the as-is RM.
 
-Held-out pairs are split off by query, so that no query is on both sides. Loss -log sigmoid(r(x, y_j) - r(x, y_k)).
+Loss -log sigmoid(r(x, y_j) - r(x, y_k)); a margin per rank and an ensemble of several seeds are options. The log of an
+ensemble is its first member's, with the ensemble's figures at the last step.
 """
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from data_contracts.artifact import Artifact
 from data_contracts.community_answers import CommunityAnswers
 from data_contracts.comparisons import Comparisons
-from data_contracts.conversation import Role, Turn, to_column
 from data_contracts.errors import EmptyResultError
 from data_contracts.folder_contracts import Checkpoint
 from data_contracts.job_spec import TrainingSettings
 from data_contracts.model_handle import ModelHandle
 from data_contracts.preference_pairs import PreferencePairs
 from data_contracts.reward_scores import RewardScores
-from data_contracts.training_log import TrainingLog
-from data_contracts.training_sections import RewardTraining
-from data_contracts.training_specs import RewardSpec
+from data_contracts.reward_section import RewardTraining
+from data_contracts.training_log import TrainingLog, training_log_rows
+from data_contracts.training_specs import EnsembleSpec, RewardSpec
 from models.seeding import derive_seed
 from tasks.loaded_models import folder_of
+from tasks.preference_rows import kept_pairs, pair_row, with_splits
 from tasks.run_training_job import job_paths, output, run_training_job
 from tasks.step import Outputs, step
 from tasks.step_context import count, current, read, write, write_folder
 
-JOB = "models.jobs.train_reward_model"
+JOB, COMBINE_JOB = "models.jobs.train_reward_model", "models.jobs.combine_reward_models"
 
 
 class TrainedRewardModel(Outputs):
@@ -37,7 +40,7 @@ class TrainedRewardModel(Outputs):
     scores: Artifact[RewardScores]
 
 
-@step(version="4", jobs=(JOB,))
+@step(version="4", jobs=(JOB, COMBINE_JOB))
 def train_reward_model(
     comparisons: Artifact[Comparisons],
     base: ModelHandle,
@@ -50,14 +53,10 @@ def train_reward_model(
 
     `likelihood_base` is the frozen model of the likelihood feature, None where the profile does without.
     """
-    rows = [row for row in read(Comparisons, comparisons).to_pylist() if row["kept"]]
-    if not rows:
-        raise EmptyResultError("train_reward_model: no comparison was kept; loosen filter.* or as_is.*, or mine more")
-    pairs = [_pair(row["comparison_id"], row["query_id"], row["query"], row["chosen"], row["rejected"]) for row in rows]
-    return _train(pairs, base, likelihood_base, reward, training, seed)
+    return _train(kept_pairs(comparisons, reward.rank_margin), base, likelihood_base, reward, training, seed)
 
 
-@step(version="3", jobs=(JOB,))
+@step(version="3", jobs=(JOB, COMBINE_JOB))
 def train_as_is_reward_model(
     answers: Artifact[CommunityAnswers],
     base: ModelHandle,
@@ -77,26 +76,8 @@ def train_as_is_reward_model(
             f"give other pairs (as_is.pairs_file) or set as_is.enabled=false"
         )
     count(pairs_left_out=len(chosen) - len(usable))
-    named = [_pair(r["pair_id"], r["pair_id"], r["question"], r["chosen"], r["rejected"]) for r in usable]
+    named = [pair_row(r["pair_id"], r["pair_id"], r["question"], r["chosen"], r["rejected"]) for r in usable]
     return _train(named, base, None, reward, training, seed)
-
-
-def heldout_queries(query_ids: list[str], share: float, seed: int) -> set[str]:
-    """The queries held out: the rounded share of the distinct ids, drawn by seed; at least one if the share is not 0."""
-    distinct = sorted(set(query_ids))
-    number = min(len(distinct) - 1, max(1, round(share * len(distinct)))) if share > 0 else 0
-    order = np.random.default_rng(derive_seed(seed, "heldout")).permutation(len(distinct))
-    return {distinct[position] for position in order[: max(0, number)]}
-
-
-def _pair(pair_id: str, query_id: str, query: str, chosen: str, rejected: str) -> dict[str, Any]:
-    return {
-        "pair_id": pair_id,
-        "query_id": query_id,
-        "context": to_column([Turn(Role.HUMAN, query)]),
-        "chosen": chosen,
-        "rejected": rejected,
-    }
 
 
 def _train(
@@ -107,12 +88,11 @@ def _train(
     training: TrainingSettings,
     seed: int,
 ) -> TrainedRewardModel:
-    heldout = heldout_queries([pair["query_id"] for pair in pairs], reward.heldout_share, seed)
-    rows = [pair | {"split": "heldout" if pair["query_id"] in heldout else "train"} for pair in pairs]
     paths = job_paths(current().step)
     pairs_file = paths["work_dir"] / "pairs.parquet"
+    rows = with_splits(pairs, reward.heldout_share, seed)
     PreferencePairs.write_part(PreferencePairs.from_rows(rows), pairs_file)
-    spec = RewardSpec(
+    first = RewardSpec(
         **paths,
         **reward.model_dump(),
         seed=derive_seed(seed, current().step) % 2**31,
@@ -121,9 +101,39 @@ def _train(
         pairs=(pairs_file,),
         training=training,
     )
-    manifest = run_training_job(JOB, spec, training)
+    manifest = run_training_job(JOB, first, training)
+    log = TrainingLog.read_parts([output(first, manifest, "training_log")])
+    if reward.ensemble == 1:
+        return _outputs(output(first, manifest, "model"), log, output(first, manifest, "heldout_scores"))
+    return _combine(first, output(first, manifest, "model"), log, seed)
+
+
+def _combine(first: RewardSpec, model: Path, log: pa.Table, seed: int) -> TrainedRewardModel:
+    """Train the other members of the ensemble, each from its own seed, and make one reward model of them all."""
+    step, members = current().step, [model]
+    for number in range(1, first.ensemble):
+        own = {"seed": derive_seed(seed, step, number) % 2**31, **job_paths(f"{step}-{number}")}
+        spec = first.model_copy(update=own)
+        members.append(output(spec, run_training_job(JOB, spec, spec.training), "model"))
+    combination = EnsembleSpec(
+        **job_paths(f"{step}-ensemble"),
+        seed=first.seed,
+        members=tuple(members),
+        pairs=first.pairs,
+        score=first.ensemble_score,
+        micro_batch_size=first.micro_batch_size,
+        training=first.training.model_copy(update={"processes": 1, "zero_stage": 0, "offload": False}),
+    )
+    manifest = run_training_job(COMBINE_JOB, combination, combination.training)
+    figures = {name: value for name, value in manifest.metrics.items() if name.startswith("ensemble_")}
+    last = max(log["step"].to_pylist())
+    log = pa.concat_tables([log, TrainingLog.from_rows(training_log_rows([(last, figures)]))])
+    return _outputs(output(combination, manifest, "model"), log, output(combination, manifest, "heldout_scores"))
+
+
+def _outputs(model: Path, log: pa.Table, scores: Path) -> TrainedRewardModel:
     return TrainedRewardModel(
-        checkpoint=write_folder(Checkpoint, output(spec, manifest, "model")),
-        training_log=write(TrainingLog, TrainingLog.read_parts([output(spec, manifest, "training_log")])),
-        scores=write(RewardScores, RewardScores.read_parts([output(spec, manifest, "heldout_scores")])),
+        checkpoint=write_folder(Checkpoint, model),
+        training_log=write(TrainingLog, log),
+        scores=write(RewardScores, RewardScores.read_parts([scores])),
     )

@@ -4,10 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from data_contracts.training_sections import PolicyOptimizer
 from models.evaluation.intervals import Estimate, estimate_difference
 from models.evaluation.paper_tables import PUBLISHED, PaperTable
 
-BASES = {"sft": "base", "ppo": "base"}  # in a run
+BASES = dict.fromkeys(("sft", *(optimizer.value for optimizer in PolicyOptimizer)), "base")  # in a run
 TAXED = ("mmlu", "lambada")
 # Differences of Table 2's figures, which have no interval.
 _PUBLISHED = {

@@ -35,6 +35,18 @@ def card_page(card: RewardCard, title: str, kind: str = "held-out pairs") -> str
     return "\n".join(lines) + "\n"
 
 
+def ensemble_lines(figures: dict[str, float]) -> str:
+    """What an ensemble adds to the page; nothing for a single reward model."""
+    if not figures:
+        return ""
+    members = [figures[f"ensemble_accuracy_{n}"] for n in range(1, int(figures["ensemble_members"]) + 1)]
+    accuracies = ", ".join(f"{accuracy:.3f}" for accuracy in members)
+    return (
+        f"\nEnsemble of {len(members)} reward models with accuracies {accuracies}; their scores of an answer spread by "
+        f"{figures['ensemble_spread']:.2f}, and {figures['ensemble_split_pairs']:.1%} of the pairs split them.\n"
+    )
+
+
 def _line(name: str, estimate: Estimate) -> str:
     return f"| {name} | {estimate.value:.3f} | {estimate.low:.3f} to {estimate.high:.3f} | {estimate.items:,} |"
 

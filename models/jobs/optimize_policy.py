@@ -34,7 +34,8 @@ def check_spec(spec: PPOSpec) -> None:
         raise ConfigError("PPO: unfrozen_layers does not go with training.lora_rank; leave one of them empty")
 
 
-def _check_lengths(spec: PPOSpec, *configs: Any) -> None:
+def check_lengths(spec: PPOSpec, *configs: Any) -> None:
+    """Raise ConfigError when a prompt and its response may be longer than the positions of policy or reward model."""
     longest = spec.max_prompt_tokens + spec.max_new_tokens + 1  # an end token may be appended for scoring
     for name, config in zip(("policy", "reward model"), configs, strict=False):
         positions = getattr(config.get_text_config(), "max_position_embeddings", None)
@@ -66,7 +67,7 @@ def main() -> None:
     config = AutoConfig.from_pretrained(spec.policy)
     check_tokenizer(tokenizer, config.get_text_config().vocab_size)
     scored_by_model = spec.score_source is ScoreSource.REWARD_MODEL
-    _check_lengths(spec, config, *([AutoConfig.from_pretrained(spec.reward_model)] if scored_by_model else []))
+    check_lengths(spec, config, *([AutoConfig.from_pretrained(spec.reward_model)] if scored_by_model else []))
     training, validation, count = read_prompts(spec, tokenizer)
     enter_phase("loading the models")
     players = open_players(spec, tokenizer, training[0].ids)

@@ -1,13 +1,11 @@
 """Job: train a reward model on comparisons (ALMoST section 2.1), the as-is reward model included.
 
-Loss: -log sigmoid(r(x, chosen) - r(x, rejected)). The score is a linear head on the end token's hidden state.
+Loss: -log sigmoid(r(x, chosen) - r(x, rejected) - margin), the paper's with margin 0. The score is a linear head on the end token's hidden state.
 Departures: 1. pairs longer than `max_length` first lose old turns of their context (both answers the same), then are
 dropped and counted. 2. Held-out pairs are scored at the end; the paper measures on other people's data only.
 3. An option, off by default: the likelihood feature (`models/jobs/likelihood_training.py`).
 """
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,13 +13,14 @@ from typing import Any
 import pyarrow as pa
 
 from data_contracts.arrow import compute as pc
-from data_contracts.conversation import Role, Turn, from_column
+from data_contracts.conversation import from_column
 from data_contracts.errors import EmptyResultError
 from data_contracts.preference_pairs import PreferencePairs
 from data_contracts.reward_scores import RewardScores
 from data_contracts.training_specs import LikelihoodFeature, RewardSpec
 from models.chat_template import RenderedTurn, fit_embeddings, prepare_tokenizer
 from models.deepspeed.config import on_cpu, prepare_distributed
+from models.heldout_scores import conversations, pair_metrics, score_rows
 from models.jobs.batch_stream import batch_layout, bucket_by_length, stream_order
 from models.jobs.entry import run
 from models.jobs.protocol import is_rank_zero, read_spec, write_manifest
@@ -38,6 +37,7 @@ class TokenizedPairs:
     pair_ids: list[str] = field(default_factory=list)
     chosen: list[RenderedTurn] = field(default_factory=list)
     rejected: list[RenderedTurn] = field(default_factory=list)
+    margins: list[float] = field(default_factory=list)
     alike: int = 0  # pairs left out because both answers have the same tokens
 
     def lengths(self) -> list[int]:
@@ -45,11 +45,9 @@ class TokenizedPairs:
         return [max(len(up.ids), len(down.ids)) for up, down in zip(self.chosen, self.rejected, strict=True)]
 
     def columns(self) -> dict[str, Any]:
-        """As TRL's trainer reads them."""
-        return {
-            "chosen_ids": [turn.ids for turn in self.chosen],
-            "rejected_ids": [turn.ids for turn in self.rejected],
-        }
+        """As TRL's trainer reads them; margins where any pair asks for one."""
+        ids = {"chosen_ids": [turn.ids for turn in self.chosen], "rejected_ids": [turn.ids for turn in self.rejected]}
+        return ids | ({"margin": self.margins} if any(self.margins) else {})
 
 
 def tokenize_pairs(spec: RewardSpec, table: pa.Table, tokenizer: Any, count: TruncationCount) -> TokenizedPairs:
@@ -68,6 +66,7 @@ def tokenize_pairs(spec: RewardSpec, table: pa.Table, tokenizer: Any, count: Tru
         pairs.pair_ids.append(row["pair_id"])
         pairs.chosen.append(turns[0])
         pairs.rejected.append(turns[1])
+        pairs.margins.append(row["margin"])
     if not pairs.pair_ids:
         raise EmptyResultError(
             f"{JOB}: no pair to train on: {count.rows} of split 'train' read, {count.dropped_rows} longer than "
@@ -107,42 +106,11 @@ def score_heldout(spec: RewardSpec, table: pa.Table, folder: Path) -> dict[str, 
 
     heldout = table.filter(pc.field("split") == "heldout").to_pylist()
     model = RewardModel(folder, batch_size=2 * spec.micro_batch_size, device="cpu" if on_cpu(spec.training) else None)
-    sides = [_conversations(heldout, side) for side in ("chosen", "rejected")]
-    scores = model.score([*sides[0], *sides[1]])
+    scores = model.score([*conversations(heldout, "chosen"), *conversations(heldout, "rejected")])
     chosen, rejected = scores[: len(heldout)], scores[len(heldout) :]
-    rows = [
-        {
-            "pair_id": row["pair_id"],
-            "query_id": row["query_id"],
-            "split": row["split"],
-            "chosen_score": up,
-            "rejected_score": down,
-            "chosen_chars": len(row["chosen"]),
-            "rejected_chars": len(row["rejected"]),
-        }
-        for row, up, down in zip(heldout, chosen, rejected, strict=True)
-    ]
+    rows = score_rows(heldout, chosen, rejected)
     RewardScores.write_part(RewardScores.from_rows(rows), spec.output_dir / SCORES_NAME)
     return pair_metrics(chosen, rejected)
-
-
-def _conversations(rows: Sequence[dict[str, Any]], side: str) -> list[tuple[Turn, ...]]:
-    return [(*from_column(row["context"]), Turn(Role.ASSISTANT, row[side])) for row in rows]
-
-
-def pair_metrics(chosen: Sequence[float], rejected: Sequence[float]) -> dict[str, float]:
-    """Accuracy (a tie counts one half), mean loss, mean margin and number of pairs; only the number when there are none."""
-    count = len(chosen)
-    if count == 0:
-        return {"heldout_pairs": 0.0}
-    margins = [up - down for up, down in zip(chosen, rejected, strict=True)]
-    losses = [max(-margin, 0.0) + math.log1p(math.exp(-abs(margin))) for margin in margins]
-    return {
-        "heldout_pairs": float(count),
-        "heldout_accuracy": sum(1.0 if m > 0 else 0.5 if m == 0 else 0.0 for m in margins) / count,
-        "heldout_loss": sum(losses) / count,
-        "heldout_margin": sum(margins) / count,
-    }
 
 
 def build_trainer(spec: RewardSpec, tokenizer: Any, pairs: TokenizedPairs) -> tuple[Any, Any]:

@@ -1,4 +1,4 @@
-"""What the two TRL jobs share: trainer settings, progress and number checks, resume, and what is saved at the end."""
+"""What the TRL jobs share: trainer settings, progress and number checks, resume, and what is saved at the end."""
 
 import math
 import shutil
@@ -11,7 +11,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from data_contracts.errors import JobError
 from data_contracts.training_log import TrainingLog, training_log_rows
-from data_contracts.training_specs import FinetuneSpec, RewardSpec, Schedule
+from data_contracts.training_specs import FinetuneSpec, PPOSpec, PreferenceSpec, RewardSpec, Schedule
 from models.adapters import SCALE, merged_weights
 from models.deepspeed.config import assert_zero_active, on_cpu, zero_config
 from models.engines.load_model import weight_digest
@@ -27,12 +27,13 @@ from models.jobs.training_checkpoints import (
 )
 
 MODEL_NAME, LOG_NAME = "model", "training_log.parquet"
+TrlSpec = RewardSpec | FinetuneSpec | PreferenceSpec | PPOSpec
 disable_progress_bar()
 _SCHEDULES = {Schedule.COSINE: "cosine", Schedule.LINEAR: "linear", Schedule.CONSTANT: "constant_with_warmup"}
 
 
-def trainer_settings(spec: RewardSpec | FinetuneSpec, layout: BatchLayout, steps: int) -> dict[str, Any]:
-    """The arguments common to RewardConfig and SFTConfig; rows come already ordered, so sampling is sequential."""
+def trainer_settings(spec: TrlSpec, layout: BatchLayout, steps: int) -> dict[str, Any]:
+    """The arguments common to RewardConfig, SFTConfig and DPOConfig; rows come already ordered, so sampling is sequential."""
     run = spec.training
     cpu = on_cpu(run)
     return {
@@ -100,7 +101,7 @@ class TrainingWatch(TrainerCallback):
             forget_old(folder, self._keep)
 
 
-def lora_settings(spec: RewardSpec | FinetuneSpec, task: str, whole: Sequence[str] = ()) -> Any:
+def lora_settings(spec: TrlSpec, task: str, whole: Sequence[str] = ()) -> Any:
     """The adapter configuration, the modules named in `whole` trained as they are; None when all weights are trained."""
     rank = spec.training.lora_rank
     if rank == 0:
@@ -118,7 +119,7 @@ def lora_settings(spec: RewardSpec | FinetuneSpec, task: str, whole: Sequence[st
     )
 
 
-def train(trainer: Any, spec: RewardSpec | FinetuneSpec) -> None:
+def train(trainer: Any, spec: TrlSpec) -> None:
     """Train to the end, from the last complete checkpoint of this spec if there is one.
 
     Raises:
@@ -126,7 +127,7 @@ def train(trainer: Any, spec: RewardSpec | FinetuneSpec) -> None:
     """
     trainer.remove_callback(PrinterCallback)
     if is_rank_zero():
-        claim_checkpoints(checkpoint_folder(spec), {"base_model": weight_digest(spec.base_model)})
+        claim_checkpoints(checkpoint_folder(spec), _starting_weights(spec))
     enter_phase("training")
     checkpoint = last_complete(checkpoint_folder(spec))
     if is_rank_zero():
@@ -136,7 +137,14 @@ def train(trainer: Any, spec: RewardSpec | FinetuneSpec) -> None:
     assert_zero_active(trainer, spec.training)
 
 
-def save_model(trainer: Any, spec: RewardSpec | FinetuneSpec) -> Path:
+def _starting_weights(spec: TrlSpec) -> dict[str, str]:
+    """Digests of the models that a checkpoint of this run belongs to."""
+    if isinstance(spec, PPOSpec):
+        return {"policy": weight_digest(spec.policy), "reward_model": weight_digest(spec.reward_model)}
+    return {"base_model": weight_digest(spec.base_model)}
+
+
+def save_model(trainer: Any, spec: TrlSpec) -> Path:
     """Save weights (safetensors, adapters merged) and tokenizer into `output_dir/model`; all ranks take part."""
     folder = spec.output_dir / MODEL_NAME
     if is_rank_zero():
@@ -172,7 +180,7 @@ def forget_zero() -> None:
     unset_hf_deepspeed_config()
 
 
-def write_log(trainer: Any, spec: RewardSpec | FinetuneSpec) -> dict[str, float]:
+def write_log(trainer: Any, spec: TrlSpec) -> dict[str, float]:
     """Write the training log and return steps, first and last loss, processes and ZeRO stage as metrics."""
     # num_tokens is a running sum that starts anew when a run resumes.
     skipped = {

@@ -112,6 +112,16 @@ def test_until_and_from_limit_a_run(almost: Command, copied: Callable[[], Path])
     assert summary["stages"][-1]["stage"] == "finetune_policy"
 
 
+def test_the_policy_may_learn_from_the_comparisons_instead(almost: Command, copied: Callable[[], Path]):
+    home = copied()
+    settings = ("--set", "policy.optimizer=dpo", "--set", "dpo.learning_rate=1e-3", "--set", "dpo.batch_size=8")
+    done = almost.mini(home, *settings, "--until", "policy")
+    assert done.returncode == 0, done.stdout
+    computed = [stage for stage in summary_of(home)["stages"] if not stage["cached"]]
+    assert [stage["stage"] for stage in computed] == ["optimize_by_preferences-sigmoid"]
+    assert any(path.startswith("checkpoint@") for path in computed[0]["artifacts"])
+
+
 def test_from_refuses_when_an_earlier_stage_is_missing(almost: Command, copied: Callable[[], Path]):
     home = copied()
     for folder in outputs_of(home, "self_play"):

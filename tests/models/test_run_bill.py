@@ -73,3 +73,20 @@ def test_the_command_prints_stages_and_a_sum():
     assert json.loads(lines[len(named)].split()[1].replace(",", "")) == sum(
         s.tokens for s in bill(load_profile("smoke"))
     )
+
+
+def test_learning_from_pairs_needs_no_rollouts():
+    config = load_profile("smoke", ["policy.optimizer=dpo", "mining.queries=10", "sampling.max_new_tokens=8"])
+    work = {stage.stage: stage for stage in bill(config)}
+    assert "optimize_policy" not in work
+    pairs, tokens = 10 * 5 * 4 // 2, 2 * (96 + 8)
+    assert work["optimize_by_preferences"].tokens == 2 * pairs * tokens  # the policy's and the reference's
+    assert work["optimize_by_preferences"].flops == (6 + 2) * pairs * tokens * (parameters(config, "tiny:mid") or 0)
+
+
+def test_every_member_of_an_ensemble_is_paid_for():
+    one, three = ({w.stage: w for w in bill(load_profile("smoke", [f"reward.ensemble={n}"]))} for n in (1, 3))
+    stage = "train_reward_model"
+    assert three[stage].flops > 3 * (one[stage].flops or 0)  # type: ignore[operator]
+    assert three["self_play"].tokens > one["self_play"].tokens
+    assert three["train_as_is_reward_model"] == one["train_as_is_reward_model"]

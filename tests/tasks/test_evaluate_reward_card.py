@@ -10,6 +10,7 @@ from data_contracts.evaluation_sections import RewardCardSettings
 from data_contracts.evaluations import LONGER_WINS, Evaluations, evaluation_row
 from data_contracts.reward_scores import RewardScores
 from data_contracts.sections import Responder
+from data_contracts.training_log import TrainingLog, training_log_rows
 from models.evaluation.reward_card import Thresholds
 from tasks.evaluate_reward_card import differing_axes, make_preference_card, make_reward_card
 from tasks.rank_comparisons import pair_by_rank
@@ -61,6 +62,19 @@ def test_a_runs_card(commit: Callable[..., Any], compute: Callable[..., Any], st
     page = (store.local_folder(card) / "card.md").read_text()
     assert "| A |" in page
     assert "agreement along size" in page
+
+
+def test_an_ensemble_is_told_with_its_members(commit: Callable[..., Any], compute: Callable[..., Any], store: Any):
+    scores, comparisons = tables(commit, "heldout")
+    figures = {"ensemble_members": 2.0, "ensemble_accuracy_1": 0.25, "ensemble_accuracy_2": 0.75}
+    figures |= {"ensemble_spread": 0.5, "ensemble_split_pairs": 1 / 3, "loss": 0.7}
+    log = commit(TrainingLog, training_log_rows([(9, figures)]))
+    card = compute(make_reward_card, scores, comparisons, RESPONDERS, RewardCardSettings(), log)
+    metrics = reward_card_metrics(card)
+    assert (metrics["reward_card.ensemble_spread"], metrics["reward_card.ensemble_accuracy_2"]) == (0.5, 0.75)
+    page = (store.local_folder(card) / "card.md").read_text()
+    assert "Ensemble of 2 reward models with accuracies 0.250, 0.750; their scores of an answer spread by 0.50" in page
+    assert "33.3% of the pairs split them" in page
 
 
 def test_without_held_out_pairs_nothing_is_measured(commit: Callable[..., Any], compute: Callable[..., Any]):

@@ -116,6 +116,8 @@ def test_ppo_is_measured_in_its_first_and_last_tenth_of_steps(commit: Commit):
     assert policy_metrics(demonstrations, commit(Rollouts, rollouts)) == {
         "demonstrations.usable": 1.0, "ppo.score.first": 1.5, "ppo.score.last": 19.5, "ppo.kl.last": pytest.approx(1.95),
     }  # fmt: skip
+    assert policy_metrics(demonstrations, None) == {"demonstrations.usable": 1.0}, "nothing was sampled"
+    assert "rloo.kl.last" in policy_metrics(demonstrations, commit(Rollouts, rollouts), "rloo")
     few = policy_metrics(demonstrations, commit(Rollouts, rollouts[:3]))
     assert (few["ppo.score.first"], few["ppo.score.last"]) == (1.0, 3.0)
 

@@ -17,15 +17,17 @@ from data_contracts.folder_contracts import Checkpoint
 from data_contracts.job_spec import TrainingSettings
 from data_contracts.model_handle import ModelHandle
 from data_contracts.policy_prompts import PolicyPrompts
+from data_contracts.reward_section import RewardTraining
 from data_contracts.sections import EngineConfig
-from data_contracts.training_sections import RewardTraining, SupervisedFinetuning
+from data_contracts.training_sections import SupervisedFinetuning
 from tasks import judge_by_as_is as as_is_module
 from tasks.finetune_policy import finetune_policy
 from tasks.judge_by_as_is import judge_by_as_is
 from tasks.optimize_policy import balanced_prompts
+from tasks.preference_rows import heldout_queries
 from tasks.rank_comparisons import pair_by_rank
 from tasks.step_context import read
-from tasks.train_reward_model import heldout_queries, train_as_is_reward_model, train_reward_model
+from tasks.train_reward_model import train_as_is_reward_model, train_reward_model
 
 # --- held-out queries -------------------------------------------------------------------------------------------
 

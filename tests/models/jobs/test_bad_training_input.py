@@ -129,6 +129,7 @@ def test_answers_of_the_same_tokens_are_left_out_and_counted(tiny_llama_dir: Pat
             "context": context(i),
             "chosen": up,
             "rejected": down,
+            "margin": 0.0,
         }
         for i, (up, down) in enumerate(answers)
     ]

@@ -4,27 +4,33 @@ import math
 from pathlib import Path
 
 import pytest
+from transformers import AutoTokenizer
 
 from data_contracts.conversation import Role, Turn, from_column
 from data_contracts.errors import EmptyResultError
 from data_contracts.preference_pairs import PreferencePairs
 from data_contracts.reward_scores import RewardScores
 from data_contracts.training_log import TrainingLog
-from models.jobs.train_reward_model import pair_metrics
+from models.chat_template import prepare_tokenizer
+from models.heldout_scores import pair_metrics
+from models.jobs.train_reward_model import tokenize_pairs
 from models.launch import run_job
 from models.reward_model import RewardModel
+from models.tokenizer_check import TruncationCount
 from tests.models.jobs.training_inputs import reward_spec
 
 JOB = "models.jobs.train_reward_model"
 
 
 def test_model_scores_and_manifest(tiny_llama_dir: Path, tmp_path: Path) -> None:
-    spec = reward_spec(tmp_path, tiny_llama_dir, epochs=4)
+    spec = reward_spec(tmp_path, tiny_llama_dir, epochs=4, margin=0.5)
     manifest = run_job(JOB, spec, spec.training)
     assert manifest.metrics["heldout_pairs"] == 6
     assert manifest.metrics["heldout_accuracy"] == 1.0, "refusals are easy to tell"
     assert manifest.metrics["last_loss"] < manifest.metrics["first_loss"]
-    assert manifest.metrics["first_loss"] == pytest.approx(math.log(2), abs=0.15)
+    assert manifest.metrics["first_loss"] == pytest.approx(math.log1p(math.exp(0.5)), abs=0.15), (
+        "a young head gives 0; the margin is asked for"
+    )
     scores = RewardScores.check(RewardScores.read_parts([spec.output_dir / "heldout_scores.parquet"])).to_pylist()
     rewards = RewardModel(spec.output_dir / "model")
     rows = {row["pair_id"]: row for row in PreferencePairs.read_parts(spec.pairs).to_pylist()}
@@ -38,9 +44,11 @@ def test_model_scores_and_manifest(tiny_llama_dir: Path, tmp_path: Path) -> None
 
 
 def test_no_pair_that_fits_is_an_empty_result(tiny_llama_dir: Path, tmp_path: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_llama_dir)
+    prepare_tokenizer(tokenizer)
     spec = reward_spec(tmp_path, tiny_llama_dir, max_length=8)
     with pytest.raises(EmptyResultError, match="21 of split 'train' read, 21 longer than max_length 8"):
-        run_job(JOB, spec, spec.training)
+        tokenize_pairs(spec, PreferencePairs.read_parts(spec.pairs), tokenizer, TruncationCount())
 
 
 def test_pair_metrics_by_hand() -> None:

@@ -9,7 +9,7 @@ from data_contracts.policy_prompts import PolicyPrompts
 from data_contracts.preference_pairs import PreferencePairs
 from data_contracts.pretrain_spec import PretrainSpec
 from data_contracts.training_conversations import TrainingConversations
-from data_contracts.training_specs import FinetuneSpec, PPOSpec, RewardSpec
+from data_contracts.training_specs import FinetuneSpec, PPOSpec, PreferenceLoss, PreferenceSpec, RewardSpec
 from data_contracts.world_config import LadderSize
 
 PRETRAIN_STEPS = 40
@@ -45,8 +45,41 @@ def finetune_spec(root: Path, model: Path, rows: int = 21, **changes: Any) -> Fi
     return FinetuneSpec(**_places(root), **(values | {"training": SETTINGS} | changes))
 
 
-def reward_spec(root: Path, model: Path, rows: int = 21, heldout: int = 6, **changes: Any) -> RewardSpec:
+def reward_spec(
+    root: Path, model: Path, rows: int = 21, heldout: int = 6, margin: float = 0.0, **changes: Any
+) -> RewardSpec:
     """A reward spec whose data lies in `root`; refusals are the rejected side."""
+    values: dict[str, Any] = {
+        "base_model": model,
+        "pairs": (_write_pairs(root, rows, heldout, margin),),
+        "epochs": 2,
+        "batch_size": 8,
+        "micro_batch_size": 2,
+        "learning_rate": 1e-3,
+        "max_length": 96,
+    }
+    return RewardSpec(**_places(root), **(values | {"training": SETTINGS} | changes))
+
+
+def preference_spec(
+    root: Path, model: Path, loss: PreferenceLoss, rows: int = 21, heldout: int = 6, **changes: Any
+) -> PreferenceSpec:
+    """A DPO spec on the pairs of `reward_spec`."""
+    values: dict[str, Any] = {
+        "base_model": model,
+        "pairs": (_write_pairs(root, rows, heldout),),
+        "loss": loss,
+        "beta": 0.5,
+        "epochs": 2,
+        "batch_size": 8,
+        "micro_batch_size": 2,
+        "learning_rate": 1e-3,
+        "max_length": 96,
+    }
+    return PreferenceSpec(**_places(root), **(values | {"training": SETTINGS} | changes))
+
+
+def _write_pairs(root: Path, rows: int, heldout: int, margin: float = 0.0) -> Path:
     table = PreferencePairs.from_rows(
         [
             {
@@ -56,21 +89,13 @@ def reward_spec(root: Path, model: Path, rows: int = 21, heldout: int = 6, **cha
                 "context": context(i),
                 "chosen": answer(i),
                 "rejected": "I do not know.",
+                "margin": margin,
             }
             for i in range(rows + heldout)
         ]
     )
     PreferencePairs.write_part(table, root / "pairs.parquet")
-    values: dict[str, Any] = {
-        "base_model": model,
-        "pairs": (root / "pairs.parquet",),
-        "epochs": 2,
-        "batch_size": 8,
-        "micro_batch_size": 2,
-        "learning_rate": 1e-3,
-        "max_length": 96,
-    }
-    return RewardSpec(**_places(root), **(values | {"training": SETTINGS} | changes))
+    return root / "pairs.parquet"
 
 
 def ppo_spec(root: Path, policy: Path, reward_model: Path, **changes: Any) -> PPOSpec:

@@ -1,0 +1,163 @@
+"""Job: DPO of the SFT policy on the comparisons themselves (Rafailov et al. 2023; TRL's trainer), an alternative to PPO.
+
+Loss: -log sigmoid(beta (d_chosen - d_rejected)), d = log pi(y|x) - log rho(y|x) summed over the answer's tokens, or, with
+`sigmoid_norm`, its mean over them: delta learning (2507.06187) runs that on pairs of a larger and a smaller weak model.
+Held-out pairs give the implicit reward's accuracy, margin and loss at the end.
+
+Departures: context too long for `max_length` loses its oldest turns (both answers the same), a pair that still does not
+fit is dropped; both are counted.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from data_contracts.arrow import compute as pc
+from data_contracts.conversation import from_column
+from data_contracts.errors import EmptyResultError
+from data_contracts.preference_pairs import PreferencePairs
+from data_contracts.training_specs import PreferenceSpec
+from models.chat_template import fit_embeddings, prepare_tokenizer
+from models.deepspeed.config import prepare_distributed
+from models.jobs.batch_stream import batch_layout, bucket_by_length, stream_order
+from models.jobs.entry import enter_phase, run
+from models.jobs.protocol import read_spec, write_manifest
+from models.tokenizer_check import TruncationCount, check_tokenizer, fit_response
+
+JOB = "models.jobs.optimize_by_preferences"
+_MEASURED = {"eval_loss": "loss", "eval_rewards/accuracies": "accuracy", "eval_rewards/margins": "margin"}
+
+
+@dataclass
+class AnswerPairs:
+    """Pairs as token ids: the prompt, and what follows it on each side."""
+
+    pair_ids: list[str] = field(default_factory=list)
+    prompts: list[list[int]] = field(default_factory=list)
+    chosen: list[list[int]] = field(default_factory=list)
+    rejected: list[list[int]] = field(default_factory=list)
+    alike: int = 0  # pairs left out because both answers have the same tokens
+
+    def lengths(self) -> list[int]:
+        """Tokens of the longer side of each pair."""
+        sides = zip(self.prompts, self.chosen, self.rejected, strict=True)
+        return [len(prompt) + max(len(up), len(down)) for prompt, up, down in sides]
+
+    def columns(self) -> dict[str, list[list[int]]]:
+        """As TRL's collator reads them."""
+        return {"prompt_ids": self.prompts, "chosen_ids": self.chosen, "rejected_ids": self.rejected}
+
+
+def tokenize_pairs(
+    spec: PreferenceSpec, table: pa.Table, split: str, tokenizer: Any, count: TruncationCount
+) -> AnswerPairs:
+    """Render and tokenize every pair of a split that fits."""
+    pairs = AnswerPairs()
+    for row in table.filter(pc.equal(pc.field("split"), split)).to_pylist():
+        answers = [row["chosen"], row["rejected"]]
+        turns = fit_response(tokenizer, from_column(row["context"]), answers, spec.max_length, count)
+        if turns is None:
+            continue
+        if turns[0] == turns[1]:  # different only in what is not encoded, as a spelt end token
+            pairs.alike += 1
+            continue
+        shared = min(len(turn.prompt_ids) for turn in turns)  # a tokenizer may merge text over the boundary
+        pairs.pair_ids.append(row["pair_id"])
+        pairs.prompts.append(turns[0].ids[:shared])
+        pairs.chosen.append(turns[0].ids[shared:])
+        pairs.rejected.append(turns[1].ids[shared:])
+    return pairs
+
+
+def build_trainer(spec: PreferenceSpec, tokenizer: Any, training: AnswerPairs, heldout: AnswerPairs) -> Any:
+    """TRL's DPO trainer on rows that are tokenized and ordered already."""
+    import torch
+    from datasets import Dataset  # the slow imports come after what may already be wrong
+    from transformers import AutoModelForCausalLM
+    from trl.trainer.dpo_config import DPOConfig
+    from trl.trainer.dpo_trainer import DPOTrainer
+
+    from models.jobs import trl_training as shared
+
+    class TokenizedDPOTrainer(DPOTrainer):
+        def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
+            return dataset
+
+    stream = stream_order(len(training.pair_ids), spec.epochs, spec.batch_size, spec.seed)
+    order = bucket_by_length(stream, training.lengths(), spec.batch_size)
+    layout = batch_layout(spec.batch_size, spec.micro_batch_size, spec.training.processes)
+    settings = shared.trainer_settings(spec, layout, len(order) // spec.batch_size)
+    measured = evaluated_rows(len(heldout.pair_ids), spec.training.processes)
+    each = batch_layout(measured, spec.micro_batch_size, spec.training.processes).micro if measured else 1
+    arguments = DPOConfig(
+        **settings, beta=spec.beta, loss_type=[spec.loss.value], per_device_eval_batch_size=each, eval_strategy="no"
+    )
+    # Under ZeRO-3 the arguments must exist first: they tell transformers to split the weights as it loads them.
+    models = []
+    for _ in range(1 if spec.training.lora_rank else 2):  # with adapters the reference is the model without them
+        models.append(AutoModelForCausalLM.from_pretrained(spec.base_model, dtype=torch.float32))
+        fit_embeddings(models[-1], tokenizer)
+    return TokenizedDPOTrainer(
+        model=models[0],
+        ref_model=models[1] if len(models) > 1 else None,
+        args=arguments,
+        train_dataset=Dataset.from_dict(training.columns()).select(order),
+        eval_dataset=Dataset.from_dict(heldout.columns()).select(range(measured)) if measured else None,
+        processing_class=tokenizer,
+        peft_config=shared.lora_settings(spec, "CAUSAL_LM"),
+        callbacks=[
+            shared.TrainingWatch([training.pair_ids[i] for i in order], spec.batch_size, spec.training.keep_checkpoints)
+        ],
+    )
+
+
+def evaluated_rows(rows: int, processes: int) -> int:
+    """How many held-out rows are measured: as many on every rank, in batches of one size, so that means are means."""
+    return rows - rows % processes
+
+
+def heldout_metrics(found: dict[str, float], rows: int) -> dict[str, float]:
+    """TRL's evaluation under our names; `rows` alone when nothing was held out."""
+    return {"heldout_pairs": float(rows)} | {
+        f"heldout_{ours}": found[theirs] for theirs, ours in _MEASURED.items() if rows
+    }
+
+
+def require_rows(pairs: Sequence[str], count: TruncationCount, max_length: int) -> None:
+    """Raise EmptyResultError when no pair is left to train on."""
+    if not pairs:
+        raise EmptyResultError(
+            f"{JOB}: no pair to train on: {count.rows} of split 'train' read, {count.dropped_rows} longer than "
+            f"max_length {max_length}"
+        )
+
+
+def main() -> None:
+    """Train, measure the held-out pairs, and write `model`, `training_log` and the manifest."""
+    spec = read_spec(PreferenceSpec)
+    prepare_distributed(spec.training)
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(spec.base_model)
+    prepare_tokenizer(tokenizer)
+    check_tokenizer(tokenizer)
+    table, count = PreferencePairs.read_parts(spec.pairs), TruncationCount()
+    training = tokenize_pairs(spec, table, "train", tokenizer, count)
+    require_rows(training.pair_ids, count, spec.max_length)
+    heldout = tokenize_pairs(spec, table, "heldout", tokenizer, TruncationCount())
+    trainer = build_trainer(spec, tokenizer, training, heldout)
+    from models.jobs import trl_training as shared
+
+    shared.train(trainer, spec)
+    metrics = shared.write_log(trainer, spec) | count.metrics() | {"pairs_alike_dropped": float(training.alike)}
+    enter_phase("measuring held-out pairs")
+    measured = evaluated_rows(len(heldout.pair_ids), spec.training.processes)
+    metrics |= heldout_metrics(trainer.evaluate() if measured else {}, measured)
+    shared.save_model(trainer, spec)
+    write_manifest(spec, JOB, {"model": shared.MODEL_NAME, "training_log": shared.LOG_NAME}, metrics)
+
+
+if __name__ == "__main__":
+    run(main)

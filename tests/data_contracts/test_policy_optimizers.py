@@ -1,0 +1,46 @@
+"""Settings of what may stand in PPO's place: defaults of each loss, and what groups of samples need."""
+
+import pytest
+from pydantic import ValidationError
+
+from data_contracts.preference_section import PreferenceLoss, PreferenceOptimization
+from data_contracts.reward_section import LikelihoodFeature, RewardTraining
+from data_contracts.training_sections import PolicyOptimization, PolicyOptimizer
+
+
+def test_empty_fields_are_the_losss_own():
+    dpo = PreferenceOptimization().resolved(PreferenceLoss.SIGMOID)
+    assert (dpo.beta, dpo.learning_rate, dpo.batch_size) == (0.1, 1e-6, 64)
+    delta = PreferenceOptimization(batch_size=7).resolved(PreferenceLoss.SIGMOID_NORM)
+    assert (delta.beta, delta.learning_rate, delta.batch_size) == (5.0, 5e-8, 7)
+
+
+@pytest.mark.parametrize(
+    ("changes", "needed"),
+    [
+        ({"samples_per_prompt": 1}, "samples_per_prompt of 2 or more"),
+        ({"samples_per_prompt": 3}, "rollouts a multiple of samples_per_prompt"),
+        ({"minibatch_size": 48}, "rollouts a multiple of minibatch_size"),
+        ({"kl_coefficient": 0.0}, "kl_coefficient above 0"),
+        ({"score_normalization": "running"}, "score_normalization none"),
+    ],
+)
+def test_groups_need_siblings_and_full_batches(changes: dict, needed: str):
+    values = {"samples_per_prompt": 4, "rollouts": 128, "minibatch_size": 32}
+    for optimizer in (PolicyOptimizer.RLOO, PolicyOptimizer.GRPO):
+        PolicyOptimization(optimizer=optimizer, **values)
+        with pytest.raises(ValidationError, match=f"policy.optimizer {optimizer} .* it needs {needed}"):
+            PolicyOptimization(optimizer=optimizer, **(values | changes))
+    PolicyOptimization(optimizer=PolicyOptimizer.PPO, kl_coefficient=0.0)
+
+
+def test_only_two_optimizers_learn_from_pairs():
+    assert [o.value for o in PolicyOptimizer if o.learns_from_pairs] == ["dpo", "sigmoid_norm"]
+    assert [o.value for o in PolicyOptimizer if o.compares_groups] == ["rloo", "grpo"]
+
+
+def test_an_ensemble_has_no_likelihood_and_the_as_is_model_neither():
+    with pytest.raises(ValidationError, match=r"reward.ensemble does not go with reward.likelihood yet"):
+        RewardTraining(ensemble=2, likelihood=LikelihoodFeature.ADDED)
+    plain = RewardTraining(ensemble=3, rank_margin=0.5).plain()
+    assert (plain.ensemble, plain.rank_margin) == (1, 0.0)
