@@ -79,7 +79,13 @@ class Placement(Section):
         description="inline or pool; empty: ALMOST_PLACEMENT, else inline",
     )
     dispatch_timeout_s: int = Field(
-        default=600, ge=1, title="Pool wait", description="Seconds without a worker after which the log warns"
+        default=600, ge=1, title="Pool wait", description="Seconds without a worker after which a run gives up"
+    )
+    approval: bool = Field(
+        default=False,
+        title="Approval",
+        description="A run of almost/full shows its bill and waits for Resume before it spends: once before synthetic "
+        "feedback, once before policy training",
     )
     models: dict[ModelRole, ModelPlacement] = Field(
         default_factory=dict,

@@ -5,11 +5,13 @@ import os
 from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows.approval import POLICY_TRAINING, SYNTHETIC_FEEDBACK, await_approval
 from flows.evaluate_run import evaluate_run
 from flows.ingredients import prepare_ingredients
 from flows.metrics import record_run_metrics
 from flows.open_run import open_run
 from flows.parameters import (
+    Approval,
     DataSeed,
     Home,
     Ladder,
@@ -43,16 +45,19 @@ def almost(
     models: Ladder = ModelSources(),  # noqa: B008 - frozen
     prompts: PromptSets = PromptSources(),  # noqa: B008
     optimizer: Optimizer = None,
+    approval: Approval = None,
     stop_after: StopAfter = None,
     start_from: StartFrom = None,
     overrides: Overrides = (),
     home: Home = None,
 ) -> str:
     """Run a profile and return the run's id; its tables, checkpoints and summary.json are in the store."""
-    config = configure(profile, data_seed, queries, models, prompts, optimizer, overrides)
+    config = configure(profile, data_seed, queries, models, prompts, optimizer, approval, overrides)
     with ending_promptly(), open_run(config, home, stop_after, start_from) as run:
+        await_approval(config, SYNTHETIC_FEEDBACK, lambda here: synthetic_feedback(here, prepare_ingredients(here)))
         given = prepare_ingredients(config)
         feedback = synthetic_feedback(config, given)
+        await_approval(config, POLICY_TRAINING, lambda here: train_policy(here, given, feedback), feedback)
         policy = train_policy(config, given, feedback)
         evaluations = evaluate_run(config, given, feedback, policy)
         record_run_metrics(feedback, policy, evaluations)

@@ -28,6 +28,14 @@ from tasks.summarise_metrics import (
 )
 
 
+def feedback_metrics(feedback: SyntheticFeedback) -> dict[str, float]:
+    """What step 1 alone tells, before anything is evaluated."""
+    mined = mining_metrics(feedback.mined.queries, feedback.mined.rejected)
+    as_is = {} if feedback.as_is is None else reward_metrics("as_is", feedback.as_is.scores)
+    reward = reward_metrics("reward", feedback.reward.scores)
+    return mined | comparison_metrics(feedback.comparisons, None) | as_is | reward
+
+
 def record_run_metrics(feedback: SyntheticFeedback, policy: TrainedPolicy, evaluations: EvaluationTables) -> None:
     """Put the metrics of every stage into the run's record."""
     gold = [table for table in (evaluations.responses, evaluations.gold_pairs) if table is not None]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import psutil
+from prefect.exceptions import Pause
 from prefect.runtime import flow_run
 
 from data_contracts.home import home_url
@@ -77,6 +78,8 @@ def open_run(
             yield run
     except StageReached as reached:
         _leave(run, "stopped", f"after {reached}")
+    except Pause:  # it will begin anew, and that run leaves a summary
+        raise
     except BaseException as error:
         _leave(run, "failed", f"{type(error).__name__}: {error}")
         raise

@@ -28,6 +28,7 @@ NUMBER = {"type": "integer", "minimum": 0, "title": "Number"}
 COUNT = {"type": "integer", "minimum": 1, "title": "Number"}
 STAGE = {"type": "string", "enum": [stage.value for stage in StageName], "title": "Stage"}
 OPTIMIZER = {"type": "string", "enum": [optimizer.value for optimizer in PolicyOptimizer], "title": "Optimizer"}
+YES_OR_NO = {"type": "boolean", "title": "Yes or no"}
 TEXT = {"type": "string", "minLength": 1, "title": "Text"}
 EMPTY = {"type": "null", "title": "Empty"}
 SECTIONS = [name for name in RunConfig.model_fields if name != "profile"]
@@ -96,6 +97,10 @@ Optimizer = Annotated[
     PolicyOptimizer | None,
     *_labelled("Policy optimizer", "How the policy learns from rewards; empty: the profile's", OPTIMIZER, EMPTY),
 ]
+Approval = Annotated[
+    bool | None,
+    *_labelled("Approval", "Show the bill and wait for Resume before spending; empty: the profile's", YES_OR_NO, EMPTY),
+]
 StopAfter = Annotated[StageName | None, *_labelled("Stop after", "Last stage; empty: the whole paper", STAGE, EMPTY)]
 StartFrom = Annotated[
     StageName | None,
@@ -118,6 +123,7 @@ def configure(
     models: ModelSources = ModelSources(),  # noqa: B008 - frozen
     prompts: PromptSources = PromptSources(),  # noqa: B008
     optimizer: PolicyOptimizer | None = None,
+    approval: bool | None = None,
     overrides: tuple[str, ...] | list[str] = (),
 ) -> RunConfig:
     """The run's configuration: the profile's file, then the filled fields of the form, then the overrides.
@@ -125,7 +131,8 @@ def configure(
     Raises:
         ConfigError: unknown profile or field, or a value that breaks a bound.
     """
-    fields = {"seeds.data": data_seed, "mining.queries": queries, "policy.optimizer": optimizer}
+    fields: dict[str, Any] = {"seeds.data": data_seed, "mining.queries": queries, "policy.optimizer": optimizer}
+    fields["placement.approval"] = None if approval is None else str(approval).lower()
     curated = [f"{name}={value}" for name, value in fields.items() if value is not None]
     return load_profile(profile, [*curated, *models.overrides("models"), *prompts.overrides("prompts"), *overrides])
 

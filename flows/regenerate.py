@@ -17,7 +17,7 @@ from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
-from data_contracts.errors import TransientStoreError
+from data_contracts.errors import ConfigError, TransientStoreError
 from data_contracts.home import home_url
 from data_contracts.run_config import RunConfig
 from data_contracts.store import Store
@@ -86,6 +86,8 @@ def regenerate(
     """Make a new generation of data, publish it, and return its number."""
     seed = scheduled_seed(flow_run.scheduled_start_time)
     config = configure(profile, data_seed=seed, queries=queries, overrides=overrides)
+    if config.placement.approval:
+        raise ConfigError("a scheduled regeneration asks nobody: set placement.approval=false among its overrides")
     with ending_promptly(), open_run(config, home, None, None):
         publication = made_by(active_store(), str(flow_run.id)) or _publish_new_data(config, mode)
         if not is_consumed(active_store(), publication.number):

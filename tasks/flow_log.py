@@ -15,6 +15,11 @@ FLOW_RUN_VARIABLE = "PREFECT__FLOW_RUN_ID"  # set by workers for the process the
 TAIL_BYTES, TAIL_LINES = 8192, 15
 
 
+def started_by_worker() -> bool:
+    """Whether a Prefect worker started this process: there is a server then, and a page of this run."""
+    return bool(os.environ.get(FLOW_RUN_VARIABLE))
+
+
 def log_path(store: Store, flow_run_id: UUID | str) -> Path:
     """The log file of a flow run."""
     return store.scratch / "logs" / f"{flow_run_id}.log"
@@ -22,10 +27,9 @@ def log_path(store: Store, flow_run_id: UUID | str) -> Path:
 
 def print_to_log_file(store: Store) -> Path | None:
     """Send this process's output to its flow run's log file; None, and nothing is changed, when no worker started it."""
-    started = os.environ.get(FLOW_RUN_VARIABLE)
-    if not started:
+    if not started_by_worker():
         return None
-    path = log_path(store, started)
+    path = log_path(store, os.environ[FLOW_RUN_VARIABLE])
     path.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
     sys.stderr.flush()

@@ -18,6 +18,7 @@ from data_contracts.run_config import TINY_PREFIX, RunConfig
 from models.engines import check_engine
 from tasks.check_prompts import check_prompts
 from tasks.fetch_dataset import HUB, fetch_dataset
+from tasks.flow_log import started_by_worker
 from tasks.loaded_models import as_model
 from tasks.step_context import active_store
 
@@ -156,6 +157,11 @@ def _generating(config: RunConfig) -> set[str]:
 
 def check_inputs(config: RunConfig) -> None:
     """Check every path of a configuration before the first step: models, prompt files, data files."""
+    if config.placement.approval and not started_by_worker():
+        raise ConfigError(
+            "placement.approval waits for a person in the Prefect UI: start the run as deployment almost/full "
+            "(almost serve), or leave it off"
+        )
     generating = {role: source for role, source in config.models.named().items() if role in _generating(config)}
     here = config.placement.heavy is Target.INLINE
     check_engine(config.engine, generating, config.placement.models, here)

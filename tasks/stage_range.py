@@ -115,8 +115,14 @@ def covering(stages: StageRange) -> Iterator[None]:
 def check_reached(step: str) -> None:
     """Raise StageReached when `step` lies behind the last stage asked for."""
     until = _RANGE.get().until
-    if until is not None and _position(step) > _ORDER.index(until):
+    if until is not None and not is_covered(step):
         raise StageReached(until.value)
+
+
+def is_covered(step: str) -> bool:
+    """Whether `step` lies before the end of the range, or at it."""
+    until = _RANGE.get().until
+    return until is None or _position(step) <= _ORDER.index(until)
 
 
 def require_found(step: str) -> None:

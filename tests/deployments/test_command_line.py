@@ -104,6 +104,7 @@ def profile(tmp_path: Path, **changes: object) -> str:
         (["--profile", "smoke", "--set", "as_is.pairs_file=/no/file.jsonl"], ["as_is.pairs_file", "/no/file.jsonl"]),
         (["--profile", "smoke", "--set", "prompts.hhh=/no/file.txt"], ["prompts.hhh", "/no/file.txt"]),
         (["--profile", "smoke", "--set", "evaluation.overlap_files=[/no/x.csv]"], ["overlap_files", "/no/x.csv"]),
+        (["--profile", "smoke", "--set", "placement.approval=true"], ["placement.approval", "almost/full"]),
         (["--profle", "smoke"], ["--profle"]),
         (["smoke"], ["smoke"]),
     ],

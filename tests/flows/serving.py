@@ -91,6 +91,12 @@ class Serving:
         body = {"flows": {"name": {"any_": [flow]}}, "sort": "EXPECTED_START_TIME_ASC"}
         return self.api.post("/flow_runs/filter", json=body).raise_for_status().json()
 
+    def markdown(self, run: str) -> dict[str, str]:
+        """The Markdown artifacts of a run, by key."""
+        body = {"artifacts": {"flow_run_id": {"any_": [run]}, "type": {"any_": ["markdown"]}}}
+        found = self.api.post("/artifacts/filter", json=body).raise_for_status().json()
+        return {artifact["key"]: artifact["data"] for artifact in found}
+
     def processes(self, *words: str) -> list[psutil.Process]:
         """Living processes of this home whose command line has all the words."""
         found = []

@@ -34,6 +34,7 @@ def test_every_field_has_a_title_and_a_description():
         "Models",
         "Prompt sets",
         "Policy optimizer",
+        "Approval",
         "Stop after",
         "Start from",
         "Overrides",
@@ -90,6 +91,7 @@ def test_untouched_form_is_the_profile_file(profile: str):
         {"models": "x"},
         {"prompts": {"hhh": 3}},
         {"optimizer": "magic"},
+        {"approval": "perhaps"},
         {"home": 3},
     ],
 )
@@ -106,10 +108,12 @@ def test_filled_fields_come_before_overrides():
         ModelSources(small="tiny:mid"),
         PromptSources(hhh="it's: a file.txt"),
         PolicyOptimizer.PPO,
+        True,
         ["mining.queries=44"],
     )
     assert (config.seeds.data, config.mining.queries) == (7, 44)
     assert (config.models.small, config.models.mid) == ("tiny:mid", "tiny:mid")
+    assert config.placement.approval
     assert config.prompts.hhh == "it's: a file.txt"
     with pytest.raises(ConfigError, match="unknown section 'typo'"):
         configure("smoke", overrides=["typo.x=1"])

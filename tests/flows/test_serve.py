@@ -64,7 +64,7 @@ def test_cancelling_ends_every_process_within_15_seconds(serving: Serving, finis
     assert (serving.ended(run), serving.ended(child["id"])) == ("CANCELLED", "CANCELLED")
 
 
-def test_kill_of_serve_leaves_nothing_and_a_new_one_goes_on(serving: Serving, finished: Path):
+def test_kill_of_serve_leaves_nothing_and_a_new_one_starts(serving: Serving):
     remove_outputs(serving.home, "finetune_policy")
     run = serving.submit(stop_after="sft")
     until(lambda: serving.jobs(SFT_JOB), START_LIMIT_S, "the job", 0.05)
@@ -72,12 +72,27 @@ def test_kill_of_serve_leaves_nothing_and_a_new_one_goes_on(serving: Serving, fi
     until(lambda: not serving.processes(), STOP_LIMIT_S, "everything to end", 0.2)
     serving.start()
     assert serving.state(run) == "CRASHED"
-    zero = ["training.zero_stage=2", "training.processes=2"]
-    again = serving.submit(stop_after="sft")
-    assert serving.ended(again) == "COMPLETED"
+
+
+def test_a_run_waits_for_approval_without_a_process_and_then_goes_on_or_ends(serving: Serving, finished: Path):
+    remove_outputs(serving.home, "finetune_policy")
+    approved, refused = both = [serving.submit(stop_after="sft", approval=True) for _ in range(2)]
+    until(lambda: {serving.state(run) for run in both} == {"PAUSED"}, START_LIMIT_S, "the question", 0.2)
+    until(lambda: not any(serving.process_of(run) for run in both), STOP_LIMIT_S, "the processes to end")
+    [bill] = [text for key, text in serving.markdown(approved).items() if key.startswith("almost-approval")]
+    assert "| self_play | in the store | | |" in bill
+    assert "| reward.heldout_accuracy |" in bill
+    serving.api.post(f"/flow_runs/{refused}/set_state", json={"state": {"type": "CANCELLING"}}).raise_for_status()
+    serving.api.post(f"/flow_runs/{approved}/resume", json={}).raise_for_status()
+    assert (serving.ended(approved), serving.ended(refused)) == ("COMPLETED", "CANCELLED")
     assert digests(serving.home) == digests(finished)
     assert summary_of(serving.home)["config"]["placement"]["heavy"] == "pool"
     assert stage_of(serving.home, "pretrain_model-large")["cached"]
+    assert not stage_of(serving.home, "finetune_policy")["cached"]
+
+
+def test_a_sharded_job_on_the_pool_runs_as_it_was_asked_to(serving: Serving):
+    zero = ["training.zero_stage=2", "training.processes=2"]
     sharded = serving.submit(stop_after="reward_model", overrides=zero)
     assert serving.ended(sharded) == "COMPLETED"
     trained = stage_of(serving.home, "train_reward_model")
