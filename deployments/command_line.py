@@ -1,4 +1,4 @@
-"""The command line: almost run, plan, results, evaluate, show, doctor, serve.
+"""The command line: almost run, plan, results, evaluate, show, report, lineage, doctor, serve.
 
 Exit codes: 0 done; 2 the user's input is wrong (one line says what and where); 1 anything else.
 """
@@ -125,6 +125,29 @@ def show(
     from deployments.show_command import show_run
 
     show_run(home_url(home), run_id)
+
+
+@app.command()
+def report(
+    run_id: Annotated[str | None, typer.Argument(help="Run to report; the newest finished one if left out.")] = None,
+    home: HomeOption = None,
+) -> None:
+    """Write report.html of a run into its folder again, and print where it is."""
+    from deployments.show_command import report_run
+
+    print(report_run(home_url(home), run_id))
+
+
+@app.command()
+def lineage(
+    row_id: Annotated[str, typer.Argument(help="Id of a query, response, comparison, demonstration or rollout.")],
+    run_id: Annotated[str | None, typer.Option("--run", help="Run it belongs to; the newest finished one.")] = None,
+    home: HomeOption = None,
+) -> None:
+    """Say where a row came from: query, answers, verdicts, scores, and the files of each."""
+    from deployments.lineage_command import print_lineage
+
+    print_lineage(home_url(home), run_id, row_id)
 
 
 @app.command()

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deployments.checks import CHECKS, IMPORT_S, Finding, Status
-from deployments.plain_text import plain
+from tasks.plain_text import plain
 
 LIMIT_S = IMPORT_S + 10
 PIPE_WIDTH = 120

@@ -12,8 +12,8 @@ from rich.table import Table
 from data_contracts.errors import ConfigError
 from data_contracts.sections import EngineConfig
 from data_contracts.store import Store
-from deployments.plain_text import plain
 from models.evaluation.benchmarks import Benchmark
+from tasks.plain_text import plain
 
 
 @dataclass(frozen=True)

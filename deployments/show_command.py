@@ -2,50 +2,21 @@
 
 from pathlib import Path
 
-import pyarrow as pa
 from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from data_contracts.artifact import Artifact
-from data_contracts.contract import Contract
-from data_contracts.errors import AlmostError, ConfigError
-from data_contracts.manifest import MANIFEST_FILE, Manifest
+from data_contracts.errors import ConfigError
 from data_contracts.store import Store
-from deployments.plain_text import plain
-from deployments.sample_rows import SAMPLES
+from tasks.plain_text import plain
+from tasks.report_page import write_report
 from tasks.run_summary import LATEST, RUNS, RunSummary, read_summary
+from tasks.run_tables import RunTables
+from tasks.sample_rows import SAMPLES
 
 KNOWN_SHOWN = 8
 PIPE_WIDTH = 120
-
-
-class RunTables:
-    """The tables a run made, by contract, read from the store when asked for."""
-
-    def __init__(self, store: Store, summary: RunSummary) -> None:
-        self._store = store
-        paths = [path for stage in summary.stages for path in stage.artifacts]
-        self._paths = list(dict.fromkeys(paths))
-
-    def read(self, contract: type[Contract]) -> pa.Table:
-        """All rows of a contract that the run's stages made, in the order of the stages; no rows if none did."""
-        own = [path for path in self._paths if path.split("/")[0] == contract.contract_id()]
-        tables = [self._store.read(contract, self._handle(path)) for path in own]
-        return pa.concat_tables(tables) if tables else contract.empty()
-
-    def read_last(self, contract: type[Contract]) -> pa.Table:
-        """Rows of the last table of a contract: later stages add verdicts to earlier rows."""
-        own = [path for path in self._paths if path.split("/")[0] == contract.contract_id()]
-        return self._store.read(contract, self._handle(own[-1])) if own else contract.empty()
-
-    def _handle(self, path: str) -> Artifact:
-        content = self._store.backend.read_bytes(f"{path}/{MANIFEST_FILE}")
-        if content is None:
-            raise AlmostError(f"{self._store.url}/{path} is gone; the same almost run command makes it again")
-        manifest = Manifest.model_validate_json(content)
-        return Artifact(contract=manifest.contract, path=path, digest=manifest.digest, rows=manifest.rows)
 
 
 def show_run(home: str, run_id: str | None) -> None:
@@ -54,21 +25,36 @@ def show_run(home: str, run_id: str | None) -> None:
     Raises:
         ConfigError: there is no such run; the message names the known ones.
     """
-    if "://" not in home and not (Path(home) / RUNS).is_dir():
-        raise ConfigError(f"there are no runs in {home}; start one with almost run, or name its store with --home")
-    store = Store(home)
-    summary = find_summary(store, run_id)
+    store, summary = open_run_of(home, run_id)
     console = Console(highlight=False, markup=False, emoji=False, soft_wrap=False)
     if not console.is_terminal:
         console.width = PIPE_WIDTH
     print_summary(console, summary)
-    tables = RunTables(store, summary)
+    tables = RunTables(store, summary.stages)
     for title, sample in SAMPLES:
         lines = sample(tables)
         if lines:
             console.print(Text(f"\n{title}", style="bold"))
         for line in lines:
             console.print(line)
+
+
+def report_run(home: str, run_id: str | None) -> str:
+    """Write the report of a run again; where it is.
+
+    Raises:
+        ConfigError: there is no such run; the message names the known ones.
+    """
+    store, summary = open_run_of(home, run_id)
+    return f"{store.url}/{write_report(store, summary, RunTables(store, summary.stages))}"
+
+
+def open_run_of(home: str, run_id: str | None) -> tuple[Store, RunSummary]:
+    """The store and the summary of a run; a home without runs is not created."""
+    if "://" not in home and not (Path(home) / RUNS).is_dir():
+        raise ConfigError(f"there are no runs in {home}; start one with almost run, or name its store with --home")
+    store = Store(home)
+    return store, find_summary(store, run_id)
 
 
 def find_summary(store: Store, run_id: str | None) -> RunSummary:

@@ -9,17 +9,21 @@ from datetime import UTC, datetime
 
 import psutil
 from prefect.exceptions import Pause
+from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
+from data_contracts.errors import AlmostError
 from data_contracts.home import home_url
 from data_contracts.run_config import RunConfig
 from data_contracts.store import Store
 from tasks.flow_log import print_to_log_file
+from tasks.report_page import write_report
 from tasks.resolve_inputs import check_inputs
 from tasks.run_listener import logging_progress, stage_listener
 from tasks.run_record import RunRecord, recording
 from tasks.run_report import publish_report
 from tasks.run_summary import RunSummary, idle_seconds, write_summary
+from tasks.run_tables import RunTables
 from tasks.stage_range import StageName, StageRange, StageReached, covering
 from tasks.step_context import use_store
 
@@ -90,4 +94,10 @@ def open_run(
 def _leave(run: Run, status: str, message: str = "") -> None:
     summary = run.summary(status, message)
     write_summary(run.store, summary, run.config)
-    publish_report(summary)
+    tables = RunTables(run.store, summary.stages)
+    report = None
+    try:
+        report = write_report(run.store, summary, tables)
+    except (AlmostError, OSError) as error:  # a table is gone or damaged: no reason to lose the run
+        get_run_logger().warning("no report: %s; almost report %s writes it later", error, run.run_id)
+    publish_report(summary, tables, report)

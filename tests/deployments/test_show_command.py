@@ -4,144 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from finished_run import make_run
 
 from data_contracts.comparisons import Comparisons
-from data_contracts.demonstrations import Demonstrations
 from data_contracts.errors import AlmostError, ConfigError
-from data_contracts.manifest import MANIFEST_FILE, Provenance
-from data_contracts.queries import Queries, RejectedQueries
-from data_contracts.responses import Responses
-from data_contracts.store import Store
-from deployments.plain_text import plain
-from deployments.sample_rows import sample_rollouts
-from deployments.show_command import RunTables, find_summary, show_run
-from tasks.run_record import StageRecord
-from tasks.run_summary import RUNS, RunSummary
-
-HOSTILE = "A\x1b[31mred\x07 [bold]x[/bold] \u202eevil\n\nsecond"
-PROVENANCE = Provenance(step="test", step_version="1", code="none")
-
-
-def query(query_id: str, text: str) -> dict[str, Any]:
-    return {
-        "query_id": query_id,
-        "query": text,
-        "attempt": 0,
-        "seed": 1,
-        "nearest_query_id": None,
-        "nearest_rouge_l": None,
-        "decontamination_checked": True,
-        "evaluation_overlap": None,
-    }
-
-
-def response(query_id: str, rank: int, text: str) -> dict[str, Any]:
-    return {
-        "response_id": f"{query_id}-{'AB'[rank - 1]}",
-        "query_id": query_id,
-        "query": f"question {query_id}",
-        "responder": "AB"[rank - 1],
-        "responder_rank": rank,
-        "model": "tiny:large",
-        "prompt_set": "hhh",
-        "shots": 3,
-        "response": text,
-        "prompt_tokens": 5,
-        "tokens": 3,
-        "finish_reason": "stop",
-        "logprob": -1.0,
-        "seed": 1,
-    }
-
-
-def comparison(query_id: str, kept: bool) -> dict[str, Any]:
-    return {
-        "comparison_id": f"{query_id}-A-B",
-        "query_id": query_id,
-        "query": f"question {query_id}",
-        "chosen_response_id": f"{query_id}-A",
-        "rejected_response_id": f"{query_id}-B",
-        "chosen": "good",
-        "rejected": "bad",
-        "chosen_responder": "A",
-        "rejected_responder": "B",
-        "chosen_rank": 1,
-        "rejected_rank": 2,
-        "verdict_words": "keep",
-        "verdict_length": "keep" if kept else "drop",
-        "verdict_pairing": "keep",
-        "verdict_as_is": "not_judged",
-        "length_mean": None,
-        "length_std": None,
-        "as_is_margin": None,
-        "kept": kept,
-        "dropped_because": None if kept else "short_chosen",
-        "evidence": None if kept else "3 <= 9.5",
-    }
-
-
-def demonstration() -> dict[str, Any]:
-    candidate = {"tokens": 2, "finish_reason": "stop", "seed": 1}
-    return {
-        "demonstration_id": "q1-t1",
-        "query_id": "q1",
-        "turn": 1,
-        "split": "seen",
-        "context": [{"role": "human", "text": "Who is Mira?"}],
-        "response": "A smith.",
-        "score": 0.5,
-        "candidates": [{"text": "", "score": None} | candidate, {"text": "A smith.", "score": 0.5} | candidate],
-        "chosen_candidate": 1,
-        "usable": True,
-    }
-
-
-def make_run(home: str, run_id: str = "20260101-000000-test-abcd") -> Store:
-    store = Store(home)
-    tables = {
-        Queries: [query("q1", HOSTILE), query("q2", "Plain?")],
-        RejectedQueries: [],
-        Responses: [response(q, rank, f"answer {q}{rank}") for q in ("q1", "q2") for rank in (1, 2)],
-        Comparisons: [comparison("q1", kept=False), comparison("q2", kept=True)],
-        Demonstrations: [demonstration()],
-    }
-    stages = []
-    for contract, rows in tables.items():
-        artifact = store.commit_table(contract, "k" * 32, contract.from_rows(rows), PROVENANCE)
-        stages.append(
-            StageRecord(
-                stage=contract.name,
-                step=contract.name,
-                rows=artifact.rows,
-                artifact=artifact.path,
-                artifacts={artifact.path: artifact.rows},
-                seconds=1.5,
-                startup_s=0.5,
-                working_s=1.0,
-                wall_s=2.0,
-                cached=contract is Responses,
-            )
-        )
-    summary = RunSummary(
-        run_id=run_id,
-        status="finished",
-        profile="test",
-        home=home,
-        flow_run_id=None,
-        started_at="2026-01-01T00:00:00+00:00",
-        wall_s=10.0,
-        process_startup_s=None,
-        startup_s=1.0,
-        working_s=2.0,
-        orchestration_s=0.1,
-        seed=7,
-        seeds={"data": 7},
-        stages=stages,
-        metrics={"reward.heldout_accuracy": 0.75},
-        config={},
-    )
-    store.backend.put_bytes(f"{RUNS}/{run_id}/summary.json", summary.model_dump_json().encode())
-    return store
+from data_contracts.manifest import MANIFEST_FILE
+from data_contracts.queries import Queries
+from deployments.show_command import find_summary, show_run
+from tasks.plain_text import plain
+from tasks.run_tables import RunTables
+from tasks.sample_rows import sample_rollouts
 
 
 @pytest.fixture(params=["folder", "memory"])
@@ -231,7 +103,7 @@ def test_rollouts_of_first_and_last_step():
 
 def test_tables_keep_the_order_of_stages(tmp_path: Path):
     store = make_run(str(tmp_path))
-    tables = RunTables(store, find_summary(store, "20260101-000000-test-abcd"))
+    tables = RunTables(store, find_summary(store, "20260101-000000-test-abcd").stages)
     assert tables.read(Queries)["query_id"].to_pylist() == ["q1", "q2"]
     assert tables.read_last(Comparisons).num_rows == 2
 

@@ -1,28 +1,19 @@
-"""A few rows of each table, as a person wants to read them: what `almost show` prints below the metrics."""
+"""A few rows of each table, as a person wants to read them: what `almost show`, the run page and the report print."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from typing import Any, Protocol
-
-import pyarrow as pa
+from typing import Any
 
 from data_contracts.comparisons import Comparisons
-from data_contracts.contract import Contract
 from data_contracts.demonstrations import Demonstrations
 from data_contracts.evaluations import Evaluations
 from data_contracts.queries import Queries, RejectedQueries
 from data_contracts.responses import Responses
 from data_contracts.rollouts import Rollouts
-from deployments.plain_text import plain
+from tasks.funnel import Tables
+from tasks.plain_text import plain
 
 QUERIES_SHOWN, REJECTED_SHOWN, ROLLOUTS_SHOWN = 6, 3, 2
-
-
-class Tables(Protocol):
-    """Where samples come from."""
-
-    def read(self, contract: type[Contract]) -> pa.Table: ...
-    def read_last(self, contract: type[Contract]) -> pa.Table: ...
 
 
 def sample_queries(tables: Tables) -> list[str]:
