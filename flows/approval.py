@@ -6,10 +6,13 @@ paid for, nobody is asked.
 """
 
 from collections.abc import Callable
+from uuid import UUID
 
+from prefect import get_client
 from prefect.artifacts import create_markdown_artifact
 from prefect.flow_runs import suspend_flow_run
 from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
 
 from data_contracts.placement import Target
 from data_contracts.run_config import RunConfig
@@ -35,7 +38,7 @@ def await_approval(
         ahead: does `what` with a configuration; it is asked here which stages the store holds, and computes nothing.
         feedback: what was made so far, for its numbers.
     """
-    if not config.placement.approval:
+    if not config.placement.approval or _was_asked(what):
         return
     made, complete = _look_ahead(config, ahead)
     if complete:
@@ -46,8 +49,13 @@ def await_approval(
         description=f"The bill of {what}: resume the run to start it, or cancel the run",
     )
     get_run_logger().info("%s needs approval: read the bill among the artifacts, then Resume or Cancel this run", what)
-    suspend_flow_run(timeout=WAIT_S, key=what)  # returns when this was approved before
-    get_run_logger().info("%s is approved", what)
+    suspend_flow_run(timeout=WAIT_S, key=what)
+
+
+def _was_asked(what: str) -> bool:
+    """Whether this run was suspended for it before: it is running again, so somebody resumed it."""
+    with get_client(sync_client=True) as client:
+        return what in (client.read_flow_run(UUID(flow_run.id)).empirical_policy.pause_keys or ())
 
 
 def _look_ahead(config: RunConfig, ahead: Callable[[RunConfig], object]) -> tuple[set[str], bool]:

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 from prefect import Task, get_client
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
-from prefect.client.schemas.objects import FlowRun, TaskRunResult, WorkerStatus
+from prefect.client.schemas.objects import FlowRun, WorkerStatus
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound, TerminationSignal
@@ -24,6 +24,7 @@ from prefect.states import Cancelling, Pending, Scheduled
 from data_contracts.errors import ConfigError, JobError, TransientJobError
 from data_contracts.store import Store
 from tasks.flow_log import tail_of
+from tasks.graph_edges import inputs_from, nothing
 from tasks.run_record import producers_of
 
 CRASHES = 2  # how often a crashed child is started again
@@ -84,10 +85,10 @@ class Dispatch:
                 return run
         attempt = 1 + max([0, *(_attempt(run) for run in earlier)])
         parent = client.create_task_run(
-            Task(fn=_nothing, name=self.deployment, version=deployment.version),
+            Task(fn=nothing, name=self.deployment, version=deployment.version),
             flow_run_id=UUID(str(flow_run.id)),
             dynamic_key=uuid4().hex,
-            task_inputs={"inputs": [TaskRunResult(id=run_id) for run_id in producers_of(self.parameters)]},
+            task_inputs=inputs_from(producers_of(self.parameters)),
             state=Pending(),
         )
         run = client.create_flow_run_from_deployment(
@@ -173,7 +174,3 @@ class WorkerWatch:
 def _attempt(run: FlowRun) -> int:
     last = (run.idempotency_key or "").rpartition(":")[2]
     return int(last) if last.isdigit() else 0
-
-
-def _nothing() -> None:
-    """Stands for the child in the caller's graph."""

@@ -21,8 +21,9 @@ from data_contracts.store import Store
 from flows.dispatch import Dispatch
 from flows.prompt_ending import ending_promptly
 from tasks.flow_log import print_to_log_file
+from tasks.graph_edges import node_in_store
 from tasks.run_listener import logging_progress, stage_listener
-from tasks.run_record import RunRecord, record_stage, recording, remember_producer
+from tasks.run_record import RunRecord, producers_of, record_stage, recording, remember_producer
 from tasks.step import NotInStoreError, Step, lookup_only
 from tasks.step_context import active_store, use_store
 
@@ -91,6 +92,8 @@ def _run_on_pool(stage: Stage[P, R], placement: Placement, *args: P.args, **kwar
     if found is not None:
         outputs, record = found
         entries = record.as_cached()
+        call = stage.encode(*args, **kwargs)
+        node = node_in_store(f"{stage.name} / {_child_name(stage, call)}", producers_of(call))
     else:
         dispatch = _dispatch(stage, placement, stage.encode(*args, **kwargs))
         found = stage.find(*args, **kwargs)
@@ -101,9 +104,9 @@ def _run_on_pool(stage: Stage[P, R], placement: Placement, *args: P.args, **kwar
             )
         outputs, record = found
         entries = record.stages if dispatch.own else record.as_cached()
-        if dispatch.child is not None and dispatch.child.parent_task_run_id is not None:
-            made = [path for entry in entries for path in entry.artifacts]
-            remember_producer(made, dispatch.child.parent_task_run_id)
+        node = dispatch.child.id if dispatch.child else None
+    if node is not None:
+        remember_producer([path for entry in entries for path in entry.artifacts], node)
     for entry in entries:
         record_stage(entry)
     return outputs
