@@ -4,6 +4,7 @@ A job gets `spec.json`, writes checkpoints under `work_dir` (it resumes from the
 and rank 0 writes `manifest.json` into `output_dir` last, so that its presence means completion.
 """
 
+from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,6 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from data_contracts.keys import NOT_IN_KEY
 
 MANIFEST_NAME = "manifest.json"
+
+
+class ReportTo(StrEnum):
+    """Who else is told of a training job's metrics while it runs."""
+
+    NONE = "none"
+    TENSORBOARD = "tensorboard"
 
 
 class TrainingSettings(BaseModel):
@@ -32,6 +40,12 @@ class TrainingSettings(BaseModel):
         default=None,
         title="Force CPU",
         description="Empty: CPU only when there is no GPU",
+        json_schema_extra=NOT_IN_KEY,
+    )
+    report_to: ReportTo = Field(
+        default=ReportTo.NONE,
+        title="Report to",
+        description="tensorboard: metrics as event files under scratch/tensorboard of the home",
         json_schema_extra=NOT_IN_KEY,
     )
     timeout_s: int = Field(

@@ -163,11 +163,14 @@ def serve(
     home: HomeOption = None,
     host: Annotated[str, typer.Option(help="Address of the Prefect server.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port of the Prefect server.")] = 4200,
+    gpus_per_job: Annotated[
+        int | None, typer.Option(min=1, help="A worker per so many GPUs; one job at a time on all of them if left out.")
+    ] = None,
 ) -> None:
     """Start server, work pools, two workers and the deployments in this terminal; Ctrl-C stops them all."""
     from deployments.serve_command import serve_all
 
-    raise typer.Exit(serve_all(home_url(home), host, port))
+    raise typer.Exit(serve_all(home_url(home), host, port, gpus_per_job))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -9,7 +9,6 @@ import os
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,7 +16,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -25,9 +24,11 @@ from types import FrameType
 from data_contracts.errors import AlmostError, ConfigError
 from data_contracts.home import PROJECT_ROOT
 from data_contracts.store import Store
+from deployments.ports import check_port
 from deployments.processes import Child, end_all
 from deployments.quiet_prefect import DEFAULTS
 from deployments.serve_guard import guarded
+from deployments.serve_workers import WorkerPlan, plan_workers, visible_gpus
 
 SERVER_START_S = 180.0
 POLL_S = 0.3
@@ -45,18 +46,19 @@ class ChildDied(AlmostError):
     """Server or worker ended although nobody asked for it."""
 
 
-def serve_all(home: str, host: str, port: int) -> int:
+def serve_all(home: str, host: str, port: int, gpus_per_job: int | None = None) -> int:
     """Run until interrupted; the exit code: 0 interrupted, 1 a process died.
 
     Raises:
-        ConfigError: the port is in use, the host is not this machine's, or the home cannot be used by workers.
+        ConfigError: the port is in use, the host is not this machine's, the home cannot be used by workers, or the
+            GPUs do not divide.
     """
     if home.startswith("memory://"):
         raise ConfigError("--home memory://...: lives in one process only; give workers a folder or a remote URL")
     logs = Store(home).scratch / "serve"
     logs.mkdir(parents=True, exist_ok=True)
     check_port(host, port)
-    server = Service(home, host, port, logs)
+    server = Service(home, host, port, logs, plan_workers(gpus_per_job, visible_gpus()))
     with guarded(server.mark), interruptible():
         try:
             server.start()
@@ -73,22 +75,6 @@ def serve_all(home: str, host: str, port: int) -> int:
             server.stop()
     print("almost: everything is stopped", flush=True)
     return code
-
-
-def check_port(host: str, port: int) -> None:
-    """Raise ConfigError when nothing can listen there."""
-    if not 0 < port < 1 << 16:
-        raise ConfigError(f"cannot listen on {host}:{port}: --port is a number from 1 to 65535")
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except OSError as error:
-        raise ConfigError(
-            f"cannot listen on {host}:{port}: {error.strerror or error}; choose another with --port, "
-            f"or end the process that has it"
-        ) from error
 
 
 @contextmanager
@@ -116,14 +102,15 @@ def _ignore_signals() -> None:
 class Service:
     """Server, workers and deployments of one `almost serve`."""
 
-    def __init__(self, home: str, host: str, port: int, logs: Path) -> None:
+    def __init__(self, home: str, host: str, port: int, logs: Path, plan: list[WorkerPlan]) -> None:
         reachable = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
         self.host, self.port, self.logs = host, port, logs
         self.url = f"http://{f'[{reachable}]' if ':' in reachable else reachable}:{port}"
         self.api = f"{self.url}/api"
         self.mark = uuid.uuid4().hex
         self.server: Child | None = None
-        self.workers: dict[str, Child] = {}  # by pool
+        self.plan = plan
+        self.workers: dict[WorkerPlan, Child] = {}
         self.environment = environment_of_children(home, self.api)
 
     def start(self) -> None:
@@ -133,14 +120,14 @@ class Service:
         self._wait_until(self._is_healthy, SERVER_START_S, "the server answers", self.server)
         os.environ["PREFECT_API_URL"] = self.api  # before this process imports Prefect
         from deployments.automations import create_automations
-        from deployments.work_pools import CPU_POOL, GPU_POOL, create_pools, mark_dead_runs
+        from deployments.work_pools import create_pools, mark_dead_runs
 
-        create_pools()
+        create_pools(sum(worker.limit or 0 for worker in self.plan))
         create_automations()
         mark_dead_runs()
         print("almost: deploying prefect.yaml ...", flush=True)
         self._deploy()
-        self.workers = {pool: self._worker(pool) for pool in (CPU_POOL, GPU_POOL)}
+        self.workers = {planned: self._worker(planned) for planned in self.plan}
 
     def announce(self) -> None:
         """Say where things are, and how to start a run."""
@@ -159,7 +146,7 @@ class Service:
         restarts: deque[float] = deque(maxlen=RESTARTS)
         while True:
             self._raise_if_dead([self.server])
-            for pool, worker in self.workers.items():
+            for planned, worker in self.workers.items():
                 if worker.exit_code() is None:
                     continue
                 if len(restarts) == RESTARTS and time.monotonic() - restarts[0] < RESTARTS_WITHIN_S:
@@ -167,7 +154,7 @@ class Service:
                 restarts.append(time.monotonic())
                 print(f"almost: {worker.name} ended with exit code {worker.exit_code()}; starting it again", flush=True)
                 worker.close()
-                self.workers[pool] = self._worker(pool)
+                self.workers[planned] = self._worker(planned)
             time.sleep(POLL_S)
 
     def stop(self) -> None:
@@ -182,15 +169,16 @@ class Service:
         if self.server is not None:
             end_all([self.server], SERVER_GRACE_S)
 
-    def _child(self, name: str, arguments: list[str]) -> Child:
+    def _child(self, name: str, arguments: list[str], more: Mapping[str, str] | None = None) -> Child:
         command = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
-        return Child(name, command, self.logs / f"{name}.log", self.environment, self.mark, PROJECT_ROOT)
+        environment = self.environment | dict(more or {})
+        return Child(name, command, self.logs / f"{name}.log", environment, self.mark, PROJECT_ROOT)
 
-    def _worker(self, pool: str) -> Child:
+    def _worker(self, planned: WorkerPlan) -> Child:
         from deployments.work_pools import worker_name
 
-        start = ["worker", "start", "--pool", pool, "--type", "process", "--name", worker_name(pool, self.mark[:6])]
-        return self._child(f"worker-{pool}", start)
+        start = [*planned.arguments(), "--name", worker_name(planned.name, self.mark[:6])]
+        return self._child(f"worker-{planned.name}", start, planned.environment())
 
     def _deploy(self) -> None:
         log = self.logs / "deploy.log"

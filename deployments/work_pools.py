@@ -19,19 +19,20 @@ from prefect.client.schemas.objects import FlowRun, StateType, WorkerStatus
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
 
-CPU_POOL, GPU_POOL = "almost-cpu", "almost-gpu"
+from deployments.serve_workers import CPU_POOL, GPU_POOL
+
 GPU_SLOTS = 1  # one heavy stage at a time: stages do not share a GPU, nor the cores of a small machine
 ALIVE = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 PAGE = 200  # the API's limit
 
 
-def create_pools() -> None:
-    """Make the process pools that are missing; limits that a person has set stay."""
+def create_pools(gpu_slots: int = 0) -> None:
+    """Make the process pools that are missing; limits that a person has set stay, unless `gpu_slots` is given."""
     with get_client(sync_client=True) as client:
-        for name, slots in ((CPU_POOL, None), (GPU_POOL, GPU_SLOTS)):
+        for name, slots in ((CPU_POOL, None), (GPU_POOL, gpu_slots or GPU_SLOTS)):
             try:
                 pool = client.read_work_pool(name)
-                if pool.concurrency_limit is None and slots is not None:
+                if slots is not None and (pool.concurrency_limit is None or gpu_slots):
                     client.update_work_pool(name, WorkPoolUpdate(concurrency_limit=slots))
             except ObjectNotFound:
                 client.create_work_pool(WorkPoolCreate(name=name, type="process", concurrency_limit=slots))

@@ -26,6 +26,7 @@ from models.evaluation.benchmarks import Benchmark
 from models.run_bill import folder_parameters
 from tasks.evaluate_reward_card import make_preference_card
 from tasks.evaluation_report import aggregates_of, publish_tables, write_evaluation
+from tasks.gpu_slot import gpu_slot
 from tasks.loaded_models import folder_of
 from tasks.report_reward_card import card_text, publish_reward_card, reward_card_metrics
 from tasks.resolve_inputs import resolve_model
@@ -93,7 +94,7 @@ def evaluate(
     asked = Asked(benchmarks, data, items, mmlu_shots, style, templates)
     record = RunRecord(listener=stage_listener())
     run_id = f"{now:%Y%m%d-%H%M%S}-evaluate-{uuid.uuid4().hex[:4]}"
-    with use_store(store), recording(record), logging_progress():
+    with use_store(store), recording(record), logging_progress(), gpu_slot():
         named = name_models(models)
         bases = name_bases(taxes, models, named)
         tables, cards = [], {}

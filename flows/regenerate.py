@@ -25,7 +25,7 @@ from flows.evaluate_run import evaluate_run
 from flows.ingredients import Ingredients, prepare_ingredients
 from flows.metrics import record_run_metrics
 from flows.open_run import open_run
-from flows.parameters import Home, Overrides, ProfileName, QueryCount, configure
+from flows.parameters import Home, Overrides, ProfileName, QueryCount, configure, run_name
 from flows.prompt_ending import ending_promptly
 from flows.synthetic_feedback import (
     SyntheticFeedback,
@@ -75,7 +75,12 @@ def scheduled_seed(scheduled: datetime) -> int:
     return int(scheduled.timestamp())
 
 
-@flow(name="almost", description=__doc__, flow_run_name="regenerate-{profile}", task_runner=_RUNNER)
+def regeneration_name() -> str:
+    """Name of a flow run: the profile's, without its folder."""
+    return run_name().replace("almost-", "regenerate-", 1)
+
+
+@flow(name="almost", description=__doc__, flow_run_name=regeneration_name, task_runner=_RUNNER)
 def regenerate(
     profile: ProfileName = "tiny",
     mode: ModeField = Mode.REPLACE,

@@ -21,6 +21,7 @@ from data_contracts.store import Store
 from flows.dispatch import Dispatch
 from flows.prompt_ending import ending_promptly
 from tasks.flow_log import print_to_log_file
+from tasks.gpu_slot import gpu_slot
 from tasks.graph_edges import node_in_store
 from tasks.run_listener import logging_progress, stage_listener
 from tasks.run_record import RunRecord, producers_of, record_stage, recording, remember_producer
@@ -68,7 +69,7 @@ class Stage(Generic[P, R]):
         def run(home: str, call: dict[str, Any]) -> None:
             record, store = RunRecord(listener=stage_listener()), Store(home)
             print_to_log_file(store)
-            with use_store(store), recording(record), logging_progress(), ending_promptly():
+            with use_store(store), recording(record), logging_progress(), ending_promptly(), gpu_slot():
                 self.fn(**self.decode(call))  # type: ignore[call-arg]
 
         return run

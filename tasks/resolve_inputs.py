@@ -21,6 +21,7 @@ from tasks.fetch_dataset import HUB, fetch_dataset
 from tasks.flow_log import started_by_worker
 from tasks.loaded_models import as_model
 from tasks.step_context import active_store
+from tasks.training_tracker import check_tracker
 
 BUILTIN_PROMPTS = Path(__file__).resolve().parents[1] / "models" / "prompts"
 WEIGHT_FILES = (
@@ -165,6 +166,8 @@ def check_inputs(config: RunConfig) -> None:
     generating = {role: source for role, source in config.models.named().items() if role in _generating(config)}
     here = config.placement.heavy is Target.INLINE
     check_engine(config.engine, generating, config.placement.models, here)
+    if here:
+        check_tracker(config.training.report_to)
     folders = local_folders(config)
     for role, folder in folders.items():
         require_model_files(f"models.{role}", folder)

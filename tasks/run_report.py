@@ -13,7 +13,7 @@ from tasks.run_summary import RunSummary
 from tasks.run_tables import RunTables
 from tasks.sample_rows import SAMPLES
 
-LINE_WIDTH = 120  # of the run page's code blocks: they do not wrap
+LINE_WIDTH = 100  # of the run page's code blocks: they do not wrap
 FENCE = "~~~~"
 
 

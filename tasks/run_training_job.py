@@ -9,6 +9,7 @@ from data_contracts.job_spec import JobManifest, JobSpec, TrainingSettings
 from models.launch import run_job
 from tasks.progress import ProgressReporter
 from tasks.step_context import add_startup, count, current, job_folder, require_lock
+from tasks.training_tracker import FOLDER, tracking
 
 log = logging.getLogger("almost.jobs")
 
@@ -17,6 +18,12 @@ def job_paths(name: str) -> dict[str, Path]:
     """`output_dir` and `work_dir` of a job of the running step, as spec fields."""
     folder = job_folder(name)
     return {"output_dir": folder / "output", "work_dir": folder / "work"}
+
+
+def tracker_folder() -> Path:
+    """Where the running step's metrics go for a tracker: one folder per step and inputs, whatever run computes it."""
+    context = current()
+    return context.store.scratch / FOLDER / f"{context.label}-{context.key[:8]}"
 
 
 def run_training_job(module: str, spec: JobSpec, training: TrainingSettings) -> JobManifest:
@@ -30,11 +37,19 @@ def run_training_job(module: str, spec: JobSpec, training: TrainingSettings) -> 
         if first:
             add_startup(time.monotonic() - started)
             first = False
-        progress.update(event["done"], event["total"], **event.get("metrics", {}))
+        metrics = event.get("metrics", {})
+        progress.update(event["done"], event["total"], **metrics)
+        track(event["done"], metrics)
 
-    manifest = run_job(
-        module, spec, training, on_progress=on_progress, on_log=lambda line: log.info("%s", line), on_tick=require_lock
-    )
+    with tracking(training.report_to, tracker_folder()) as track:
+        manifest = run_job(
+            module,
+            spec,
+            training,
+            on_progress=on_progress,
+            on_log=lambda line: log.info("%s", line),
+            on_tick=require_lock,
+        )
     count(**{f"job_{name}": value for name, value in manifest.metrics.items()})
     return manifest
 

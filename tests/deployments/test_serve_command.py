@@ -13,9 +13,10 @@ import pytest
 
 from data_contracts.errors import ConfigError
 from data_contracts.home import PROJECT_ROOT
+from deployments.ports import check_port
 from deployments.processes import Child, end_all
 from deployments.quiet_prefect import DEFAULTS
-from deployments.serve_command import Service, check_port, environment_of_children, serve_all
+from deployments.serve_command import Service, environment_of_children, serve_all
 
 
 def wait_for(path: Path, limit_s: float = 20.0) -> str:
@@ -82,7 +83,7 @@ def test_a_log_level_the_user_chose_stays(monkeypatch: pytest.MonkeyPatch):
     ("host", "url"), [("0.0.0.0", "http://127.0.0.1:9"), ("127.0.0.1", "http://127.0.0.1:9"), ("::1", "http://[::1]:9")]
 )
 def test_clients_get_an_address_they_can_reach(host: str, url: str, tmp_path: Path):
-    assert Service("/h", host, 9, tmp_path).url == url
+    assert Service("/h", host, 9, tmp_path, []).url == url
 
 
 def test_end_all_reaches_a_grandchild_in_its_own_session_that_ignores_sigterm(tmp_path: Path):

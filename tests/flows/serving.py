@@ -91,6 +91,11 @@ class Serving:
         body = {"flows": {"name": {"any_": [flow]}}, "sort": "EXPECTED_START_TIME_ASC"}
         return self.api.post("/flow_runs/filter", json=body).raise_for_status().json()
 
+    def graph(self, run: str) -> dict[str, set[str]]:
+        """The run page's graph: each node's label with the labels of those that an edge leads from."""
+        nodes = dict(self.api.get(f"/flow_runs/{run}/graph-v2").raise_for_status().json()["nodes"])
+        return {node["label"]: {nodes[edge["id"]]["label"] for edge in node["parents"]} for node in nodes.values()}
+
     def markdown(self, run: str) -> dict[str, str]:
         """The Markdown artifacts of a run, by key."""
         body = {"artifacts": {"flow_run_id": {"any_": [run]}, "type": {"any_": ["markdown"]}}}

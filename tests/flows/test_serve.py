@@ -89,6 +89,9 @@ def test_a_run_waits_for_approval_without_a_process_and_then_goes_on_or_ends(ser
     assert summary_of(serving.home)["config"]["placement"]["heavy"] == "pool"
     assert stage_of(serving.home, "pretrain_model-large")["cached"]
     assert not stage_of(serving.home, "finetune_policy")["cached"]
+    edges = serving.graph(approved)
+    assert edges["finetune-policy / almost-mini"] == {"self-play / almost-mini", "pretrain-ladder / almost-mini"}
+    assert edges["judge-by-as-is / almost-mini"] == {"filter_comparisons", "train-as-is-reward-model / almost-mini"}
 
 
 def test_a_sharded_job_on_the_pool_runs_as_it_was_asked_to(serving: Serving):
