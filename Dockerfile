@@ -15,6 +15,6 @@ RUN pip install --no-cache-dir "s3fs>=2026.9"
 COPY . .
 RUN pip install --no-cache-dir --no-deps -e . && useradd --create-home almost && chown -R almost /opt/almost
 USER almost
-ENV ALMOST_ROOT=/opt/almost OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
+ENV OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 # A worker by default; Prefect's own pools start a job with `prefect flow-run execute` instead.
 CMD ["prefect", "worker", "start", "--pool", "almost-cpu"]

@@ -230,7 +230,6 @@ def environment_of_children(home: str, api: str) -> dict[str, str]:
         "PREFECT_LOGGING_LEVEL": level,
         "PREFECT_API_URL": api,
         "ALMOST_HOME": home,
-        "ALMOST_ROOT": str(PROJECT_ROOT),
         "PYTHONUNBUFFERED": "1",
     }
 

@@ -64,5 +64,5 @@ def test_heartbeats_come_often_enough_for_the_automation_that_misses_them():
 
 def test_no_path_of_a_machine():
     [step] = FILE["pull"]
-    assert step == {"prefect.deployments.steps.set_working_directory": {"directory": "{{ $ALMOST_ROOT }}"}}
+    assert step == {"deployments.checkout.use_own_checkout": {}}
     assert not re.findall(r"(?:^|[\s\"'])/(?:home|work|root|Users|tmp)\b", TEXT)

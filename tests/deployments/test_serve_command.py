@@ -65,13 +65,13 @@ def test_bad_input_ends_with_code_2_and_one_line(tmp_path: Path):
     assert done.stderr.startswith("almost: --home memory://")
 
 
-def test_children_log_to_the_ui_and_know_home_and_root(monkeypatch: pytest.MonkeyPatch):
+def test_children_log_to_the_ui_and_know_the_home(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PREFECT_LOGGING_LEVEL", DEFAULTS["PREFECT_LOGGING_LEVEL"])
     monkeypatch.setenv("PREFECT_API_URL", "https://elsewhere/api")
     environment = environment_of_children("/some/home", "http://127.0.0.1:4200/api")
     assert environment["PREFECT_LOGGING_LEVEL"] == "INFO"
     assert environment["PREFECT_API_URL"] == "http://127.0.0.1:4200/api"
-    assert (environment["ALMOST_HOME"], environment["ALMOST_ROOT"]) == ("/some/home", str(PROJECT_ROOT))
+    assert environment["ALMOST_HOME"] == "/some/home"
 
 
 def test_a_log_level_the_user_chose_stays(monkeypatch: pytest.MonkeyPatch):
