@@ -4,6 +4,7 @@ A node is a task run of the flow, or the flow run of a stage that was dispatched
 """
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID, uuid4
 
 from prefect import Task, get_client
@@ -41,7 +42,7 @@ def node_in_store(name: str, made_from: Sequence[UUID]) -> UUID | None:
     return made.id
 
 
-def inputs_from(nodes: Sequence[UUID]) -> dict[str, list[TaskRunResult]]:
+def inputs_from(nodes: Sequence[UUID]) -> dict[str, list[Any]]:
     """Task inputs that draw an edge from each node."""
     return {"inputs": [TaskRunResult(id=node) for node in nodes]}
 
