@@ -54,6 +54,8 @@ def test_summary_tells_what_happened(finished: Path):
     assert stages["rank_comparisons"]["rows"] == 24 * 3
     tables = {path.split("@")[0]: rows for path, rows in stages["optimize_policy"]["artifacts"].items()}
     assert tables["rollouts"] == 2 * 8
+    report = (finished / "runs" / "latest" / "report.html").read_text()
+    assert all(part in report for part in ("<td>queries</td>", "Training: optimize_policy", "reward.heldout_accuracy"))
 
 
 def test_every_table_opens_with_plain_pyarrow_and_obeys_its_contract(finished: Path):
