@@ -20,12 +20,12 @@ from flows.metrics import feedback_metrics
 from flows.synthetic_feedback import SyntheticFeedback
 from models.run_bill import Work, bill
 from tasks.run_record import RunRecord, recording
-from tasks.stage_range import StageReached, is_covered
+from tasks.stage_range import STEPS, StageName, StageReached, is_covered
 from tasks.step import NotInStoreError, lookup_only
 
 WAIT_S = 30 * 24 * 3600
 SYNTHETIC_FEEDBACK, POLICY_TRAINING = "synthetic feedback", "policy training"
-POLICY_STEPS = ("self_play", "finetune_policy", "optimize_policy")
+POLICY_STEPS = {step for stage in (StageName.DEMONSTRATIONS, StageName.SFT, StageName.POLICY) for step in STEPS[stage]}
 TERAFLOPS = 100.0  # as almost plan assumes
 
 

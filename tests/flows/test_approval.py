@@ -26,6 +26,12 @@ def test_the_two_questions_cover_the_bill_once():
     assert set(shown[1]) & set(BILL) == {"self_play", "finetune_policy", "optimize_policy"}
 
 
+def test_another_optimizer_is_billed_as_policy_training():
+    config = load_profile(str(MINI), ["policy.optimizer=dpo"])
+    assert "optimize_by_preferences" in cells(describe(config, POLICY_TRAINING, set(), {}))
+    assert "optimize_by_preferences" not in cells(describe(config, SYNTHETIC_FEEDBACK, set(), {}))
+
+
 def test_what_the_store_holds_is_not_in_the_sum():
     found = {"mine_queries", "sample_responses-A"}
     shown = cells(describe(CONFIG, SYNTHETIC_FEEDBACK, found, {}))
