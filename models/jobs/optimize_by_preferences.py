@@ -2,10 +2,11 @@
 
 Loss: -log sigmoid(beta (d_chosen - d_rejected)), d = log pi(y|x) - log rho(y|x) summed over the answer's tokens, or, with
 `sigmoid_norm`, its mean over them: delta learning (2507.06187) runs that on pairs of a larger and a smaller weak model.
-Held-out pairs give the implicit reward's accuracy, margin and loss at the end.
+Held-out pairs give the implicit reward's accuracy, margin and loss at the end; accuracy and margin are those of the sums,
+whichever the loss.
 
 Departures: context too long for `max_length` loses its oldest turns (both answers the same), a pair that still does not
-fit is dropped; both are counted.
+fit is dropped, and so is one whose answers have the same tokens; all are counted.
 """
 
 from collections.abc import Sequence
