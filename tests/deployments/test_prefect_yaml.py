@@ -25,7 +25,7 @@ def flow_of(deployment: dict[str, Any]) -> Any:
 def test_every_heavy_stage_has_its_gpu_deployment():
     stages = {value.name for value in vars(import_module("flows.stages")).values() if isinstance(value, Stage)}
     assert {flow_of(d).name for d in DEPLOYMENTS if d["name"] == GPU_DEPLOYMENT} == stages
-    assert len(stages) == 14
+    assert len(stages) == 15
 
 
 def test_the_paper_runs_on_the_cpu_pool_and_sends_heavy_stages_to_the_other():
