@@ -48,8 +48,12 @@ class RunTables:
         return found
 
     def ancestry(self, path: str) -> Iterator[tuple[str, str, list[str]]]:
-        """An artifact and everything it was made from: folder, step, and the names of its inputs; each once."""
-        ahead, seen = [path], set[str]()
+        """An artifact and everything it was made from: folder, step, and the names of its inputs; each once.
+
+        A manifest knows its inputs by content. An input that was made again with other settings, but came out the same,
+        lies in another folder than the manifest says: this run's own goes first. What is gone is left out.
+        """
+        ahead, seen, own = [path], set[str](), self._own_folders()
         while ahead:
             path = ahead.pop(0)
             if path in seen:
@@ -57,11 +61,19 @@ class RunTables:
             seen.add(path)
             provenance = self._manifest(path).provenance
             yield path, provenance.step, list(dict.fromkeys(parent.argument for parent in provenance.parents))
-            ahead += [parent.path for parent in provenance.parents if parent.path]
+            made_from = [own.get(parent.identity, parent.path) for parent in provenance.parents]
+            ahead += [parent for parent in made_from if parent and self._is_there(parent)]
 
     def rows(self, contract: type[Contract], path: str) -> list[dict[str, Any]]:
         """The rows of one table."""
         return self._read(contract, path).to_pylist()
+
+    def _own_folders(self) -> dict[str, str]:
+        """Folders of this run by content."""
+        return {str(self._handle(path).key_identity()): path for path in self._stage_of if self._is_there(path)}
+
+    def _is_there(self, path: str) -> bool:
+        return self._store.backend.read_bytes(f"{path}/{MANIFEST_FILE}") is not None
 
     def _ids(self, contract: type[Contract], path: str) -> list[str]:
         return self._read(contract, path)[contract.key].to_pylist()

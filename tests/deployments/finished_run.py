@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from data_contracts.artifact import Artifact
 from data_contracts.comparisons import Comparisons
 from data_contracts.contract import Contract
 from data_contracts.demonstrations import Demonstrations
@@ -133,14 +134,20 @@ POLICY: list[tuple[type[Contract], str, list[dict[str, Any]], str]] = [
 ]
 
 
+def parent(made: Artifact, moved: bool) -> Parent:
+    """An input; `moved`: it was in another folder when the manifest was written, with the same content."""
+    path = f"{made.contract}/{'o' * 32}" if moved else made.path
+    return Parent(argument=made.contract.split("@")[0], identity=str(made.key_identity()), path=path)
+
+
 def make_run(home: str, policy: bool = False) -> Store:
     """Store a run; with `policy` also another variant's responses, a reward model's scores and log, and rollouts."""
-    store, stages, folders = Store(home), [], dict[str, str]()
+    store, stages, made = Store(home), [], dict[str, Artifact]()
     for contract, key, rows, inputs in FEEDBACK + (POLICY if policy else []):
-        parents = tuple(Parent(argument=folders[i].split("@")[0], identity="-", path=folders[i]) for i in inputs)
+        parents = tuple(parent(made[i], moved=contract is Demonstrations) for i in inputs)
         provenance = Provenance(step="test", step_version="1", code="none", parents=parents)
         artifact = store.commit_table(contract, key * 32, contract.from_rows(rows), provenance)
-        folders.setdefault(key, artifact.path)
+        made.setdefault(key, artifact)
         stages.append(
             StageRecord(
                 stage=contract.name,
