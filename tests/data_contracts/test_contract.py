@@ -315,7 +315,7 @@ GOOD_ROWS: dict[str, dict[str, object]] = {
         "response": "Yes.", "score": 1.0, "candidates": [CANDIDATE], "chosen_candidate": 0, "usable": True,
     },
     "preference_pairs": {
-        "pair_id": "p1", "query_id": "q1", "split": "train", "context": HUMAN, "chosen": "Yes.", "rejected": "No.",
+        "pair_id": "p1", "query_id": "q1", "split": "train", "context": HUMAN, "chosen": "Yes.", "rejected": "No.", "margin": 0.5,
     },
     "policy_prompts": {"prompt_id": "p1", "query_id": "q1", "split": "seen", "context": HUMAN},
     "training_conversations": {"row_id": "d1", "context": HUMAN, "response": "Yes."},
@@ -357,6 +357,7 @@ BROKEN = [
     ("preference_pairs", {"rejected": "Yes."}, "chosen differs from rejected"),
     ("preference_pairs", {"context": []}, "context is not empty"),
     ("preference_pairs", {"split": "test"}, "split is one of"),
+    ("preference_pairs", {"margin": -0.1}, "margin >= 0"),
     ("policy_prompts", {"context": []}, "context is not empty"),
     ("training_conversations", {"response": ""}, "response is not blank"),
     ("responses", {"finish_reason": "tired"}, "finish_reason is one of"),
