@@ -9,6 +9,7 @@ import gc
 import importlib
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -74,14 +75,25 @@ class ForkedJobs:
         self._process.stdout.close()
         self._process.wait()
 
-    def run(self, module: str, spec: Any, kill_at: int | None = None, may_fail: bool = False) -> Outcome:
-        """Run `module` on `spec`, with all ranks killed when step `kill_at` is reported; an unasked failure raises."""
+    def run(
+        self, module: str, spec: Any, kill_at: int | None = None, may_fail: bool = False, room_mb: int | None = None
+    ) -> Outcome:
+        """Run `module` on `spec`, with all ranks killed when step `kill_at` is reported; an unasked failure raises.
+
+        `room_mb` is what a rank may allocate beyond what the template holds.
+        """
         spec.work_dir.mkdir(parents=True, exist_ok=True)
         spec.output_dir.mkdir(parents=True, exist_ok=True)
         path: Path = spec.work_dir / "spec.json"
         path.write_text(spec.model_dump_json())
         training: TrainingSettings = spec.training
-        request = {"module": module, "spec": str(path), "processes": training.processes, "kill_at": kill_at}
+        request = {
+            "module": module,
+            "spec": str(path),
+            "processes": training.processes,
+            "kill_at": kill_at,
+            "room_mb": room_mb,
+        }
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(request) + "\n")
@@ -117,6 +129,9 @@ def _rank(request: dict[str, Any], environment: dict[str, str], output: int) -> 
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.environ.update(environment)
+    if request["room_mb"] is not None:
+        held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (held + request["room_mb"] * 2**20,) * 2)
     sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115  (the process ends before it could be closed)
     sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
     sys.argv = [request["module"], "--spec", request["spec"]]

@@ -11,11 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.torch import load_file
 
-from data_contracts.errors import EmptyResultError, JobError, TransientJobError
+from data_contracts.errors import JobError, TransientJobError
 from data_contracts.job_spec import TrainingSettings
 from data_contracts.training_log import TrainingLog
 from models.jobs.batch_stream import batch_layout, bucket_by_length, endless_order, stream_order
 from models.launch import run_job
+from tests.models.jobs.forked_jobs import ForkedJobs
 from tests.models.jobs.training_inputs import finetune_spec
 
 JOB = "models.jobs.finetune_policy"
@@ -59,10 +60,11 @@ def test_model_log_and_manifest(tiny_llama_dir: Path, tmp_path: Path) -> None:
     assert logged[0] == pytest.approx(total / tokens, abs=1e-4)
 
 
-def test_no_row_that_fits_is_an_empty_result(tiny_llama_dir: Path, tmp_path: Path) -> None:
+def test_no_row_that_fits_is_an_empty_result(forked_jobs: ForkedJobs, tiny_llama_dir: Path, tmp_path: Path) -> None:
     spec = finetune_spec(tmp_path, tiny_llama_dir, max_length=8)
-    with pytest.raises(EmptyResultError, match="21 read, 21 longer than max_length 8"):
-        run_job(JOB, spec, spec.training)
+    error = forked_jobs.run(JOB, spec, may_fail=True).error
+    assert error["class"] == "EmptyResultError"
+    assert "21 read, 21 longer than max_length 8" in error["message"]
 
 
 def kill_at(spec: Any, step: int):
@@ -99,12 +101,12 @@ def test_sigkill_and_rerun_give_the_undisturbed_weights(tiny_llama_dir: Path, tm
 
 
 @pytest.mark.slow
-def test_lora_is_merged_into_a_plain_model(tiny_llama_dir: Path, tmp_path: Path) -> None:
+def test_lora_is_merged_into_a_plain_model(forked_jobs: ForkedJobs, tiny_llama_dir: Path, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM
 
     settings = TrainingSettings(use_cpu=True, save_every=3, timeout_s=300, lora_rank=4)
     spec = finetune_spec(tmp_path, tiny_llama_dir, training=settings)
-    run_job(JOB, spec, settings)
+    forked_jobs.run(JOB, spec)
     before = AutoModelForCausalLM.from_pretrained(tiny_llama_dir).state_dict()
     after = AutoModelForCausalLM.from_pretrained(spec.output_dir / "model").state_dict()
     assert before.keys() == after.keys()

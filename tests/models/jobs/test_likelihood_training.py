@@ -9,11 +9,10 @@ from safetensors import safe_open
 from transformers import AutoModelForSequenceClassification
 
 from data_contracts.conversation import Role, Turn, from_column
-from data_contracts.job_spec import TrainingSettings
+from data_contracts.job_spec import MANIFEST_NAME, JobManifest, TrainingSettings
 from data_contracts.preference_pairs import PreferencePairs
 from data_contracts.reward_scores import RewardScores
 from data_contracts.training_specs import LikelihoodFeature
-from models.launch import run_job
 from models.reward_model import RewardModel
 from tests.models.jobs.forked_jobs import ForkedJobs
 from tests.models.jobs.training_inputs import reward_spec
@@ -22,10 +21,11 @@ JOB = "models.jobs.train_reward_model"
 
 
 def test_weight_and_head_are_learnt_together(
-    tiny_llama_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    forked_jobs: ForkedJobs, tiny_llama_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     spec = reward_spec(tmp_path, tiny_llama_dir, epochs=4, likelihood=LikelihoodFeature.ADDED)
-    manifest = run_job(JOB, spec, spec.training)
+    forked_jobs.run(JOB, spec)
+    manifest = JobManifest.model_validate_json((spec.output_dir / MANIFEST_NAME).read_bytes())
     folder = spec.output_dir / "model"
     weights = json.loads((folder / "likelihood.json").read_text())
     assert weights["weight"] == pytest.approx(manifest.metrics["likelihood_weight"])
@@ -47,9 +47,9 @@ def test_weight_and_head_are_learnt_together(
     assert "likelihood" not in caplog.text
 
 
-def test_alone_the_head_has_no_say(tiny_llama_dir: Path, tmp_path: Path) -> None:
+def test_alone_the_head_has_no_say(forked_jobs: ForkedJobs, tiny_llama_dir: Path, tmp_path: Path) -> None:
     spec = reward_spec(tmp_path, tiny_llama_dir, likelihood=LikelihoodFeature.ALONE)
-    run_job(JOB, spec, spec.training)
+    forked_jobs.run(JOB, spec)
     rewards = RewardModel(spec.output_dir / "model")
     talk = (Turn(Role.HUMAN, "Hi?"), Turn(Role.ASSISTANT, "Fox."))
     before = rewards.score([talk])

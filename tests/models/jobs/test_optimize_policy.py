@@ -1,4 +1,4 @@
-"""PPO as a job: outputs and manifest, what it refuses, and SIGKILL in the middle."""
+"""PPO as a job: outputs and manifest, and what it refuses."""
 
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from data_contracts.rollouts import Rollouts
 from data_contracts.training_log import TrainingLog
 from models.jobs.optimize_policy import check_spec
 from models.launch import run_job
+from tests.models.jobs.forked_jobs import ForkedJobs
 from tests.models.jobs.training_inputs import ppo_spec
 
 JOB = "models.jobs.optimize_policy"
@@ -58,7 +59,10 @@ def test_what_ppo_cannot_do_is_refused(tmp_path: Path, changes: dict[str, Any], 
         check_spec(ppo_spec(tmp_path, tmp_path, tmp_path, **changes))
 
 
-def test_lengths_beyond_the_positions_are_refused(tiny_llama_dir: Path, tiny_reward_dir: Path, tmp_path: Path) -> None:
+def test_lengths_beyond_the_positions_are_refused(
+    forked_jobs: ForkedJobs, tiny_llama_dir: Path, tiny_reward_dir: Path, tmp_path: Path
+) -> None:
     spec = ppo_spec(tmp_path, tiny_llama_dir, tiny_reward_dir, max_new_tokens=200)
-    with pytest.raises(ConfigError, match=r"64 \+ max_new_tokens 200 \+ 1 exceeds the policy's 256 positions"):
-        run_job(JOB, spec, spec.training)
+    error = forked_jobs.run(JOB, spec, may_fail=True).error
+    assert error["class"] == "ConfigError"
+    assert "64 + max_new_tokens 200 + 1 exceeds the policy's 256 positions" in error["message"]
