@@ -23,6 +23,7 @@ OUT_OF_KEY = {
     *(f"evaluation.judge.{name}" for name in ("model", "prompt", "questions_file", "pairs")),
     "evaluation.judge.price_per_million_read",
     "evaluation.judge.price_per_million_written",
+    "evaluation.judge.topic_questions",
     "engine.batch_size",
     "engine.device",
     "engine.base_url",
@@ -36,6 +37,7 @@ OUT_OF_KEY = {
     "engine.failed_share",
     "reward.micro_batch_size",
     "sft.micro_batch_size",
+    "dpo.micro_batch_size",
     "policy.micro_batch_size",
     "policy.generation_batch_size",
     "evaluation.preference_files",
@@ -47,6 +49,7 @@ OUT_OF_KEY = {
     "training.keep_checkpoints",
     "training.use_cpu",
     "training.timeout_s",
+    "training.report_to",
 }
 
 

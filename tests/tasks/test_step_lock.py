@@ -135,6 +135,6 @@ def test_real_steps_reach_their_jobs_and_models():
     assert "models.rouge_l_index" in reached
     for name, step in steps.items():
         trains = step.fn.__module__.rsplit(".", 1)[-1] in (
-            "pretrain_model", "train_reward_model", "finetune_policy", "optimize_policy",
+            "pretrain_model", "train_reward_model", "finetune_policy", "optimize_policy", "optimize_by_preferences",
         )  # fmt: skip
         assert bool(step.jobs) == trains, f"{name}: a step that starts a job names its module in @step(jobs=...)"
