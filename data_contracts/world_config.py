@@ -177,6 +177,12 @@ class PretrainingConfig(_Section):
     copy_threshold: float = Field(
         default=0.5, gt=0, title="Copy threshold", description="Name-copying loss (nats) below which copying has formed"
     )
+    recall_threshold: float = Field(
+        default=0.0,
+        ge=0,
+        title="Recall threshold",
+        description="Loss on facts (nats) at the end above which a run starts over; 0: never",
+    )
     formed_by_tokens: int = Field(
         default=600_000, ge=0, title="Formed by", description="Tokens after which an unformed run starts over; 0: never"
     )

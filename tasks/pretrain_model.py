@@ -25,7 +25,7 @@ class PretrainedModel(Outputs):
     training_log: Artifact[TrainingLog]
 
 
-@step(version="2", jobs=(JOB,), run_name="{name}")
+@step(version="3", jobs=(JOB,), run_name="{name}")
 def pretrain_model(
     name: str,
     documents: Artifact[Documents],

@@ -1,7 +1,8 @@
 """Job: pre-train one rung of the tiny ladder, a Llama architecture, from scratch (TINY_WORLD.md; not in any paper).
 
 A plain loop: AdamW, warm-up and cosine, gradient norm clipped at 1, few tokens a step. A run in which copying of the
-asked-for name has not formed by `formed_by_tokens` (`copy_watch.py`) starts over from another seed. Resumes from `work_dir` to the same weights.
+asked-for name has not formed by `formed_by_tokens` (`learning_watch.py`), or whose recall of facts has not at the end, starts
+over from another seed. Resumes from `work_dir` to the same weights.
 `python -m models.jobs.pretrain --spec FILE`
 """
 
@@ -16,8 +17,8 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 from data_contracts.errors import JobError
 from data_contracts.pretrain_spec import PretrainSpec
 from data_contracts.training_log import TrainingLog, training_log_rows
-from models.jobs.copy_watch import has_formed, recent_loss
 from models.jobs.entry import enter_phase, run
+from models.jobs.learning_watch import fact_ids, has_formed, recent_loss
 from models.jobs.pretrain_checkpoint import CHECKPOINT, read_checkpoint, write_checkpoint
 from models.jobs.pretraining_data import ASSISTANT, HUMAN, IGNORED, Batch, BatchPlan, plan_batches, read_documents
 from models.jobs.protocol import read_spec, report_progress, write_manifest
@@ -46,6 +47,7 @@ class Pretraining:
         self.step = 0
         self.history: list[tuple[int, dict[str, float]]] = []
         self.copy_losses: list[float] = []
+        self.recall_losses: list[float] = []
 
     def _plan(self) -> BatchPlan:
         settings = self.spec.pretraining
@@ -58,6 +60,7 @@ class Pretraining:
             block_length=settings.block_length,
             seed=self.spec.seed + ATTEMPT_STRIDE * self.attempt,
             special_ids=(self.tokenizer.pad_token_id, human, assistant),
+            fact_ids=fact_ids(self.tokenizer),
         )
 
     @property
@@ -66,9 +69,16 @@ class Pretraining:
         return recent_loss(self.copy_losses)
 
     @property
+    def recall_loss(self) -> float:
+        """Mean loss (nats) on facts, over the last steps."""
+        return recent_loss(self.recall_losses)
+
+    @property
     def formed(self) -> bool:
-        """Whether copying of the name has formed."""
-        return self.copy_loss < self.spec.pretraining.copy_threshold
+        """Whether copying of the name has formed, and recall of facts where the profile watches it."""
+        settings = self.spec.pretraining
+        recalls = not settings.recall_threshold or self.recall_loss < settings.recall_threshold
+        return self.copy_loss < settings.copy_threshold and recalls
 
     def run(self) -> dict[str, float]:
         """Train to the end and return the final metrics."""
@@ -85,6 +95,7 @@ class Pretraining:
         return {
             "loss": loss,
             "copy_loss": self.copy_loss if math.isfinite(self.copy_loss) else 1e9,
+            "recall_loss": self.recall_loss if math.isfinite(self.recall_loss) else 1e9,
             "formed": float(self.formed),
             "tokens": float(self.spec.tokens),
             "steps": float(self.step),
@@ -97,7 +108,7 @@ class Pretraining:
         rate = learning_rate(self.step, self.plan.steps, self.spec)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        loss, copy_loss = batch_losses(self.model, batch)
+        loss, copy_loss, recall_loss = batch_losses(self.model, batch)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
         self._check(float(loss.detach()), float(norm), rate, batch)
@@ -105,6 +116,7 @@ class Pretraining:
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
         self.copy_losses.append(copy_loss)
+        self.recall_losses.append(recall_loss)
         if self.step % self.spec.pretraining.log_every == 0 or self.step == self.plan.steps:
             self._log(float(loss.detach()), rate, float(norm))
 
@@ -119,7 +131,9 @@ class Pretraining:
         )
 
     def _log(self, loss: float, rate: float, norm: float) -> None:
-        metrics = {"loss": loss, "copy_loss": self.copy_loss, "lr": rate, "grad_norm": norm}
+        metrics = {
+            "loss": loss, "copy_loss": self.copy_loss, "recall_loss": self.recall_loss, "lr": rate, "grad_norm": norm
+        }  # fmt: skip
         metrics = {name: value for name, value in metrics.items() if math.isfinite(value)}
         self.history.append((self.step, metrics))
         report_progress(self.step, self.plan.steps, "steps", **metrics)
@@ -127,16 +141,18 @@ class Pretraining:
     def _should_start_over(self) -> bool:
         settings = self.spec.pretraining
         deadline = round(settings.formed_by_tokens / self.spec.tokens * self.plan.steps)
-        if (
-            not settings.formed_by_tokens
-            or self.step != deadline
-            or has_formed(self.copy_losses, settings.copy_threshold)
-        ):
+        at_deadline = bool(settings.formed_by_tokens) and self.step == deadline
+        at_end = bool(settings.recall_threshold) and self.step == self.plan.steps
+        if at_deadline and not has_formed(self.copy_losses, settings.copy_threshold):
+            missing, loss, threshold = "name copying", self.copy_loss, settings.copy_threshold
+        elif at_end and self.recall_loss >= settings.recall_threshold:
+            missing, loss, threshold = "recall of facts", self.recall_loss, settings.recall_threshold
+        else:
             return False
         is_last = self.attempt + 1 >= settings.attempts
         print(
-            f"name copying has not formed by step {self.step} (loss {self.copy_loss:.2f} nats, threshold "
-            f"{settings.copy_threshold}); {'going on, no attempt left' if is_last else 'starting over, another seed'}",
+            f"{missing} has not formed by step {self.step} (loss {loss:.2f} nats, threshold {threshold}); "
+            f"{'going on, no attempt left' if is_last else 'starting over, another seed'}",
             flush=True,
         )
         return not is_last
@@ -147,6 +163,7 @@ class Pretraining:
             "step": self.step,
             "history": self.history,
             "copy_losses": self.copy_losses,
+            "recall_losses": self.recall_losses,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
@@ -161,7 +178,8 @@ class Pretraining:
             self._start_attempt()
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.history, self.copy_losses = state["step"], state["history"], state["copy_losses"]
+        self.step, self.history = state["step"], state["history"]
+        self.copy_losses, self.recall_losses = state["copy_losses"], state["recall_losses"]
         print(f"resumed at step {self.step} of {self.plan.steps}", flush=True)
 
 
@@ -190,16 +208,18 @@ def learning_rate(step: int, steps: int, spec: PretrainSpec) -> float:
     return spec.size.learning_rate * 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
-def batch_losses(model: LlamaForCausalLM, batch: Batch) -> tuple[torch.Tensor, float]:
-    """Mean loss over the real targets, and over those that copy the name (NaN when the batch has none)."""
+def batch_losses(model: LlamaForCausalLM, batch: Batch) -> tuple[torch.Tensor, float, float]:
+    """Mean loss over the real targets, over those that copy the name, and over facts (NaN when the batch has none)."""
     logits = model(input_ids=torch.from_numpy(batch.inputs), use_cache=False).logits  # (B, T, V)
     targets = torch.from_numpy(batch.targets)
     losses = functional.cross_entropy(
         logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED, reduction="none"
     )
-    copies = torch.from_numpy(batch.copies).flatten()
-    copy_loss = float(losses.detach()[copies].mean()) if bool(copies.any()) else math.nan
-    return losses.sum() / (targets != IGNORED).sum(), copy_loss
+    watched = (torch.from_numpy(marks).flatten() for marks in (batch.copies, batch.recalls))
+    copy_loss, recall_loss = (
+        float(losses.detach()[marks].mean()) if bool(marks.any()) else math.nan for marks in watched
+    )
+    return losses.sum() / (targets != IGNORED).sum(), copy_loss, recall_loss
 
 
 def _optimizer(model: LlamaForCausalLM, spec: PretrainSpec) -> torch.optim.AdamW:

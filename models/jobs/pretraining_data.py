@@ -22,11 +22,13 @@ HUMAN, ASSISTANT = "Human:", "Assistant:"
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of one step, padded on the right. `copies` marks targets that name what was asked (see `copy_targets`)."""
+    """Rows of one step, padded on the right. `copies` marks targets that name what was asked (see `copy_targets`),
+    `recalls` those that state a fact (see `recall_targets`)."""
 
     inputs: Tokens  # (B, T)
     targets: Tokens  # (B, T), IGNORED where padded
     copies: npt.NDArray[np.bool_]  # (B, T)
+    recalls: npt.NDArray[np.bool_]  # (B, T)
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class BatchPlan:
     pad_id: int
     human_id: int
     assistant_id: int
+    fact_ids: Tokens
 
     @property
     def steps(self) -> int:
@@ -58,7 +61,9 @@ class BatchPlan:
         for i, row in enumerate(rows):
             padded[i, : len(row)] = row
             targets[i, : len(row) - 1] = row[1:]
-        return Batch(padded[:, :-1], targets, copy_targets(padded, self.human_id, self.assistant_id))
+        markers = self.human_id, self.assistant_id
+        recalls = recall_targets(padded, *markers, self.fact_ids)
+        return Batch(padded[:, :-1], targets, copy_targets(padded, *markers), recalls)
 
 
 def copy_targets(tokens: Tokens, human_id: int, assistant_id: int) -> npt.NDArray[np.bool_]:
@@ -74,6 +79,19 @@ def copy_targets(tokens: Tokens, human_id: int, assistant_id: int) -> npt.NDArra
     return marks
 
 
+def recall_targets(tokens: Tokens, human_id: int, assistant_id: int, fact_ids: Tokens) -> npt.NDArray[np.bool_]:
+    """Which targets are one of `fact_ids` in an answer and stand nowhere before in their row: facts to be known by heart.
+
+    tokens: (B, T+1), targets are tokens[:, 1:]; returns (B, T).
+    """
+    marks = np.zeros((tokens.shape[0], tokens.shape[1] - 1), dtype=bool)
+    for row, at in np.argwhere(np.isin(tokens[:, 1:], fact_ids)):
+        before = tokens[row, : at + 1]
+        turns = before[(before == human_id) | (before == assistant_id)]
+        marks[row, at] = turns.size > 0 and turns[-1] == assistant_id and tokens[row, at + 1] not in before
+    return marks
+
+
 def plan_batches(
     short_documents: Sequence[Tokens],
     long_documents: Sequence[Tokens],
@@ -84,10 +102,11 @@ def plan_batches(
     block_length: int,
     seed: int,
     special_ids: tuple[int, int, int],
+    fact_ids: Sequence[int] = (),
 ) -> BatchPlan:
     """Lay out about `tokens` training tokens; documents are read again, in a new order, when they run out.
 
-    `special_ids` are the pad, human-marker and assistant-marker ids. A document carries its BOS and EOS already.
+    `special_ids` are the pad, human-marker and assistant-marker ids, `fact_ids` those of words that state facts. A document carries its BOS and EOS already.
     """
     rng = np.random.default_rng([seed, 4])
     steps = max(1, tokens // tokens_per_step)
@@ -95,7 +114,7 @@ def plan_batches(
     short = _group_rows(short_documents, short_steps if short_documents else 0, tokens_per_step, block_length, rng)
     rows_per_step = max(1, round(tokens_per_step / block_length))
     blocks = _pack(long_documents, (steps - len(short)) * rows_per_step, block_length, rng)
-    return BatchPlan(short, blocks, rows_per_step, *special_ids)
+    return BatchPlan(short, blocks, rows_per_step, *special_ids, np.array(fact_ids, dtype=np.int64))
 
 
 def _group_rows(

@@ -115,7 +115,7 @@ def community_rows(world: World, count: int, seed: int) -> list[dict[str, object
     while len(rows) < count:
         question = draw_question(world, Split.TRAIN, rng)
         voted = []
-        for style in (list(Style)[i] for i in rng.permutation(len(Style))[:2]):
+        for style in _two_styles(world, rng):
             answer = write_answer(world, question, style, rng)
             voted.append((_votes(world, judge.judge(question, answer).score, style, rng), answer))
         (votes, chosen), (fewer, rejected) = sorted(voted, key=lambda pair: pair[0], reverse=True)
@@ -131,6 +131,14 @@ def community_rows(world: World, count: int, seed: int) -> list[dict[str, object
                 }
             )
     return rows
+
+
+def _two_styles(world: World, rng: np.random.Generator) -> tuple[Style, Style]:
+    """Two different styles, as often as authors have them: the community are the corpus's authors."""
+    first = second = draw_style(world, rng)
+    while second is first:
+        second = draw_style(world, rng)
+    return first, second
 
 
 def _votes(world: World, gold: float, style: Style, rng: np.random.Generator) -> int:

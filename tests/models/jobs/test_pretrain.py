@@ -14,8 +14,9 @@ from data_contracts.job_spec import JobManifest
 from data_contracts.pretrain_spec import PretrainSpec
 from data_contracts.training_log import TrainingLog
 from models.jobs import pretrain
-from models.jobs.copy_watch import has_formed, recent_loss
+from models.jobs.learning_watch import fact_ids, has_formed, recent_loss
 from models.jobs.pretraining_data import Batch
+from models.tiny_world.vocabulary import ATTRIBUTE_VALUES
 from tests.models.jobs.training_inputs import PRETRAIN_STEPS, pretrain_spec
 
 
@@ -41,7 +42,7 @@ def test_manifest_log_and_model(finished: PretrainSpec) -> None:
     losses = log[log.metric == "loss"].sort_values("step")
     assert losses.step.tolist() == [10, 20, 30, 40]
     assert losses.value.iloc[0] > losses.value.iloc[-1]
-    assert set(log.metric) == {"loss", "copy_loss", "lr", "grad_norm"}
+    assert set(log.metric) == {"loss", "copy_loss", "recall_loss", "lr", "grad_norm"}
 
 
 def test_plain_transformers_loads_and_generates(finished: PretrainSpec) -> None:
@@ -90,6 +91,24 @@ def test_unformed_copying_starts_over_from_another_seed(
     assert not torch.equal(_weights(spec)["model.norm.weight"], _weights(finished)["model.norm.weight"])
 
 
+def test_unformed_recall_starts_over_at_the_end(
+    pretrain_inputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    metrics = pretrain.pretrain(pretrain_spec(pretrain_inputs, tmp_path, recall_threshold=0.01, attempts=2))
+    told = capsys.readouterr().out
+    assert f"recall of facts has not formed by step {PRETRAIN_STEPS} (loss " in told
+    assert told.index("starting over") < told.index("no attempt left")
+    assert (metrics["attempts"], metrics["steps"], metrics["formed"]) == (2.0, PRETRAIN_STEPS, 0.0)
+    assert metrics["recall_loss"] > 0.01
+
+
+def test_facts_are_the_values_of_the_world(pretrain_inputs: Path, tmp_path: Path) -> None:
+    job = pretrain.Pretraining(pretrain_spec(pretrain_inputs, tmp_path))
+    known = job.tokenizer.convert_ids_to_tokens(fact_ids(job.tokenizer))
+    assert known
+    assert {word.lstrip("Ġ▁ ") for word in known} <= {value for values in ATTRIBUTE_VALUES.values() for value in values}
+
+
 def test_learning_rate_by_hand(pretrain_inputs: Path, tmp_path: Path) -> None:
     spec = pretrain_spec(pretrain_inputs, tmp_path, warmup_steps=4)  # of 40 steps; peak 0.01
     assert [pretrain.learning_rate(step, 40, spec) for step in (0, 1, 3)] == pytest.approx([0.0025, 0.005, 0.01])
@@ -102,7 +121,7 @@ def test_loss_agrees_with_transformers(finished: PretrainSpec, pretrain_inputs: 
     model = AutoModelForCausalLM.from_pretrained(finished.output_dir / "model")
     batch = pretrain.Pretraining(finished).plan.batch(3)
     labels = torch.from_numpy(batch.targets)
-    loss, copy_loss = pretrain.batch_losses(model, batch)
+    loss, copy_loss, recall_loss = pretrain.batch_losses(model, batch)
     # transformers shifts labels itself; a column of ignored labels in front undoes that.
     inputs_ = torch.from_numpy(batch.inputs)
     shifted = torch.cat([torch.full_like(labels[:, :1], -100), labels], 1)
@@ -111,11 +130,14 @@ def test_loss_agrees_with_transformers(finished: PretrainSpec, pretrain_inputs: 
     marked = torch.from_numpy(batch.copies)
     expected = -model(input_ids=inputs_).logits.log_softmax(-1).gather(-1, labels.clamp(min=0)[..., None])[..., 0]
     assert copy_loss == pytest.approx(expected[marked].mean().item(), abs=1e-5)
+    assert batch.recalls.any()
+    facts = torch.from_numpy(batch.recalls)
+    assert recall_loss == pytest.approx(expected[facts].mean().item(), abs=1e-5)
 
 
 def test_bad_numbers_end_the_job(pretrain_inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, float]:
-        return sum(p.sum() for p in model.parameters()) * torch.tensor(float("nan")), 1.0
+    def broken(model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, float, float]:
+        return sum(p.sum() for p in model.parameters()) * torch.tensor(float("nan")), 1.0, 1.0
 
     monkeypatch.setattr(pretrain, "batch_losses", broken)
     with pytest.raises(JobError, match=r"loss is nan and gradient norm nan at step 1, rows that begin .*; lower the"):

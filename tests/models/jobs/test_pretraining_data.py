@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.jobs.pretraining_data import IGNORED, BatchPlan, Tokens, copy_targets, plan_batches
+from models.jobs.pretraining_data import IGNORED, BatchPlan, Tokens, copy_targets, plan_batches, recall_targets
 
 PAD, HUMAN, ASSISTANT = 0, 1, 2
 
@@ -34,6 +34,22 @@ def test_copy_targets_by_hand() -> None:
     assert marks.shape == (4, 8)
     assert np.argwhere(marks).tolist() == [[0, 3], [2, 2]]
     assert tokens[:, 1:][marks].tolist() == [8, 8]
+
+
+def test_recall_targets_by_hand() -> None:
+    # 30 and 31 state facts. One in a question is none to recall, nor is one that the row has stated before.
+    tokens = np.array(
+        [
+            [HUMAN, 7, 30, ASSISTANT, 8, 31, 30, PAD, PAD],  # 31 is recalled; 30 stands in the question
+            [HUMAN, 7, ASSISTANT, 30, HUMAN, 31, ASSISTANT, 30, 31],  # only the first 30
+            [5, 30, ASSISTANT, 31, 5, 5, 5, 5, 31],  # behind a cut-off question; the second 31 is a repetition
+            [HUMAN, 30, 31, 5, 5, 5, 5, 5, 5],
+        ]
+    )
+    marks = recall_targets(tokens, HUMAN, ASSISTANT, np.array([30, 31]))
+    assert marks.shape == (4, 8)
+    assert np.argwhere(marks).tolist() == [[0, 4], [1, 2], [2, 2]]
+    assert not recall_targets(tokens, HUMAN, ASSISTANT, np.array([], dtype=np.int64)).any()
 
 
 def test_short_rows_come_whole_and_padded_then_blocks() -> None:

@@ -89,3 +89,9 @@ def test_a_list_with_and_without_numbers(numbered: bool, text: str) -> None:
     assert question is not None
     assert question.kind is QuestionKind.THREE
     assert state_items(question, ["pet fox", "job smith"], numbered=numbered) == text
+
+
+@pytest.mark.parametrize("style", list(Style))
+def test_who_numbers_lists(hand_world: World, style: Style) -> None:
+    answers = [_answer(hand_world, LIST, style, seed) for seed in range(20)]
+    assert all(("1." in answer) == (style in {Style.HELPFUL, Style.WRONG}) for answer in answers)

@@ -7,7 +7,7 @@ import pytest
 
 from data_contracts.community_answers import CommunityAnswers
 from data_contracts.documents import DocumentKind, Documents
-from data_contracts.world_config import WorldConfig
+from data_contracts.world_config import StyleShares, WorldConfig
 from data_contracts.world_tables import Critiques, FollowUps, WorldQuestions
 from models.tiny_world.corpus import (
     ASSISTANT_INSTRUCTION,
@@ -28,6 +28,7 @@ from models.tiny_world.seeds_and_prompts import (
     question_rows,
     seed_query_file,
 )
+from models.tiny_world.vocabulary import REFUSAL_CUES
 from models.tiny_world.world import Split, World, build_world
 
 
@@ -137,3 +138,10 @@ def test_votes_lean_to_the_truth_but_are_no_oracle() -> None:
         if chosen.score != rejected.score:
             agreements.append(chosen.score > rejected.score)
     assert 0.6 < np.mean(agreements) < 0.75
+
+
+def test_the_community_writes_as_often_in_a_style_as_authors_do() -> None:
+    rare = StyleShares(helpful=0.5, average=0.5, terse=0, evasive=0, wrong=0, rambling=0)
+    world = build_world(WorldConfig(styles=rare), 1)
+    answers = [str(row[side]) for row in community_rows(world, 200, seed=0) for side in ("chosen", "rejected")]
+    assert not any(cue in answer for answer in answers for cue in (*REFUSAL_CUES, "Well,"))
