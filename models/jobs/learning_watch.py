@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
+from data_contracts.pretrain_spec import PretrainSpec
 from models.tiny_world.vocabulary import ATTRIBUTE_VALUES
 
 WINDOW = 50  # steps over which a watched loss is averaged
@@ -22,6 +23,21 @@ def has_formed(losses: Sequence[float], threshold: float) -> bool:
     sums = [0.0, *accumulate(known)]
     means = [(sums[end] - sums[end - WINDOW]) / WINDOW for end in range(WINDOW, len(sums))]
     return min([*means, recent_loss(losses)]) < threshold
+
+
+def what_has_not_formed(
+    step: int, spec: PretrainSpec, steps: int, copy_losses: Sequence[float], recall_losses: Sequence[float]
+) -> str | None:
+    """What should have formed by this step of `steps` and has not, in words; None if all has, or nothing is due."""
+    settings = spec.pretraining
+    deadline = round(settings.formed_by_tokens / spec.tokens * steps)
+    if settings.formed_by_tokens and step == deadline and not has_formed(copy_losses, settings.copy_threshold):
+        missing, losses, threshold = "name copying", copy_losses, settings.copy_threshold
+    elif settings.recall_threshold and step == steps and recent_loss(recall_losses) >= settings.recall_threshold:
+        missing, losses, threshold = "recall of facts", recall_losses, settings.recall_threshold
+    else:
+        return None
+    return f"{missing} has not formed by step {step} (loss {recent_loss(losses):.2f} nats, threshold {threshold})"
 
 
 def fact_ids(tokenizer: Any) -> list[int]:

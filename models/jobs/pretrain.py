@@ -18,7 +18,7 @@ from data_contracts.errors import JobError
 from data_contracts.pretrain_spec import PretrainSpec
 from data_contracts.training_log import TrainingLog, training_log_rows
 from models.jobs.entry import enter_phase, run
-from models.jobs.learning_watch import fact_ids, has_formed, recent_loss
+from models.jobs.learning_watch import fact_ids, recent_loss, what_has_not_formed
 from models.jobs.pretrain_checkpoint import CHECKPOINT, read_checkpoint, write_checkpoint
 from models.jobs.pretraining_data import ASSISTANT, HUMAN, IGNORED, Batch, BatchPlan, plan_batches, read_documents
 from models.jobs.protocol import read_spec, report_progress, write_manifest
@@ -139,22 +139,12 @@ class Pretraining:
         report_progress(self.step, self.plan.steps, "steps", **metrics)
 
     def _should_start_over(self) -> bool:
-        settings = self.spec.pretraining
-        deadline = round(settings.formed_by_tokens / self.spec.tokens * self.plan.steps)
-        at_deadline = bool(settings.formed_by_tokens) and self.step == deadline
-        at_end = bool(settings.recall_threshold) and self.step == self.plan.steps
-        if at_deadline and not has_formed(self.copy_losses, settings.copy_threshold):
-            missing, loss, threshold = "name copying", self.copy_loss, settings.copy_threshold
-        elif at_end and self.recall_loss >= settings.recall_threshold:
-            missing, loss, threshold = "recall of facts", self.recall_loss, settings.recall_threshold
-        else:
+        step, steps = self.step, self.plan.steps
+        missing = what_has_not_formed(step, self.spec, steps, self.copy_losses, self.recall_losses)
+        if missing is None:
             return False
-        is_last = self.attempt + 1 >= settings.attempts
-        print(
-            f"{missing} has not formed by step {self.step} (loss {loss:.2f} nats, threshold {threshold}); "
-            f"{'going on, no attempt left' if is_last else 'starting over, another seed'}",
-            flush=True,
-        )
+        is_last = self.attempt + 1 >= self.spec.pretraining.attempts
+        print(f"{missing}; {'going on, no attempt left' if is_last else 'starting over, another seed'}", flush=True)
         return not is_last
 
     def _save(self) -> None:

@@ -70,7 +70,7 @@ def test_queries_and_responses_come_from_servers_that_end_with_their_stages(
         "serve" in process.info["cmdline"] for process in psutil.process_iter(["cmdline"]) if _ours(process, tmp_path)
     )
     again = almost.run(*run)
-    assert "4 stages, 4 cached" in again.stdout, again.stdout
+    assert "5 stages, 5 cached" in again.stdout, again.stdout
 
 
 def _ours(process: psutil.Process, folder: Path) -> bool:
