@@ -5,7 +5,7 @@ from models.evaluation.paper_tables import PaperTable
 from models.evaluation.verdict_arithmetic import JudgingSummary, Order, Outcome
 
 COLUMNS = (
-    "A first", "B first", "combined", "unparsable questions", "win rate", "at equal length", "flips", "first place wins"
+    "A first", "B first", "combined", "unparsable", "win rate", "at equal length", "flips", "first place wins"
 )  # fmt: skip
 REASONS, REASON_CHARS = 3, 60
 
