@@ -67,3 +67,22 @@ def build_tiny_llama(folder: Path, *, hidden: int = 32, layers: int = 2, seed: i
 def tiny_llama_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a random two-layer Llama of hidden size 32 with a 400-token tokenizer."""
     return build_tiny_llama(tmp_path_factory.mktemp("tiny_llama"))
+
+
+@pytest.fixture(scope="session")
+def reward_dir(tiny_llama_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random reward model on the tiny trunk, with scores far apart."""
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    from models.chat_template import prepare_tokenizer
+
+    folder = tmp_path_factory.mktemp("reward")
+    tokenizer = AutoTokenizer.from_pretrained(tiny_llama_dir)
+    prepare_tokenizer(tokenizer)
+    torch.manual_seed(0)
+    model = AutoModelForSequenceClassification.from_pretrained(tiny_llama_dir, num_labels=1)
+    model.score.weight.data.normal_(0.0, 1.0)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoTokenizer
 
 from data_contracts.conversation import Role, Turn
 from data_contracts.errors import ConfigError, EngineError
@@ -15,20 +15,6 @@ from models.tokenizer_check import same_tokenizer
 
 ASK = (Turn(Role.HUMAN, "What pet does Mira have?"),)
 ANSWERS = ["Mira has pet fox, job smith.", "I do not know.", "Fox.", "Well, it is a long story about a fox and an owl."]
-
-
-@pytest.fixture(scope="module")
-def reward_dir(tiny_llama_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random reward model on the tiny trunk."""
-    folder = tmp_path_factory.mktemp("reward")
-    tokenizer = AutoTokenizer.from_pretrained(tiny_llama_dir)
-    prepare_tokenizer(tokenizer)
-    torch.manual_seed(0)
-    model = AutoModelForSequenceClassification.from_pretrained(tiny_llama_dir, num_labels=1)
-    model.score.weight.data.normal_(0.0, 1.0)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
 
 
 def test_scores_are_read_at_the_end_token(reward_dir: Path) -> None:

@@ -5,35 +5,17 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from data_contracts.errors import ConfigError
 from data_contracts.job_spec import TrainingSettings
 from data_contracts.rollouts import Rollouts
 from data_contracts.training_sections import PolicyOptimizer
 from data_contracts.training_specs import PPOSpec
-from models.chat_template import prepare_tokenizer
 from models.jobs.optimize_by_groups import JOB, check_spec, names_by_update, prompt_stream, updates_per_step
 from models.launch import run_job
 from tests.models.jobs.training_inputs import SETTINGS, ppo_spec
 
 GROUPS = {"samples_per_prompt": 4, "rollouts": 16, "minibatch_size": 8, "epochs": 2, "kl_coefficient": 0.05}
-
-
-@pytest.fixture(scope="module")
-def reward_dir(tiny_llama_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random reward model on the tiny trunk."""
-    import torch
-
-    folder = tmp_path_factory.mktemp("reward")
-    tokenizer = AutoTokenizer.from_pretrained(tiny_llama_dir)
-    prepare_tokenizer(tokenizer)
-    torch.manual_seed(0)
-    model = AutoModelForSequenceClassification.from_pretrained(tiny_llama_dir, num_labels=1)
-    model.score.weight.data.normal_(0.0, 1.0)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
 
 
 def spec_of(root: Path, policy: Path, reward: Path, optimizer: PolicyOptimizer, **changes) -> PPOSpec:
