@@ -1,9 +1,8 @@
 """Profile section of the reward model (ALMoST 2.1). Sources stand beside each default."""
 
 from enum import StrEnum
-from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from data_contracts.optimizer_settings import OptimizerSettings, Schedule
 
@@ -43,7 +42,11 @@ class RewardTraining(OptimizerSettings):
         "loss, Touvron et al. 2023, 3.2.2); the paper has none",
     )
     ensemble: int = Field(
-        default=1, ge=1, le=16, title="Reward models", description="Trained from different seeds; the paper: 1"
+        default=1,
+        ge=1,
+        le=16,
+        title="Reward models",
+        description="Trained from different seeds; each learns its own weight of the likelihood. The paper: 1",
     )
     ensemble_score: EnsembleScore = Field(
         default=EnsembleScore.MEAN, title="Ensemble's score", description="mean, or the worst (Coste et al. 2023)"
@@ -64,9 +67,3 @@ class RewardTraining(OptimizerSettings):
     def plain(self) -> "RewardTraining":
         """The same for the as-is reward model: one model, its pairs without ranks, never the likelihood feature."""
         return self.model_copy(update={"likelihood": LikelihoodFeature.OFF, "ensemble": 1, "rank_margin": 0.0})
-
-    @model_validator(mode="after")
-    def _ensemble_of_heads(self) -> Self:
-        if self.ensemble > 1 and self.likelihood is not LikelihoodFeature.OFF:
-            raise ValueError("reward.ensemble does not go with reward.likelihood yet; set one of them back")
-        return self

@@ -67,7 +67,7 @@ class RewardSpec(TrainingJobSpec, RewardTraining):
 class EnsembleSpec(JobSpec):
     """Make one reward model of several that were trained from different seeds (not in ALMoST)."""
 
-    members: tuple[Path, ...] = Field(min_length=2, title="Members", description="Folders of reward models")
+    members: tuple[Path, ...] = Field(min_length=1, title="Members", description="Folders of reward models")
     pairs: tuple[Path, ...] = Field(min_length=1, title="Pairs", description="What they were trained and are tested on")
     score: EnsembleScore = Field(title="Score", description="How the members' scores become one")
     micro_batch_size: int = Field(ge=1, title="Micro-batch")

@@ -101,8 +101,8 @@ class AnswerLikelihood:
         return (sums / wanted.sum(dim=1)).cpu()
 
 
-def read_weights(folder: Path) -> LikelihoodWeights | None:
-    """The likelihood feature of a reward model's folder, None when it has none.
+def read_weights(folder: Path, base_in: Path | None = None) -> LikelihoodWeights | None:
+    """The likelihood feature of a reward model's folder, None when it has none; its base lies in `base_in` or there.
 
     Raises:
         ConfigError: the file is broken, or the base model is missing.
@@ -114,6 +114,7 @@ def read_weights(folder: Path) -> LikelihoodWeights | None:
         weights = LikelihoodWeights.model_validate_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ConfigError(f"{path} is broken: {error}; train the reward model again") from error
-    if not (folder / BASE_FOLDER / "config.json").is_file():
-        raise ConfigError(f"{folder} has {SETTINGS_FILE} but no model in {BASE_FOLDER}/; copy the folder whole")
+    base = (base_in or folder) / BASE_FOLDER
+    if not (base / "config.json").is_file():
+        raise ConfigError(f"{folder} has {SETTINGS_FILE} but {base} holds no model; copy the folder whole")
     return weights

@@ -4,7 +4,8 @@ A pair's loss says nothing of a score's level, so members differ by a constant e
 the same answers off before scores are compared. `mean` is then their average, `worst` the lowest: where the members
 disagree, an answer is worth only what all of them grant (Coste et al. 2023, worst-case optimisation). Not in ALMoST.
 
-The folder is the first member's own, which plain transformers loads, with the others under `members/`.
+The folder is the first member's own, which plain transformers loads, with the others under `members/`. With the likelihood
+feature each member has a learnt weight of its own; the frozen base is the same for all and lies in the folder once.
 """
 
 from collections.abc import Sequence
@@ -28,7 +29,7 @@ class Ensemble(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     score: EnsembleScore
-    shifts: tuple[FiniteFloat, ...] = Field(min_length=2, description="Each member's mean score of the same answers")
+    shifts: tuple[FiniteFloat, ...] = Field(min_length=1, description="Each member's mean score of the same answers")
 
     def combine(self, scores: "Tensor") -> "Tensor":
         """Scores (members, B) of the same rows as one score each, (B,)."""

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from data_contracts.conversation import Role, Turn
 from data_contracts.errors import ConfigError, EngineError
-from models.answer_likelihood import BASE_FOLDER, AnswerLikelihood, read_weights
+from models.answer_likelihood import BASE_FOLDER, AnswerLikelihood
 from models.chat_template import RenderedTurn, prepare_tokenizer, response_turn, trim_context
 from models.engines.token_rows import SharedRows, share_prefix
-from models.reward_ensemble import other_members, read_ensemble
+from models.reward_combination import RewardCombination
 from models.tokenizer_check import check_reads_last_token
 
 if TYPE_CHECKING:
@@ -51,14 +51,12 @@ class RewardModel:
         self.batch_size = batch_size
         self.tokenizer = AutoTokenizer.from_pretrained(path)
         prepare_tokenizer(self.tokenizer)
-        self._ensemble = read_ensemble(path)
-        folders = [path, *other_members(path, self._ensemble)]
-        self._members = [self._load(AutoModelForSequenceClassification, folder) for folder in folders]
+        self.combination = RewardCombination.of(path)
+        self._members = [self._load(AutoModelForSequenceClassification, each) for each in self.combination.folders]
         self.max_length: int | None = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         self.shares_context = supports_cascade(self.model.config)
-        self.likelihood_weights = read_weights(path)
         self._likelihood = (
-            AnswerLikelihood(path / BASE_FOLDER, batch_size, self.device) if self.likelihood_weights else None
+            AnswerLikelihood(path / BASE_FOLDER, batch_size, self.device) if self.combination.likelihood else None
         )
         self.trimmed_rows = 0
 
@@ -102,6 +100,11 @@ class RewardModel:
         """
         return self.score_turns([self._render(conversation) for conversation in conversations])
 
+    def member_scores(self, conversations: Sequence[Sequence[Turn]]) -> list[list[float]]:
+        """What each member of an ensemble says of them, (members, B), before the scores become one; raises as `score`."""
+        rows = [self._render(conversation) for conversation in conversations]
+        return self._member_scores(self._heads([row.ids for row in rows]), rows)
+
     def fits(self, conversation: Sequence[Turn]) -> bool:
         """Whether the last exchange fits the model's positions, so that `score` can read it."""
         answer = response_turn(self.tokenizer, tuple(conversation[:-1])[-1:], conversation[-1].text)
@@ -125,26 +128,24 @@ class RewardModel:
         """`score_turns` of groups of rows; the head reads what the rows of a group have in common once."""
         flat = [row for rows in groups for row in rows]
         if self.shares_context:
-            heads = [
-                score for scores in self._shared_heads([[row.ids for row in g] for g in groups]) for score in scores
-            ]
+            heads = self._shared_heads([[row.ids for row in rows] for rows in groups])
         else:
             heads = self._heads([row.ids for row in flat])
-        scores = iter(self._rewards(heads, flat))
+        scores = iter(self.combination.combine(self._member_scores(heads, flat)))
         return [[next(scores) for _ in rows] for rows in groups]
 
     def _shared_heads(self, groups: Sequence[Sequence[Sequence[int]]]) -> list[list[float]]:
-        """The head's scores of groups of token rows, each group's common part read once."""
+        """As `_heads`, of groups of token rows one after the other, each group's common part read once."""
         import torch
 
         shared = {number: share_prefix([list(row) for row in rows]) for number, rows in enumerate(groups) if rows}
-        scores: list[list[float]] = [[] for _ in groups]
+        heads: list[list[list[float]]] = [[] for _ in groups]  # by group and row, those of all members
         for chosen in self._packed(shared):
             with torch.inference_mode():
-                rewards = iter(self._forward_shared([shared[number] for number in chosen]).tolist())
+                found = iter(self._forward_shared([shared[number] for number in chosen]).T.tolist())
             for number in chosen:
-                scores[number] = [self._finite(next(rewards), row) for row in groups[number]]
-        return scores
+                heads[number] = [next(found) for _ in groups[number]]
+        return self._by_member([row for group in heads for row in group])
 
     def _packed(self, shared: dict[int, SharedRows]) -> Iterator[list[int]]:
         """Numbers of groups with contexts of like length, at most `batch_size` rows and `CACHE_BYTES` at once if possible."""
@@ -168,37 +169,34 @@ class RewardModel:
 
     def score_turns(self, rows: Sequence[RenderedTurn]) -> list[float]:
         """Rewards of rows in token ids of this model's own tokenizer; each must end with the end token."""
-        return self._rewards(self._heads([row.ids for row in rows]), rows)
+        return self.combination.combine(self._member_scores(self._heads([row.ids for row in rows]), rows))
 
-    def _rewards(self, heads: Sequence[float], rows: Sequence[RenderedTurn]) -> list[float]:
-        """The head's scores, with the likelihood feature where the model has it."""
-        if self.likelihood_weights is None or self._likelihood is None:
-            return list(heads)
-        means = self._likelihood.mean_logprobs(rows)
-        combined = [self.likelihood_weights.combine(*pair) for pair in zip(heads, means, strict=True)]
-        return [self._finite(score, row.ids) for score, row in zip(combined, rows, strict=True)]
+    def _member_scores(self, heads: Sequence[Sequence[float]], rows: Sequence[RenderedTurn]) -> list[list[float]]:
+        """Heads (members, B) with the likelihood feature where there is one; the base reads each answer once."""
+        means = self._likelihood.mean_logprobs(rows) if self._likelihood is not None else []
+        found = self.combination.member_scores(heads, means)
+        for score, row in ((score, row) for member in found for score, row in zip(member, rows, strict=True)):
+            if not isfinite(score):
+                raise EngineError(f"the reward model gave {score} to a row of {len(row.ids)} tokens; check its weights")
+        return found
 
-    def _heads(self, rows: Sequence[Sequence[int]]) -> list[float]:
-        """The head's scores of token rows, in batches of like length."""
+    def _heads(self, rows: Sequence[Sequence[int]]) -> list[list[float]]:
+        """The members' heads' scores of token rows, (members, B), in batches of like length."""
         import torch
 
-        scores = [0.0] * len(rows)
+        heads: list[list[float]] = [[] for _ in rows]
         order = sorted(range(len(rows)), key=lambda i: (len(rows[i]), i))
         for start in range(0, len(order), self.batch_size):
             chosen = order[start : start + self.batch_size]
             with torch.inference_mode():
-                rewards = self._forward([rows[i] for i in chosen])
-            for i, reward in zip(chosen, rewards.tolist(), strict=True):
-                scores[i] = self._finite(reward, rows[i])
-        return scores
+                found = self._forward([rows[i] for i in chosen])
+            for i, row in zip(chosen, found.T.tolist(), strict=True):
+                heads[i] = row
+        return self._by_member(heads)
 
-    @staticmethod
-    def _finite(reward: float, row: Sequence[int]) -> float:
-        if not isfinite(reward):
-            raise EngineError(
-                f"the reward model gave {reward} to a conversation of {len(row)} tokens; check its weights"
-            )
-        return reward
+    def _by_member(self, heads: Sequence[Sequence[float]]) -> list[list[float]]:
+        """(B, members) as (members, B), also of no rows."""
+        return [[row[number] for row in heads] for number in range(len(self._members))]
 
     def _render(self, conversation: Sequence[Turn]) -> RenderedTurn:
         if not conversation or conversation[-1].role is not Role.ASSISTANT:
@@ -217,25 +215,24 @@ class RewardModel:
         return response_turn(self.tokenizer, trimmed[0], answer)
 
     def _forward(self, rows: Sequence[Sequence[int]]) -> "torch.Tensor":
-        """Rewards (B,) of B rows, padded on the right."""
+        """Heads (members, B) of B rows, padded on the right."""
         ids, mask = self._padded_right(rows)
-        return self._combined(lambda model: model(input_ids=ids, attention_mask=mask, use_cache=False).logits)
+        return self._each(lambda model: model(input_ids=ids, attention_mask=mask, use_cache=False).logits)
 
-    def _combined(self, read: Callable[[Any], "torch.Tensor"]) -> "torch.Tensor":
-        """The members' outputs (B, 1) as one score each, (B,), on the CPU."""
+    def _each(self, read: Callable[[Any], "torch.Tensor"]) -> "torch.Tensor":
+        """The members' outputs (B, 1) as (members, B) on the CPU."""
         import torch
 
-        scores = torch.stack([read(member)[:, 0].float().cpu() for member in self._members])
-        return scores[0] if self._ensemble is None else self._ensemble.combine(scores)
+        return torch.stack([read(member)[:, 0].float().cpu() for member in self._members])
 
     def _forward_shared(self, groups: Sequence["SharedRows"]) -> "torch.Tensor":
-        """Rewards of all groups' rows, (B,)."""
+        """Heads (members, B) of all groups' rows."""
         from models.shared_contexts import read_behind_contexts
 
         sizes = [len(group.own) for group in groups]
         ids, mask = self._padded_right([row for group in groups for row in group.own])
         contexts = [group.shared for group in groups]
-        return self._combined(lambda m: read_behind_contexts(m, contexts, sizes, ids, mask, self.max_length))
+        return self._each(lambda m: read_behind_contexts(m, contexts, sizes, ids, mask, self.max_length))
 
     def _padded_right(self, rows: Sequence[Sequence[int]]) -> tuple["torch.Tensor", "torch.Tensor"]:
         """Token ids (B, S) and which of them are real, (B, S)."""

@@ -41,9 +41,12 @@ def ensemble_lines(figures: dict[str, float]) -> str:
         return ""
     members = [figures[f"ensemble_accuracy_{n}"] for n in range(1, int(figures["ensemble_members"]) + 1)]
     accuracies = ", ".join(f"{accuracy:.3f}" for accuracy in members)
+    learnt = [figures.get(f"ensemble_likelihood_weight_{number}") for number in range(1, len(members) + 1)]
+    weights = ", ".join(f"{weight:+.2f}" for weight in learnt if weight is not None)
     return (
         f"\nEnsemble of {len(members)} reward models with accuracies {accuracies}; their scores of an answer spread by "
-        f"{figures['ensemble_spread']:.2f}, and {figures['ensemble_split_pairs']:.1%} of the pairs split them.\n"
+        f"{figures['ensemble_spread']:.2f}, and {figures['ensemble_split_pairs']:.1%} of the pairs split them."
+        + (f" Their weights of the likelihood: {weights}.\n" if weights else "\n")
     )
 
 

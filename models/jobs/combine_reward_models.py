@@ -6,19 +6,23 @@ the same answer.
 """
 
 import shutil
-from collections.abc import Sequence
+from filecmp import cmp
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from data_contracts.arrow import compute as pc
+from data_contracts.errors import ConfigError
 from data_contracts.preference_pairs import PreferencePairs
 from data_contracts.reward_scores import RewardScores
 from data_contracts.training_specs import EnsembleSpec
+from models.answer_likelihood import BASE_FOLDER
 from models.deepspeed.config import on_cpu
 from models.heldout_scores import conversations, pair_metrics, score_rows
 from models.jobs.entry import enter_phase, run
-from models.jobs.protocol import read_spec, report_progress, write_manifest
+from models.jobs.protocol import read_spec, write_manifest
+from models.reward_combination import RewardCombination
 from models.reward_ensemble import MEMBERS_FOLDER, SETTINGS_FILE, Ensemble
+from models.reward_model import RewardModel
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,21 +30,6 @@ if TYPE_CHECKING:
 JOB = "models.jobs.combine_reward_models"
 MODEL_NAME, SCORES_NAME = "model", "heldout_scores.parquet"
 LEVEL_PAIRS = 256
-
-
-def read_members(spec: EnsembleSpec, pairs: Sequence[dict[str, Any]]) -> "Tensor":
-    """Every member's scores of the chosen, then the rejected answers: (members, 2 x pairs)."""
-    import torch
-
-    from models.reward_model import RewardModel
-
-    rows = [*conversations(pairs, "chosen"), *conversations(pairs, "rejected")]
-    found = []
-    for number, folder in enumerate(spec.members, start=1):
-        device = "cpu" if on_cpu(spec.training) else None
-        found.append(RewardModel(folder, batch_size=2 * spec.micro_batch_size, device=device).score(rows))
-        report_progress(number, len(spec.members), "reward models")
-    return torch.tensor(found)
 
 
 def disagreement(level: "Tensor") -> dict[str, float]:
@@ -53,37 +42,67 @@ def disagreement(level: "Tensor") -> dict[str, float]:
     }
 
 
-def write_folder(spec: EnsembleSpec, ensemble: Ensemble) -> Path:
-    """The combined checkpoint in `output_dir/model`."""
+def write_folder(spec: EnsembleSpec) -> Path:
+    """The combined checkpoint in `output_dir/model`, its members not levelled yet; a likelihood's base is kept once."""
     folder = spec.output_dir / MODEL_NAME
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(spec.members[0], folder)
     for number, member in enumerate(spec.members[1:], start=1):
-        shutil.copytree(member, folder / MEMBERS_FOLDER / str(number))
-    (folder / SETTINGS_FILE).write_text(ensemble.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        _check_same_base(spec.members[0], member)
+        shutil.copytree(member, folder / MEMBERS_FOLDER / str(number), ignore=shutil.ignore_patterns(BASE_FOLDER))
+    write_settings(folder, Ensemble(score=spec.score, shifts=(0.0,) * len(spec.members)))
     return folder
+
+
+def _check_same_base(first: Path, member: Path) -> None:
+    """Raise ConfigError unless both have the same likelihood base, or none: an answer is read once for all members."""
+    bases = [folder / BASE_FOLDER for folder in (first, member)]
+    names = [{file.name for file in base.glob("*.safetensors")} for base in bases]
+    if names[0] != names[1] or any(not cmp(bases[0] / name, bases[1] / name, shallow=False) for name in names[0]):
+        raise ConfigError(f"{member} has another likelihood base than {first}; an ensemble has one (models.likelihood)")
+
+
+def write_settings(folder: Path, ensemble: Ensemble) -> None:
+    """Say in the folder what its members' levels are and how their scores become one."""
+    (folder / SETTINGS_FILE).write_text(ensemble.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def member_figures(combination: RewardCombination, chosen: "Tensor", rejected: "Tensor") -> dict[str, float]:
+    """Each member's pair accuracy from scores (members, pairs) of held-out answers, and what it learnt to make of the
+    likelihood.
+    """
+    figures = {}
+    for number, (up, down) in enumerate(zip(chosen.tolist(), rejected.tolist(), strict=True), start=1):
+        figures[f"ensemble_accuracy_{number}"] = pair_metrics(up, down)["heldout_accuracy"]
+    for number, weights in enumerate(combination.likelihood, start=1):
+        figures[f"ensemble_likelihood_weight_{number}"] = weights.weight
+    return figures
 
 
 def main() -> None:
     """Write `model`, `heldout_scores` and the manifest."""
+    import torch
+
     spec = read_spec(EnsembleSpec)
     table = PreferencePairs.read_parts(spec.pairs)
     splits = {s: table.filter(pc.equal(pc.field("split"), s)).to_pylist() for s in ("train", "heldout")}
     training, heldout = splits["train"][:LEVEL_PAIRS], splits["heldout"]
     enter_phase("scoring pairs")
-    scores = read_members(spec, [*training, *heldout])  # (members, 2 x pairs)
-    chosen, rejected = scores.chunk(2, dim=1)
-    shifts = (chosen[:, : len(training)].mean(dim=1) + rejected[:, : len(training)].mean(dim=1)) / 2
+    folder = write_folder(spec)
+    model = RewardModel(folder, batch_size=2 * spec.micro_batch_size, device="cpu" if on_cpu(spec.training) else None)
+    pairs = [*training, *heldout]
+    rows = [*conversations(pairs, "chosen"), *conversations(pairs, "rejected")]
+    scores = torch.tensor(model.member_scores(rows)).unflatten(1, (2, -1))  # (members, 2, pairs)
+    shifts = scores[..., : len(training)].mean(dim=2).mean(dim=1)
     ensemble = Ensemble(score=spec.score, shifts=tuple(shifts.tolist()))
-    write_folder(spec, ensemble)
-    sides = [side[:, len(training) :] for side in (chosen, rejected)]
-    combined = [ensemble.combine(side).tolist() for side in sides]
+    write_settings(folder, ensemble)
+    asked = scores[..., len(training) :]
+    combined = [ensemble.combine(side).tolist() for side in asked.unbind(dim=1)]
     RewardScores.write_part(RewardScores.from_rows(score_rows(heldout, *combined)), spec.output_dir / SCORES_NAME)
     metrics = pair_metrics(*combined) | {"ensemble_members": float(len(spec.members))}
     if heldout:
-        for number, (up, down) in enumerate(zip(*sides, strict=True), start=1):
-            metrics[f"ensemble_accuracy_{number}"] = pair_metrics(up.tolist(), down.tolist())["heldout_accuracy"]
-        metrics |= disagreement((scores - shifts.unsqueeze(1)).unflatten(1, (2, -1))[..., len(training) :].flatten(1))
+        metrics |= member_figures(model.combination, *asked.unbind(dim=1))
+        metrics |= disagreement((asked - shifts.view(-1, 1, 1)).flatten(1))
     write_manifest(spec, JOB, {"model": MODEL_NAME, "heldout_scores": SCORES_NAME}, metrics)
 
 

@@ -39,8 +39,6 @@ def test_only_two_optimizers_learn_from_pairs():
     assert [o.value for o in PolicyOptimizer if o.compares_groups] == ["rloo", "grpo"]
 
 
-def test_an_ensemble_has_no_likelihood_and_the_as_is_model_neither():
-    with pytest.raises(ValidationError, match=r"reward.ensemble does not go with reward.likelihood yet"):
-        RewardTraining(ensemble=2, likelihood=LikelihoodFeature.ADDED)
-    plain = RewardTraining(ensemble=3, rank_margin=0.5).plain()
-    assert (plain.ensemble, plain.rank_margin) == (1, 0.0)
+def test_the_as_is_model_is_one_plain_reward_model():
+    plain = RewardTraining(ensemble=3, rank_margin=0.5, likelihood=LikelihoodFeature.ADDED).plain()
+    assert (plain.ensemble, plain.rank_margin, plain.likelihood) == (1, 0.0, LikelihoodFeature.OFF)

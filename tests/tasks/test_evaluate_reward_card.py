@@ -12,6 +12,7 @@ from data_contracts.reward_scores import RewardScores
 from data_contracts.sections import Responder
 from data_contracts.training_log import TrainingLog, training_log_rows
 from models.evaluation.reward_card import Thresholds
+from models.evaluation.reward_card_page import ensemble_lines
 from tasks.evaluate_reward_card import differing_axes, make_preference_card, make_reward_card
 from tasks.rank_comparisons import pair_by_rank
 from tasks.report_reward_card import card_text, reward_card_metrics
@@ -74,7 +75,9 @@ def test_an_ensemble_is_told_with_its_members(commit: Callable[..., Any], comput
     assert (metrics["reward_card.ensemble_spread"], metrics["reward_card.ensemble_accuracy_2"]) == (0.5, 0.75)
     page = (store.local_folder(card) / "card.md").read_text()
     assert "Ensemble of 2 reward models with accuracies 0.250, 0.750; their scores of an answer spread by 0.50" in page
-    assert "33.3% of the pairs split them" in page
+    assert "33.3% of the pairs split them.\n" in page
+    figures |= {"ensemble_likelihood_weight_1": 0.5, "ensemble_likelihood_weight_2": -1.25}
+    assert "Their weights of the likelihood: +0.50, -1.25." in ensemble_lines(figures)
 
 
 def test_without_held_out_pairs_nothing_is_measured(commit: Callable[..., Any], compute: Callable[..., Any]):

@@ -2,9 +2,11 @@
 
 import json
 import logging
+import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors import safe_open
 from transformers import AutoModelForSequenceClassification
 
@@ -12,10 +14,11 @@ from data_contracts.conversation import Role, Turn, from_column
 from data_contracts.job_spec import MANIFEST_NAME, JobManifest, TrainingSettings
 from data_contracts.preference_pairs import PreferencePairs
 from data_contracts.reward_scores import RewardScores
-from data_contracts.training_specs import LikelihoodFeature
+from data_contracts.training_specs import EnsembleScore, EnsembleSpec, LikelihoodFeature
+from models.heldout_scores import conversations
 from models.reward_model import RewardModel
 from tests.models.jobs.forked_jobs import ForkedJobs
-from tests.models.jobs.training_inputs import reward_spec
+from tests.models.jobs.training_inputs import SETTINGS, reward_spec
 
 JOB = "models.jobs.train_reward_model"
 
@@ -55,6 +58,50 @@ def test_alone_the_head_has_no_say(forked_jobs: ForkedJobs, tiny_llama_dir: Path
     before = rewards.score([talk])
     rewards.model.score.weight.data.mul_(10.0)
     assert rewards.score([talk]) == before
+
+
+def test_two_members_become_one_that_stands_alone(
+    forked_jobs: ForkedJobs, tiny_llama_dir: Path, tmp_path: Path
+) -> None:
+    """Members of two seeds, combined: their scores of held-out pairs are those of the folder, wherever it lies."""
+    specs = []
+    for seed in (3, 4):
+        (tmp_path / str(seed)).mkdir()
+        specs.append(reward_spec(tmp_path / str(seed), tiny_llama_dir, likelihood=LikelihoodFeature.ADDED, seed=seed))
+        forked_jobs.run(JOB, specs[-1])
+    members = tuple(spec.output_dir / "model" for spec in specs)
+    combination = EnsembleSpec(
+        output_dir=tmp_path / "out", work_dir=tmp_path / "work", seed=1, members=members, pairs=specs[0].pairs,
+        score=EnsembleScore.MEAN, micro_batch_size=2, training=SETTINGS,
+    )  # fmt: skip
+    forked_jobs.run("models.jobs.combine_reward_models", combination)
+    figures = JobManifest.model_validate_json((combination.output_dir / MANIFEST_NAME).read_bytes()).metrics
+    learnt = [json.loads((member / "likelihood.json").read_text())["weight"] for member in members]
+    assert [figures[f"ensemble_likelihood_weight_{n}"] for n in (1, 2)] == pytest.approx(learnt)
+    assert learnt[0] != learnt[1]
+    folder = (combination.output_dir / "model").rename(tmp_path / "elsewhere")
+    for member in members:
+        shutil.rmtree(member)
+    rewards = RewardModel(folder)
+    rows = {row["pair_id"]: row for row in PreferencePairs.read_parts(specs[0].pairs).to_pylist()}
+    for found in RewardScores.read_parts([combination.output_dir / "heldout_scores.parquet"]).to_pylist():
+        row = rows[found["pair_id"]]
+        scores = rewards.score_candidates(from_column(row["context"]), [row["chosen"], row["rejected"]])
+        assert scores == pytest.approx([found["chosen_score"], found["rejected_score"]], abs=1e-4)
+    level = torch.tensor(
+        rewards.member_scores(
+            [
+                talk
+                for row in rows.values()
+                if row["split"] == "train"
+                for talk in (*conversations([row], "chosen"), *conversations([row], "rejected"))
+            ]
+        )
+    ).mean(dim=1)
+    assert rewards.combination.ensemble is not None
+    assert level.tolist() == pytest.approx(rewards.combination.ensemble.shifts, abs=1e-5), (
+        "levelled on training answers"
+    )
 
 
 @pytest.mark.slow

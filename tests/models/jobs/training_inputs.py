@@ -58,7 +58,7 @@ def reward_spec(
         "learning_rate": 1e-3,
         "max_length": 96,
     }
-    return RewardSpec(**_places(root), **(values | {"training": SETTINGS} | changes))
+    return RewardSpec(**(_places(root) | values | {"training": SETTINGS} | changes))
 
 
 def preference_spec(
