@@ -62,6 +62,11 @@ class RewardSpec(TrainingJobSpec, RewardTraining):
     likelihood_base: Path | None = Field(
         default=None, title="Likelihood base", description="Frozen model of the likelihood feature; empty: the base"
     )
+    answer_likelihoods: Path | None = Field(
+        default=None,
+        title="Its readings",
+        description="File in which another member of the ensemble left what the base says of these pairs",
+    )
 
 
 class EnsembleSpec(JobSpec):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SETTINGS_FILE = "likelihood.json"
 BASE_FOLDER = "likelihood_base"
+READINGS_NAME = "answer_likelihoods.json"  # what the base says of the training answers, beside a trained model
 
 
 class LikelihoodWeights(BaseModel):

@@ -15,7 +15,7 @@ from data_contracts.community_answers import CommunityAnswers
 from data_contracts.comparisons import Comparisons
 from data_contracts.errors import EmptyResultError
 from data_contracts.folder_contracts import Checkpoint
-from data_contracts.job_spec import TrainingSettings
+from data_contracts.job_spec import JobManifest, TrainingSettings
 from data_contracts.model_handle import ModelHandle
 from data_contracts.preference_pairs import PreferencePairs
 from data_contracts.reward_scores import RewardScores
@@ -105,14 +105,17 @@ def _train(
     log = TrainingLog.read_parts([output(first, manifest, "training_log")])
     if reward.ensemble == 1:
         return _outputs(output(first, manifest, "model"), log, output(first, manifest, "heldout_scores"))
-    return _combine(first, output(first, manifest, "model"), log, seed)
+    return _combine(first, manifest, log, seed)
 
 
-def _combine(first: RewardSpec, model: Path, log: pa.Table, seed: int) -> TrainedRewardModel:
+def _combine(first: RewardSpec, trained: JobManifest, log: pa.Table, seed: int) -> TrainedRewardModel:
     """Train the other members of the ensemble, each from its own seed, and make one reward model of them all."""
-    step, members = current().step, [model]
+    step, members = current().step, [output(first, trained, "model")]
+    shared = {}
+    if reads := trained.outputs.get("answer_likelihoods"):  # the first member's, for all
+        shared["answer_likelihoods"] = first.output_dir / reads
     for number in range(1, first.ensemble):
-        own = {"seed": derive_seed(seed, step, number) % 2**31, **job_paths(f"{step}-{number}")}
+        own = {"seed": derive_seed(seed, step, number) % 2**31, **job_paths(f"{step}-{number}"), **shared}
         spec = first.model_copy(update=own)
         members.append(output(spec, run_training_job(JOB, spec, spec.training), "model"))
     combination = EnsembleSpec(

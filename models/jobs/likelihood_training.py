@@ -1,7 +1,7 @@
 """Learning the weight of the likelihood feature together with the reward head (TINY_WORLD.md; not in the paper).
 
-The frozen base reads every training answer once, before training; the standardised values then travel with the pairs,
-and the model adds `likelihood_weight` times them to its score. The weight starts at 0 and has its own learning rate.
+The frozen base reads every training answer once, before training, for all members of an ensemble: the first leaves the
+readings in `answer_likelihoods.json`. The standardised values then travel with the pairs, and the model adds `likelihood_weight` times them to its score. The weight starts at 0 and has its own learning rate.
 """
 
 import json
@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, FiniteFloat
 from safetensors.torch import load_file, save_file
 from trl.trainer.reward_trainer import DataCollatorForPreference, RewardTrainer
 
 from data_contracts.errors import ConfigError, JobError
 from data_contracts.training_specs import LikelihoodFeature, RewardSpec
-from models.answer_likelihood import BASE_FOLDER, SETTINGS_FILE, AnswerLikelihood, LikelihoodWeights
+from models.answer_likelihood import BASE_FOLDER, READINGS_NAME, SETTINGS_FILE, AnswerLikelihood, LikelihoodWeights
 from models.chat_template import RenderedTurn
 from models.deepspeed.policy_engine import announce_zero, compute_device, shard_frozen
+from models.jobs.protocol import is_rank_zero
 from models.ppo_ranks import Ranks
 from models.tokenizer_check import same_tokenizer
 
@@ -28,13 +30,27 @@ STORED = f"{WEIGHT}.weight"
 CHOSEN, REJECTED = "chosen_likelihood", "rejected_likelihood"
 
 
+class Readings(BaseModel):
+    """The base's mean log-probabilities (nats per token) of both answers of every training pair."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pair_ids: list[str]
+    chosen: list[FiniteFloat]
+    rejected: list[FiniteFloat]
+
+
 def read_answers(
-    spec: RewardSpec, tokenizer: Any, chosen: Sequence[RenderedTurn], rejected: Sequence[RenderedTurn]
+    spec: RewardSpec,
+    tokenizer: Any,
+    pair_ids: list[str],
+    chosen: Sequence[RenderedTurn],
+    rejected: Sequence[RenderedTurn],
 ) -> tuple[LikelihoodWeights, dict[str, list[float]]]:
     """Let the frozen base read all training answers: mean and spread, and the standardised value of each side.
 
     Raises:
-        ConfigError: the base has another tokenizer.
+        ConfigError: the base has another tokenizer, or `spec.answer_likelihoods` tells of other pairs.
         JobError: all answers are equally likely, so that there is nothing to standardise.
     """
     from transformers import AutoTokenizer
@@ -45,7 +61,10 @@ def read_answers(
             f"models.likelihood {base} has another tokenizer than the reward model's base {spec.base_model}; "
             "take a base of the same family"
         )
-    values = _mean_logprobs(spec, base, [*chosen, *rejected])
+    values = _shared(spec, pair_ids) or _mean_logprobs(spec, base, [*chosen, *rejected])
+    if spec.answer_likelihoods is None and is_rank_zero():
+        found = Readings(pair_ids=pair_ids, chosen=values[: len(chosen)], rejected=values[len(chosen) :])
+        (spec.output_dir / READINGS_NAME).write_text(found.model_dump_json(), encoding="utf-8")
     spread = statistics.pstdev(values)
     if spread == 0:
         raise JobError("reward.likelihood: the base finds all training answers equally likely; turn it off")
@@ -53,6 +72,16 @@ def read_answers(
     weights = LikelihoodWeights(weight=0.0, mean=statistics.fmean(values), std=spread, head_weight=float(not alone))
     standard = [weights.standardise(value) for value in values]
     return weights, {CHOSEN: standard[: len(chosen)], REJECTED: standard[len(chosen) :]}
+
+
+def _shared(spec: RewardSpec, pair_ids: list[str]) -> list[float] | None:
+    """The readings of another member, chosen answers first; None where this job reads for itself."""
+    if spec.answer_likelihoods is None:
+        return None
+    found = Readings.model_validate_json(spec.answer_likelihoods.read_bytes())
+    if found.pair_ids != pair_ids:
+        raise ConfigError(f"{spec.answer_likelihoods} tells of other pairs than this job's; leave it out")
+    return [*found.chosen, *found.rejected]
 
 
 def _mean_logprobs(spec: RewardSpec, base: Path, rows: Sequence[RenderedTurn]) -> list[float]:

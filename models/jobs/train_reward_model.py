@@ -18,6 +18,7 @@ from data_contracts.errors import EmptyResultError
 from data_contracts.preference_pairs import PreferencePairs
 from data_contracts.reward_scores import RewardScores
 from data_contracts.training_specs import LikelihoodFeature, RewardSpec
+from models.answer_likelihood import READINGS_NAME
 from models.chat_template import RenderedTurn, fit_embeddings, prepare_tokenizer
 from models.deepspeed.config import on_cpu, prepare_distributed
 from models.heldout_scores import conversations, pair_metrics, score_rows
@@ -124,7 +125,7 @@ def build_trainer(spec: RewardSpec, tokenizer: Any, pairs: TokenizedPairs) -> tu
 
     columns, weights, whole = pairs.columns(), None, ["score"]
     if spec.likelihood is not LikelihoodFeature.OFF:  # before ZeRO-3 is configured for the trainer
-        weights, values = feature.read_answers(spec, tokenizer, pairs.chosen, pairs.rejected)
+        weights, values = feature.read_answers(spec, tokenizer, pairs.pair_ids, pairs.chosen, pairs.rejected)
         columns |= values
         whole.append(feature.WEIGHT)
     stream = stream_order(len(pairs.pair_ids), spec.epochs, spec.batch_size, spec.seed)
@@ -176,6 +177,8 @@ def main() -> None:
             metrics |= {"likelihood_weight": likelihood(folder)}
         metrics |= score_heldout(spec, table, folder)
     outputs = {"model": shared.MODEL_NAME, "training_log": shared.LOG_NAME, "heldout_scores": SCORES_NAME}
+    if likelihood is not None and spec.answer_likelihoods is None:
+        outputs["answer_likelihoods"] = READINGS_NAME
     write_manifest(spec, JOB, outputs, metrics)
 
 

@@ -15,6 +15,7 @@ from data_contracts.job_spec import MANIFEST_NAME, JobManifest, TrainingSettings
 from data_contracts.preference_pairs import PreferencePairs
 from data_contracts.reward_scores import RewardScores
 from data_contracts.training_specs import EnsembleScore, EnsembleSpec, LikelihoodFeature
+from models.answer_likelihood import LikelihoodWeights
 from models.heldout_scores import conversations
 from models.reward_model import RewardModel
 from tests.models.jobs.forked_jobs import ForkedJobs
@@ -60,15 +61,34 @@ def test_alone_the_head_has_no_say(forked_jobs: ForkedJobs, tiny_llama_dir: Path
     assert rewards.score([talk]) == before
 
 
+def shifted(readings: Path, by: float) -> Path:
+    """A copy of a member's readings with every value raised."""
+    content = json.loads(readings.read_text())
+    for side in ("chosen", "rejected"):
+        content[side] = [value + by for value in content[side]]
+    readings.with_name("shifted.json").write_text(json.dumps(content))
+    return readings.with_name("shifted.json")
+
+
+def test_readings_of_other_pairs_are_refused(forked_jobs: ForkedJobs, tiny_llama_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "other.json").write_text('{"pair_ids": ["p7"], "chosen": [-1.0], "rejected": [-2.0]}')
+    feature = {"likelihood": LikelihoodFeature.ADDED, "answer_likelihoods": tmp_path / "other.json"}
+    spec = reward_spec(tmp_path, tiny_llama_dir, **feature)
+    error = forked_jobs.run(JOB, spec, may_fail=True).error
+    assert "tells of other pairs than this job's" in error["message"]
+
+
 def test_two_members_become_one_that_stands_alone(
     forked_jobs: ForkedJobs, tiny_llama_dir: Path, tmp_path: Path
 ) -> None:
     """Members of two seeds, combined: their scores of held-out pairs are those of the folder, wherever it lies."""
-    specs = []
+    specs, shared = [], {}
     for seed in (3, 4):
         (tmp_path / str(seed)).mkdir()
-        specs.append(reward_spec(tmp_path / str(seed), tiny_llama_dir, likelihood=LikelihoodFeature.ADDED, seed=seed))
+        feature = {"likelihood": LikelihoodFeature.ADDED, "answer_likelihoods": shared.get("file")}
+        specs.append(reward_spec(tmp_path / str(seed), tiny_llama_dir, seed=seed, **feature))
         forked_jobs.run(JOB, specs[-1])
+        shared["file"] = shifted(specs[0].output_dir / "answer_likelihoods.json", by=0.5)
     members = tuple(spec.output_dir / "model" for spec in specs)
     combination = EnsembleSpec(
         output_dir=tmp_path / "out", work_dir=tmp_path / "work", seed=1, members=members, pairs=specs[0].pairs,
@@ -79,6 +99,9 @@ def test_two_members_become_one_that_stands_alone(
     learnt = [json.loads((member / "likelihood.json").read_text())["weight"] for member in members]
     assert [figures[f"ensemble_likelihood_weight_{n}"] for n in (1, 2)] == pytest.approx(learnt)
     assert learnt[0] != learnt[1]
+    first, second = (LikelihoodWeights.model_validate_json((m / "likelihood.json").read_bytes()) for m in members)
+    assert second.mean == pytest.approx(first.mean + 0.5), "the second member took the first's readings over"
+    assert second.std == pytest.approx(first.std)
     folder = (combination.output_dir / "model").rename(tmp_path / "elsewhere")
     for member in members:
         shutil.rmtree(member)
