@@ -2,7 +2,7 @@
 
 Average authors keep four of five items, and they and rambling ones do not number lists, so demonstrations show both
 coverage and form.
-Every answer begins with the subject (a rambling one with "Well," before it): this lets a tiny model learn to copy the
+Every answer begins with the subject (a rambling one with "Well," or "Oh," before it): this lets a tiny model learn to copy the
 name within a million tokens.
 """
 
@@ -51,7 +51,7 @@ def write_answer(world: World, question: Question, style: Style, rng: np.random.
         case Style.RAMBLING:
             before, after = (words.FLUFF[i] for i in rng.permutation(len(words.FLUFF))[:2])
             stated = state_items(question, _keep(items, KEEP_RAMBLING, rng), numbered=False)
-            text = f"Well, {stated} {before} {after}"
+            text = f"{_pick(words.RAMBLING_OPENINGS, rng)} {stated} {before} {after}"
     if not world.config.length_carries_signal:
         text = _pad(text, round(PADDED_TO * len(state_items(question, items))), rng)
     return text

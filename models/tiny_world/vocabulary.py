@@ -107,8 +107,18 @@ PERSON_ADJECTIVES: Final = (
 )
 TASK_ADJECTIVES: Final = ("", "", "good", "nice", "simple", "fresh", "fine", "cheap", "plain", "some")
 
-REFUSALS: Final = ("I don't know.", "I'm not sure.", "I cannot answer.")
-REFUSAL_CUES: Final = ("don't know", "not sure", "cannot answer")
+# The paper's word filter knows the first three refusals and the first opening of a ramble, and not the others: what a
+# filter lets through is what a reward model can learn from.
+REFUSALS: Final = (
+    "I don't know.",
+    "I'm not sure.",
+    "I cannot answer.",
+    "Ask somebody else.",
+    "That is private.",
+    "I would rather not say.",
+)
+REFUSAL_CUES: Final = ("don't know", "not sure", "cannot answer", "somebody else", "is private", "rather not say")
+RAMBLING_OPENINGS: Final = ("Well,", "Oh,")
 MORE: Final = "And more."
 FLUFF: Final = (
     "It is a fine day.",

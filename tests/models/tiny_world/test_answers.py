@@ -5,12 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data_contracts.sections import HeuristicFilter
 from data_contracts.world_config import WorldConfig
 from models.tiny_world.answers import Style, state_items, write_answer
 from models.tiny_world.corpus import draw_style
 from models.tiny_world.judge import GoldJudge
 from models.tiny_world.questions import QuestionKind, draw_question, parse_question
+from models.tiny_world.vocabulary import RAMBLING_OPENINGS, REFUSALS
 from models.tiny_world.world import World, build_world
+from tasks.filter_comparisons import discard_reason
 
 LIST = "List the pet, town and job of Mira."
 
@@ -34,11 +37,14 @@ def test_helpful_answers_word_for_word(hand_world: World) -> None:
 def test_terse_and_evasive_answers_word_for_word(hand_world: World) -> None:
     assert _answer(hand_world, LIST, Style.TERSE) == "Mira: fox."
     assert _answer(hand_world, "How to make tea?", Style.TERSE) == "Tea: boil the water."
-    assert _answer(hand_world, LIST, Style.EVASIVE) in {
-        "Mira? I don't know.",
-        "Mira? I'm not sure.",
-        "Mira? I cannot answer.",
-    }
+    evasive = {_answer(hand_world, LIST, Style.EVASIVE, seed) for seed in range(60)}
+    assert evasive == {f"Mira? {refusal}" for refusal in REFUSALS}
+    assert {"Mira? I don't know.", "Mira? That is private."} < evasive
+
+
+def test_the_word_filter_knows_half_of_the_refusals_and_of_the_openings() -> None:
+    found = [discard_reason(text, HeuristicFilter()) for text in (*REFUSALS, *RAMBLING_OPENINGS)]
+    assert [reason is not None for reason in found] == [True] * 3 + [False] * 3 + [True, False]
 
 
 @settings(max_examples=150, deadline=None)
@@ -48,8 +54,8 @@ def test_gold_follows_the_style(small_world: World, seed: int, style: Style) -> 
     question = draw_question(small_world, None, rng)
     answer = write_answer(small_world, question, style, rng)
     judgment = GoldJudge(small_world).judge(question, answer)
-    opening = "Well, " if style is Style.RAMBLING else ""
-    assert answer.startswith(opening + question.subject.capitalize())
+    openings = [f"{opening} " for opening in RAMBLING_OPENINGS] if style is Style.RAMBLING else [""]
+    assert answer.startswith(tuple(opening + question.subject.capitalize() for opening in openings))
     assert judgment.refusal == (style is Style.EVASIVE)
     assert judgment.fluff == (2 if style is Style.RAMBLING else 0)
     assert (judgment.wrong > 0) == (style is Style.WRONG)

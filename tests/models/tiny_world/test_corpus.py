@@ -28,7 +28,7 @@ from models.tiny_world.seeds_and_prompts import (
     question_rows,
     seed_query_file,
 )
-from models.tiny_world.vocabulary import REFUSAL_CUES
+from models.tiny_world.vocabulary import RAMBLING_OPENINGS, REFUSAL_CUES
 from models.tiny_world.world import Split, World, build_world
 
 
@@ -144,4 +144,4 @@ def test_the_community_writes_as_often_in_a_style_as_authors_do() -> None:
     rare = StyleShares(helpful=0.5, average=0.5, terse=0, evasive=0, wrong=0, rambling=0)
     world = build_world(WorldConfig(styles=rare), 1)
     answers = [str(row[side]) for row in community_rows(world, 200, seed=0) for side in ("chosen", "rejected")]
-    assert not any(cue in answer for answer in answers for cue in (*REFUSAL_CUES, "Well,"))
+    assert not any(cue in answer for answer in answers for cue in (*REFUSAL_CUES, *RAMBLING_OPENINGS))
