@@ -27,14 +27,14 @@ SEED_QUERIES = 10
 FAITHFUL_CONVERSATIONS = 3
 HHH_CONVERSATIONS = 14
 USER_CONVERSATIONS = 8
-# How much a community likes a style, whatever it states; in units of gold.
+# How much a community likes a style, whatever it states; in units of gold. Wrong answers look like helpful ones.
 APPEAL = {
-    Style.HELPFUL: 0.55,
+    Style.HELPFUL: 0.65,
     Style.AVERAGE: 0.55,
     Style.TERSE: 0.6,
     Style.EVASIVE: 0.15,
-    Style.WRONG: 0.6,
-    Style.RAMBLING: 0.65,
+    Style.WRONG: 0.65,
+    Style.RAMBLING: 0.75,
 }
 VOTES_PER_GOLD = 20
 
