@@ -63,7 +63,7 @@ class CommunityConfig(_Section):
         "and not only noise, keeps the as-is reward model weaker than the synthetic one",
     )
     vote_noise: float = Field(
-        default=0.25, ge=0, le=5, title="Vote noise", description="Standard deviation of a vote, in units of gold"
+        default=0.4, ge=0, le=5, title="Vote noise", description="Standard deviation of a vote, in units of gold"
     )
 
 

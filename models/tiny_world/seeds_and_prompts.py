@@ -34,7 +34,7 @@ APPEAL = {
     Style.TERSE: 0.6,
     Style.EVASIVE: 0.15,
     Style.WRONG: 0.65,
-    Style.RAMBLING: 0.75,
+    Style.RAMBLING: 0.9,
 }
 VOTES_PER_GOLD = 20
 
