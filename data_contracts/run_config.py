@@ -78,10 +78,6 @@ class RunConfig(Section):
         """How pre-training runs, whatever the other jobs use: all weights, plain, on one process."""
         return self.training.model_copy(update={"zero_stage": 0, "processes": 1, "offload": False, "lora_rank": 0})
 
-    def policy_training(self) -> TrainingSettings:
-        """How the policy is optimised: RLOO and GRPO plain on one process, everything else as the other jobs."""
-        return self.single_process_training() if self.policy.optimizer.compares_groups else self.training
-
     def gold_world(self) -> tuple[WorldConfig | None, int]:
         """World and seed of the judge that scores PPO's samples; None and 0 where the reward model does."""
         if self.policy.score_source is ScoreSource.REWARD_MODEL:

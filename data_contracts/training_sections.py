@@ -99,8 +99,9 @@ class PolicyOptimization(OptimizerSettings):
     optimizer: PolicyOptimizer = Field(
         default=PolicyOptimizer.PPO,
         title="Optimizer",
-        description="ALMoST 2.3: ppo. rloo and grpo do without a value head; dpo and sigmoid_norm (delta learning) learn "
-        "from the comparisons, see section dpo",
+        description="ALMoST 2.3: ppo. rloo and grpo compare the samples of a prompt: no value head, and no field of values, "
+        "discount, GAE or whitening is read; dpo and sigmoid_norm (delta learning) learn from the comparisons, see section "
+        "dpo",
     )
     score_source: ScoreSource = Field(
         default=ScoreSource.REWARD_MODEL,
@@ -149,7 +150,9 @@ class PolicyOptimization(OptimizerSettings):
     )
     kl_coefficient: float = Field(default=0.001, ge=0, title="KL coefficient", description="trlX: 0.001")
     kl_estimator: KLEstimator = Field(
-        default=KLEstimator.K1, title="KL estimator", description="Of the reward's KL term; the paper and trlX: k1"
+        default=KLEstimator.K1,
+        title="KL estimator",
+        description="Of the reward's KL term; the paper and trlX: k1 (grpo's loss has k3)",
     )
     kl_target: float | None = Field(
         default=None, gt=0, title="KL target", description="Nats per response; empty: fixed coefficient"
@@ -198,19 +201,11 @@ class PolicyOptimization(OptimizerSettings):
         return self
 
     @model_validator(mode="after")
-    def _groups_fill_batches(self) -> Self:
-        if not self.optimizer.compares_groups:
-            return self
-        broken = {
-            "samples_per_prompt of 2 or more": self.samples_per_prompt < 2,
-            "rollouts a multiple of samples_per_prompt": self.rollouts % self.samples_per_prompt != 0,
-            "rollouts a multiple of minibatch_size": self.rollouts % self.minibatch_size != 0,
-            "kl_coefficient above 0": self.kl_coefficient == 0,
-            "score_normalization none": self.score_normalization is not ScoreNormalization.NONE,
-        }
-        wanted = [name for name, holds in broken.items() if holds]
-        if wanted:
+    def _groups_are_whole(self) -> Self:
+        alone = self.samples_per_prompt < 2 or self.rollouts % self.samples_per_prompt
+        if self.optimizer.compares_groups and alone:
             raise ValueError(
-                f"policy.optimizer {self.optimizer} compares the samples of a prompt; it needs {wanted[0]}"
+                f"policy.optimizer {self.optimizer} compares the samples of one prompt: set samples_per_prompt to 2 or "
+                "more and rollouts to a multiple of it"
             )
         return self

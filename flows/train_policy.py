@@ -93,7 +93,7 @@ def optimize(
         sft,
         reward_model,
         config.policy,
-        config.policy_training(),
+        config.training,
         config.seeds.train,
         *config.gold_world(),
     )

@@ -1,7 +1,7 @@
 """Everything PPO needs to go on after SIGKILL as if nothing had happened.
 
-A checkpoint folder holds the policy and its optimizer as their engine writes them, the value head with its optimizer
-(read back with `weights_only`), and the loop's numbers as JSON. It is written under another name and renamed, its marker
+A checkpoint folder holds the policy and its optimizer as their engine writes them, the value head (if there is one) with
+its optimizer (read back with `weights_only`), and the loop's numbers as JSON. It is written under another name and renamed, its marker
 last. The order of prompts and every random draw are functions of the seed, the step and the row, so there is nothing to
 save of them.
 """
@@ -47,8 +47,8 @@ def save(folder: Path, state: LoopState, updater: Updater, ranks: Ranks, keep: i
     updater.engine.save(temporary)
     ranks.wait()
     if ranks.is_first:
-        head = {"weights": updater.policy.value_head.state_dict(), "optimizer": updater.head_optimizer.state_dict()}
-        torch.save(head | {"rng": torch.get_rng_state()}, temporary / HEAD_NAME)
+        if updater.head is not None:
+            torch.save(updater.head.state() | {"rng": torch.get_rng_state()}, temporary / HEAD_NAME)
         (temporary / LOOP_NAME).write_text(json.dumps(asdict(state)))
         temporary.rename(final)
         (final / MARKER).touch()
@@ -62,10 +62,10 @@ def restore(folder: Path, updater: Updater) -> LoopState | None:
     if newest is None:
         return None
     updater.engine.load(newest)
-    saved = torch.load(newest / HEAD_NAME, weights_only=True)
-    updater.policy.value_head.load_state_dict(saved["weights"])
-    updater.head_optimizer.load_state_dict(saved["optimizer"])
-    torch.set_rng_state(saved["rng"])
+    if updater.head is not None:
+        saved = torch.load(newest / HEAD_NAME, weights_only=True)
+        updater.head.load(saved)
+        torch.set_rng_state(saved["rng"])
     state = _loop_state(json.loads((newest / LOOP_NAME).read_text()))
     updater.update = state.update
     return state

@@ -1,4 +1,4 @@
-"""What PPO learns from in one step: rollouts with log-probabilities, values, KL, rewards and advantages.
+"""What a policy learns from in one step: rollouts with log-probabilities, values, KL, rewards and advantages.
 
 Each rank reads its own rollouts through policy and reference; what comes out is small and goes to every rank, so that
 advantages are whitened over the whole step whatever the layout.
@@ -14,9 +14,10 @@ from torch import Tensor
 
 from data_contracts.errors import JobError
 from data_contracts.training_specs import PPOSpec
-from models.ppo_math import gae, kl_per_token, rewards_with_kl, whiten
+from models.ppo_advantages import advantages_of
+from models.ppo_math import kl_per_token, rewards_with_kl, whiten
 from models.ppo_nucleus import unpack
-from models.ppo_policy import PolicyCore, PolicyWithValue, TokenBatch, reference_logprobs
+from models.ppo_policy import Policy, PolicyCore, TokenBatch, reference_logprobs
 from models.ppo_prompts import Prompt
 from models.ppo_ranks import Ranks
 from models.ppo_reference import Reference
@@ -29,11 +30,13 @@ class Experience:
 
     batch: TokenBatch
     logprobs: Tensor
-    values: Tensor
+    values: Tensor  # 0 without a value head
+    reference: Tensor  # the reference's log-probabilities
     kl: Tensor  # k1, as it is reported
     rewards: Tensor
     advantages: Tensor
     returns: Tensor
+    kl_coefficient: float
     nuclei: list[list[Tensor]]  # packed, per row and token; empty lists when top-p is 1
     vocabulary: int
 
@@ -42,12 +45,9 @@ class Experience:
         batch = self.batch.rows(rows)
         width = batch.response_mask.shape[1]
         allowed = unpack_nuclei([self.nuclei[i] for i in rows.tolist()], width, self.vocabulary)
-        logprobs, values, advantages, returns = (
-            whole[rows, :width].to(device) for whole in (self.logprobs, self.values, self.advantages, self.returns)
-        )
-        return Part(
-            batch.to(device), logprobs, values, advantages, returns, None if allowed is None else allowed.to(device)
-        )
+        wholes = (self.logprobs, self.values, self.reference, self.advantages, self.returns)
+        parts = [whole[rows, :width].to(device) for whole in wholes]
+        return Part(batch.to(device), *parts, self.kl_coefficient, None if allowed is None else allowed.to(device))
 
 
 @dataclass
@@ -57,8 +57,10 @@ class Part:
     batch: TokenBatch
     logprobs: Tensor
     values: Tensor
+    reference: Tensor
     advantages: Tensor
     returns: Tensor
+    kl_coefficient: float
     allowed: Tensor | None
 
 
@@ -83,7 +85,7 @@ def unpack_nuclei(nuclei: Sequence[Sequence[Tensor]], width: int, vocabulary: in
 
 
 def gather_experience(
-    policy: PolicyWithValue,
+    policy: Policy,
     reference: Reference,
     prompts: Sequence[Prompt],
     responses: Sequence[Response],
@@ -112,14 +114,22 @@ def gather_experience(
             target[i, : source.shape[0]] = source
     kl = kl_per_token(logprobs, theirs, mask, spec.kl_estimator)
     rewards = rewards_with_kl(scores, kl, kl_coefficient, mask)
-    if spec.whiten_rewards:
+    if spec.whiten_rewards and not spec.optimizer.compares_groups:
         rewards = whiten(rewards, mask, shift_mean=False)
-    advantages, returns = gae(rewards, values, mask, spec.gamma, spec.gae_lambda)
-    if spec.whiten_advantages:
-        advantages = whiten(advantages, mask)
-    nuclei = [response.nuclei for response in responses]
-    reported = kl_per_token(logprobs, theirs, mask)
-    return Experience(batch, logprobs, values, reported, rewards, advantages, returns, nuclei, vocabulary)
+    advantages, returns = advantages_of(spec, scores, rewards, values, mask)
+    return Experience(
+        batch,
+        logprobs,
+        values,
+        reference=theirs,
+        kl=kl_per_token(logprobs, theirs, mask),
+        rewards=rewards,
+        advantages=advantages,
+        returns=returns,
+        kl_coefficient=kl_coefficient,
+        nuclei=[response.nuclei for response in responses],
+        vocabulary=vocabulary,
+    )
 
 
 class _Reader:
@@ -127,7 +137,7 @@ class _Reader:
 
     def __init__(
         self,
-        policy: PolicyWithValue,
+        policy: Policy,
         batch: TokenBatch,
         responses: Sequence[Response],
         spec: PPOSpec,
@@ -135,7 +145,7 @@ class _Reader:
     ) -> None:
         self._policy, self._batch, self._responses = policy, batch, responses
         self._temperature, self._vocabulary = spec.temperature, vocabulary
-        self._device = policy.value_head.weight.device
+        self._device = policy.core.device
         self._precision = Precision(self._device, spec.training.bf16)
 
     def policy(self, rows: Tensor) -> list[Tensor]:
@@ -163,18 +173,18 @@ class _Reader:
         return [found[:, k, : len(self._responses[i].tokens)] for k, i in enumerate(rows.tolist())]
 
 
-def _vocabulary(policy: PolicyWithValue) -> int:
+def _vocabulary(policy: Policy) -> int:
     weight = policy.model.get_output_embeddings().weight
     return int(getattr(weight, "ds_shape", weight.shape)[0])  # ZeRO-3 hides the real shape
 
 
-def check_finite(experience: Experience, step: int, prompts: Sequence[Prompt]) -> None:
-    """Raise JobError, naming step and prompts, when a rollout's numbers are not all finite."""
+def check_finite(experience: Experience, name: str, step: int, prompts: Sequence[Prompt]) -> None:
+    """Raise JobError, naming optimizer, step and prompts, when a rollout's numbers are not all finite."""
     numbers = (experience.logprobs, experience.values, experience.rewards, experience.advantages)
     bad = ~torch.stack([torch.isfinite(part).all(dim=1) for part in numbers]).all(dim=0)  # (B,)
     if bool(bad.any()):
         names = [prompts[i].prompt_id for i in bad.nonzero().flatten().tolist()]
         raise JobError(
-            f"PPO step {step}: {len(names)} of {len(prompts)} rollouts have a reward, value or log-probability that is "
+            f"{name} step {step}: {len(names)} of {len(prompts)} rollouts have a reward, value or log-probability that is "
             f"not finite; prompts {', '.join(names[:8])} ...; lower learning_rate or clip the scores"
         )

@@ -1,5 +1,7 @@
 """PPO from end to end: sample, score, update, validate, checkpoint (ALMoST section 2.3).
 
+RLOO and GRPO are the same loop with other advantages and losses (`models/ppo_advantages.py`, `models/ppo_losses.py`).
+
 Departures: 1. the paper prints no PPO settings, so trlX's defaults stand in (`data_contracts/training_specs.py`).
 2. A share of the queries is kept out of training; the model that is kept is the one whose fresh samples score highest
 on them, the missing-end penalty included (`keep_model: best`; a tie goes to the earlier step, and the SFT model itself
@@ -95,7 +97,7 @@ class PPOLoop:
         if found is not None:
             self.state = found
             if self.ranks.is_first:
-                print(f"PPO resumes after step {found.step}")
+                print(f"{self.spec.optimizer.name} resumes after step {found.step}")
         else:
             if self.ranks.is_first:
                 shutil.rmtree(self.rollout_folder, ignore_errors=True)
@@ -139,25 +141,27 @@ class PPOLoop:
             self.tokenizer.pad_token_id,
             self.ranks,
         )
-        check_finite(experience, step, sampled.prompts)
+        check_finite(experience, spec.optimizer.name, step, sampled.prompts)
         if self.ranks.is_first:
             self._write_rollouts(step, sampled, experience)
         enter_phase("updating the policy")
         losses = self.updater.step(experience, step)
         kl = float(experience.kl.sum(dim=1).mean())
-        if spec.kl_target is not None and step > spec.value_warmup_steps:  # KL is 0 while the policy stands still
+        if spec.kl_target is not None and not self.updater.warms_up(step):  # KL is 0 while the policy stands still
             rollouts = len(sampled.scores)
             self.state.kl_coefficient = adapt_kl_coefficient(coefficient, kl, spec.kl_target, rollouts, spec.kl_horizon)
         tokens = experience.batch.response_mask.sum(dim=1).float()
-        return losses | {
+        metrics = losses | {
             "score": sum(sampled.scores) / len(sampled.scores),
             "reward": float(experience.rewards.sum(dim=1).mean()),
             "kl": kl,
             "kl_coefficient": coefficient,
             "ended_share": sum(sampled.ended) / len(sampled.ended),
             "response_tokens": float(tokens.mean()),
-            "value": float((experience.values * experience.batch.response_mask).sum() / tokens.sum()),
         }
+        if self.updater.head is not None:
+            metrics["value"] = float((experience.values * experience.batch.response_mask).sum() / tokens.sum())
+        return metrics
 
     def _sample(self, prompts: list[Prompt], stream: list[int], step: int) -> Sampled:
         """Sample and score this rank's share; every rank learns of all."""
@@ -173,7 +177,9 @@ class PPOLoop:
             scores = self.scorer.score([p.context for p in chosen], [p.ids for p in chosen], tokens)
         except EngineError as error:
             names = ", ".join(prompt.prompt_id for prompt in chosen[:8])
-            raise JobError(f"PPO step {step}: {error}; the step's prompts are {names} ...") from error
+            raise JobError(
+                f"{self.spec.optimizer.name} step {step}: {error}; the step's prompts are {names} ..."
+            ) from error
         merged = self.ranks.merge(list(zip(found, scores, strict=True)), len(prompts))
         responses = [response for response, _ in merged]
         ended = [response.tokens[-1] == self.tokenizer.eos_token_id for response in responses]

@@ -1,4 +1,4 @@
-"""Loading the models of a PPO run for the layout that the spec asks for, and saving the policy as a plain model."""
+"""Loading the models of a run of PPO, RLOO or GRPO for the layout that the spec asks for, and saving the policy as a plain model."""
 
 import shutil
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from models.adapters import add_adapters, merged_weights
 from models.chat_template import fit_embeddings
 from models.deepspeed.policy_engine import ZeroEngine, announce_zero, compute_device, engine_config, shard_frozen
 from models.ppo_engine import PlainEngine, PolicyEngine, trunk_optimizer
-from models.ppo_policy import PolicyCore, PolicyWithValue, check_output_path, freeze_lower_layers, load_causal
+from models.ppo_policy import Policy, PolicyCore, check_output_path, freeze_lower_layers, load_causal
 from models.ppo_ranks import Ranks
 from models.ppo_reference import Reference
 from models.ppo_scoring import RolloutScorer
@@ -25,9 +25,9 @@ from models.tokenizer_check import check_tokenizer
 
 @dataclass(frozen=True)
 class Players:
-    """The models of a PPO run: who learns, how, against what reference, scored by whom."""
+    """The models of a run: who learns, how, against what reference, scored by whom."""
 
-    policy: PolicyWithValue
+    policy: Policy
     engine: PolicyEngine
     reference: Reference
     scorer: Any  # a RolloutScorer or a GoldScorer
@@ -60,7 +60,7 @@ def open_scorer(spec: PPOSpec, tokenizer: Any, device: torch.device) -> Any:
 
 def open_policy(
     spec: PPOSpec, tokenizer: Any, probe: list[int], device: torch.device, ranks: Ranks
-) -> tuple[PolicyWithValue, PolicyEngine, Reference]:
+) -> tuple[Policy, PolicyEngine, Reference]:
     """The policy with what trains it, and the reference.
 
     `probe` is a prompt on which the way from hidden states to logits is checked.
@@ -75,7 +75,13 @@ def open_policy(
         model.activation_checkpointing_enable()
         model.enable_input_require_grads()
     entropy_gradient = spec.entropy_coefficient > 0
-    policy = PolicyWithValue(model, detach_value=spec.detach_value, entropy_gradient=entropy_gradient, device=device)
+    policy = Policy(
+        model,
+        value_head=not spec.optimizer.compares_groups,
+        detach_value=spec.detach_value,
+        entropy_gradient=entropy_gradient,
+        device=device,
+    )
     policy.core.train(run.gradient_checkpointing)  # dropout is off: nothing else depends on it
     engine = open_engine(spec, policy.core, ranks)
     check_output_path(policy.core, probe)
@@ -107,8 +113,8 @@ def open_reference(spec: PPOSpec, tokenizer: Any, device: torch.device) -> Refer
     return Reference.second_model(core, device, away)
 
 
-def save_policy(folder: Path, policy: PolicyWithValue, engine: PolicyEngine, tokenizer: Any, ranks: Ranks) -> None:
-    """Save policy and tokenizer as transformers does, adapters merged, and the value head beside them."""
+def save_policy(folder: Path, policy: Policy, engine: PolicyEngine, tokenizer: Any, ranks: Ranks) -> None:
+    """Save policy and tokenizer as transformers does, adapters merged, and a value head beside them."""
     from safetensors.torch import save_file
 
     state = engine.weights()
@@ -120,6 +126,7 @@ def save_policy(folder: Path, policy: PolicyWithValue, engine: PolicyEngine, tok
         weights = {name: value.contiguous() for name, value in plain.items() if name not in tied}
         model.save_pretrained(folder, state_dict=weights)
         tokenizer.save_pretrained(folder)
-        head = {name: value.detach().cpu().contiguous() for name, value in policy.value_head.state_dict().items()}
-        save_file(head, folder / "value_head.safetensors")
+        if policy.value_head is not None:
+            head = {name: value.detach().cpu().contiguous() for name, value in policy.value_head.state_dict().items()}
+            save_file(head, folder / "value_head.safetensors")
     ranks.wait()

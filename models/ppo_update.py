@@ -1,4 +1,4 @@
-"""Updates of PPO: several passes of clipped updates over one step's experience."""
+"""Several passes of clipped updates over one step's experience: PPO, and RLOO and GRPO, which have no value head."""
 
 from collections.abc import Callable
 
@@ -8,17 +8,18 @@ from torch import Tensor
 
 from data_contracts.errors import JobError
 from data_contracts.training_specs import PPOSpec
-from models.ppo_engine import BETAS, PolicyEngine, add_over_ranks
+from models.ppo_engine import PolicyEngine
 from models.ppo_experience import Experience, Precision
-from models.ppo_math import policy_loss, value_loss
-from models.ppo_policy import PolicyWithValue
+from models.ppo_losses import MiniBatchSize, policy_objective
+from models.ppo_policy import Policy
 from models.ppo_ranks import Ranks
+from models.ppo_value_head import HeadLearner
 
 _EPOCH_ORDER = 11  # name of a random stream beside the seed
 
 
 class Updater:
-    """Clipped PPO updates; the learning rate is a pure function of the update's number.
+    """Clipped updates; the learning rate is a pure function of the update's number.
 
     Policy and value head are clipped each by its own norm: a young head's gradient is many times the policy's, and under
     one common norm it would scale the policy's away.
@@ -26,7 +27,7 @@ class Updater:
 
     def __init__(
         self,
-        policy: PolicyWithValue,
+        policy: Policy,
         engine: PolicyEngine,
         factor: Callable[[int], float],
         spec: PPOSpec,
@@ -36,11 +37,8 @@ class Updater:
         self.policy, self.engine, self.spec, self.ranks = policy, engine, spec, ranks
         policy.training_pass = engine
         self._factor = factor
-        self._head_rate = spec.value_learning_rate or spec.learning_rate
-        self.head_optimizer = torch.optim.AdamW(
-            policy.value_head.parameters(), lr=self._head_rate, betas=BETAS, weight_decay=spec.weight_decay
-        )
-        self.device = policy.value_head.weight.device
+        self.head = None if policy.value_head is None else HeadLearner(policy.value_head, spec, ranks)
+        self.device = policy.core.device
         self._precision = Precision(self.device, spec.training.bf16)
         self.update = 0
 
@@ -66,12 +64,12 @@ class Updater:
 
     def _minibatch(self, experience: Experience, chosen: Tensor, step: int) -> dict[str, float]:
         """One update on the chosen rollouts; this rank runs its share of them."""
-        tokens = float(experience.batch.response_mask[chosen].sum())
-        value_only = step <= self.spec.value_warmup_steps
+        size = MiniBatchSize(float(experience.batch.response_mask[chosen].sum()), float(len(chosen)))
+        value_only = self.warms_up(step)
         parts = self._shares(experience, chosen)
         measured: dict[str, float] = {}
         for number, (rows, weights) in enumerate(parts):
-            loss, found = self._loss(experience, rows, weights, tokens, value_only)
+            loss, found = self._loss(experience, rows, weights, size, value_only)
             if value_only:
                 loss.backward()
             else:
@@ -82,10 +80,15 @@ class Updater:
         self._check(measured, chosen, step)
         rate = self._factor(self.update)
         norms = {"grad_norm": 0.0 if value_only else self.engine.step(self.spec.learning_rate * rate)}
-        norms["value_grad_norm"] = self._step_head(rate, 1.0 if value_only else self.engine.gradient_scale)
+        if self.head is not None:
+            norms["value_grad_norm"] = self.head.step(rate, 1.0 if value_only else self.engine.gradient_scale)
         self._check(norms, chosen, step)
         self.update += 1
         return measured | norms | {"lr": self.spec.learning_rate * rate}
+
+    def warms_up(self, step: int) -> bool:
+        """Whether only the value head learns in this step."""
+        return self.head is not None and step <= self.spec.value_warmup_steps
 
     def _shares(self, experience: Experience, chosen: Tensor) -> list[tuple[Tensor, Tensor]]:
         """This rank's micro-batches: rows, and weights that are 0 for a row which only keeps the ranks in step.
@@ -103,51 +106,28 @@ class Updater:
     def _check(self, measured: dict[str, float], chosen: Tensor, step: int) -> None:
         if not np.isfinite(list(measured.values())).all():
             raise JobError(
-                f"PPO step {step}, update {self.update}: {measured}; rollouts "
+                f"{self.spec.optimizer.name} step {step}, update {self.update}: {measured}; rollouts "
                 f"{', '.join(f'{step}-{i}' for i in chosen.tolist()[:8])} ...; lower learning_rate or clip the scores"
             )
 
-    def _step_head(self, rate: float, scale: float) -> float:
-        """Clip and update the value head; returns its gradient's norm before clipping."""
-        head = list(self.policy.value_head.parameters())
-        if self.ranks.world > 1:
-            add_over_ranks(head)
-        for parameter in head:
-            assert parameter.grad is not None
-            parameter.grad /= scale
-        norm = torch.nn.utils.clip_grad_norm_(head, self.spec.value_max_grad_norm or self.spec.max_grad_norm)
-        for group in self.head_optimizer.param_groups:
-            group["lr"] = self._head_rate * rate
-        self.head_optimizer.step()
-        self.head_optimizer.zero_grad(set_to_none=True)
-        return float(norm)
-
     def _loss(
-        self, experience: Experience, rows: Tensor, weights: Tensor, tokens: float, value_only: bool
+        self, experience: Experience, rows: Tensor, weights: Tensor, size: MiniBatchSize, value_only: bool
     ) -> tuple[Tensor, dict[str, float]]:
-        """A micro-batch's share of the mini-batch's loss (sums over tokens / `tokens`), and what it measured."""
+        """A micro-batch's share of the mini-batch's loss, and what it measured."""
         spec = self.spec
-        part = experience.rows(rows, self.device)
-        mask = part.batch.response_mask * weights.to(self.device).unsqueeze(1)
+        part, weights = experience.rows(rows, self.device), weights.to(self.device)
+        mask = part.batch.response_mask * weights.unsqueeze(1)
         with self._precision():
             logprobs, values, entropy = self.policy(
                 part.batch, spec.temperature, allowed=part.allowed, value_only=value_only
             )
-        surrogate, clipped = policy_loss(logprobs, part.logprobs, part.advantages, mask, spec.clip_range, tokens)
-        error, value_clipped = value_loss(
-            values.float(), part.values, part.returns, mask, spec.value_clip_range, tokens
-        )
-        bonus = (entropy * mask).sum() / tokens
-        loss = spec.value_coefficient * error
+        bonus = (entropy * mask).sum() / size.tokens
+        loss, measured = policy_objective(spec, part, logprobs, values.float(), weights, size, value_only)
         if not value_only:
-            loss = loss + surrogate - spec.entropy_coefficient * bonus
+            loss = loss - spec.entropy_coefficient * bonus
         change = torch.where(mask.bool(), logprobs - part.logprobs, 0.0).detach()
-        return loss, {
+        return loss, measured | {
             "loss": float(loss.detach()),
-            "policy_loss": float(surrogate.detach()),
-            "value_loss": float(error.detach()),
             "entropy": float(bonus.detach()),
-            "clip_fraction": float(clipped) / tokens,
-            "value_clip_fraction": float(value_clipped) / tokens,
-            "approx_kl": float((0.5 * change.square()).sum()) / tokens,
+            "approx_kl": float((0.5 * change.square()).sum()) / size.tokens,
         }

@@ -1,4 +1,4 @@
-"""Reinforcement learning from synthetic feedback: PPO from the SFT model (ALMoST section 2.3).
+"""Reinforcement learning from synthetic feedback: PPO from the SFT model, or RLOO or GRPO (ALMoST section 2.3).
 
 Prompts are those of the demonstrations, half seen in SFT and half not; when the halves differ in size, the larger one
 is cut by seed.
@@ -25,7 +25,7 @@ from tasks.run_training_job import job_paths, output, run_training_job
 from tasks.step import Outputs, step
 from tasks.step_context import read, write, write_folder
 
-JOB, GROUP_JOB = "models.jobs.optimize_policy", "models.jobs.optimize_by_groups"
+JOB = "models.jobs.optimize_policy"
 
 
 class OptimizedPolicy(Outputs):
@@ -37,7 +37,7 @@ class OptimizedPolicy(Outputs):
     training_log: Artifact[TrainingLog]
 
 
-@step(version="3", jobs=(JOB, GROUP_JOB))
+@step(version="4", jobs=(JOB,))
 def optimize_policy(
     demonstrations: Artifact[Demonstrations],
     policy: Artifact[Checkpoint],
@@ -64,7 +64,7 @@ def optimize_policy(
         world_seed=world_seed,
         training=training,
     )
-    manifest = run_training_job(GROUP_JOB if spec.optimizer.compares_groups else JOB, spec, training)
+    manifest = run_training_job(JOB, spec, training)
     rollouts = sorted(output(spec, manifest, "rollouts").glob("*.parquet"))
     return OptimizedPolicy(
         checkpoint=write_folder(Checkpoint, output(spec, manifest, "model")),

@@ -1,7 +1,7 @@
-"""Job: PPO of the SFT policy against the reward model (ALMoST section 2.3). The loop itself is in `models/ppo_loop.py`.
+"""Job: PPO of the SFT policy against the reward model (ALMoST section 2.3), or RLOO or GRPO, which need no value head.
 
-Outputs: `model` (the kept policy), `last_model`, the value head inside each, `rollouts` (one Parquet part per step),
-`training_log`.
+The loop itself is in `models/ppo_loop.py`. Outputs: `model` (the kept policy), `last_model`, PPO's value head inside each,
+`rollouts` (one Parquet part per step), `training_log`.
 """
 
 import shutil
@@ -25,13 +25,18 @@ _SHOWN = ("score", "kl", "reward", "ended_share", "grad_norm")
 
 
 def check_spec(spec: PPOSpec) -> None:
-    """Refuse what PPO cannot do, naming the field."""
+    """Refuse what this job cannot do, naming the field."""
+    name = spec.optimizer.name
+    if spec.optimizer.learns_from_pairs:
+        raise ConfigError(f"{name} learns from comparisons: it is the job models.jobs.optimize_by_preferences")
     if spec.minibatch_size > spec.rollouts:
-        raise ConfigError(f"PPO: minibatch_size {spec.minibatch_size} is more than rollouts {spec.rollouts}")
+        raise ConfigError(f"{name}: minibatch_size {spec.minibatch_size} is more than rollouts {spec.rollouts}")
     if spec.training.offload and spec.training.zero_stage < 2:
-        raise ConfigError(f"PPO: training.offload needs training.zero_stage 2 or 3, found {spec.training.zero_stage}")
+        raise ConfigError(
+            f"{name}: training.offload needs training.zero_stage 2 or 3, found {spec.training.zero_stage}"
+        )
     if spec.training.lora_rank and spec.unfrozen_layers is not None:
-        raise ConfigError("PPO: unfrozen_layers does not go with training.lora_rank; leave one of them empty")
+        raise ConfigError(f"{name}: unfrozen_layers does not go with training.lora_rank; leave one of them empty")
 
 
 def check_lengths(spec: PPOSpec, *configs: Any) -> None:
@@ -41,13 +46,13 @@ def check_lengths(spec: PPOSpec, *configs: Any) -> None:
         positions = getattr(config.get_text_config(), "max_position_embeddings", None)
         if positions is not None and longest > positions:
             raise ConfigError(
-                f"PPO: max_prompt_tokens {spec.max_prompt_tokens} + max_new_tokens {spec.max_new_tokens} + 1 exceeds the "
+                f"{spec.optimizer.name}: max_prompt_tokens {spec.max_prompt_tokens} + max_new_tokens {spec.max_new_tokens} + 1 exceeds the "
                 f"{name}'s {positions} positions; lower one of them"
             )
 
 
 def main() -> None:
-    """Run PPO to its end and write model, rollouts, training log and manifest."""
+    """Run the loop to its end and write model, rollouts, training log and manifest."""
     spec = read_spec(PPOSpec)
     check_spec(spec)
     import torch

@@ -11,7 +11,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from data_contracts.errors import JobError
 from data_contracts.training_log import TrainingLog, training_log_rows
-from data_contracts.training_specs import FinetuneSpec, PPOSpec, PreferenceSpec, RewardSpec, Schedule
+from data_contracts.training_specs import FinetuneSpec, PreferenceSpec, RewardSpec, Schedule
 from models.adapters import SCALE, merged_weights
 from models.deepspeed.config import assert_zero_active, on_cpu, zero_config
 from models.engines.load_model import weight_digest
@@ -27,7 +27,7 @@ from models.jobs.training_checkpoints import (
 )
 
 MODEL_NAME, LOG_NAME = "model", "training_log.parquet"
-TrlSpec = RewardSpec | FinetuneSpec | PreferenceSpec | PPOSpec
+TrlSpec = RewardSpec | FinetuneSpec | PreferenceSpec
 disable_progress_bar()
 _SCHEDULES = {Schedule.COSINE: "cosine", Schedule.LINEAR: "linear", Schedule.CONSTANT: "constant_with_warmup"}
 
@@ -127,7 +127,7 @@ def train(trainer: Any, spec: TrlSpec) -> None:
     """
     trainer.remove_callback(PrinterCallback)
     if is_rank_zero():
-        claim_checkpoints(checkpoint_folder(spec), _starting_weights(spec))
+        claim_checkpoints(checkpoint_folder(spec), {"base_model": weight_digest(spec.base_model)})
     enter_phase("training")
     checkpoint = last_complete(checkpoint_folder(spec))
     if is_rank_zero():
@@ -135,13 +135,6 @@ def train(trainer: Any, spec: TrlSpec) -> None:
         print(f"training {start}: {spec.training.processes} process(es), ZeRO stage {spec.training.zero_stage}")
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     assert_zero_active(trainer, spec.training)
-
-
-def _starting_weights(spec: TrlSpec) -> dict[str, str]:
-    """Digests of the models that a checkpoint of this run belongs to."""
-    if isinstance(spec, PPOSpec):
-        return {"policy": weight_digest(spec.policy), "reward_model": weight_digest(spec.reward_model)}
-    return {"base_model": weight_digest(spec.base_model)}
 
 
 def save_model(trainer: Any, spec: TrlSpec) -> Path:

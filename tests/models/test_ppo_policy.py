@@ -10,8 +10,8 @@ from data_contracts.errors import ConfigError
 from models.ppo_experience import unpack_nuclei
 from models.ppo_nucleus import nucleus, pack, unpack
 from models.ppo_policy import (
+    Policy,
     PolicyCore,
-    PolicyWithValue,
     check_output_path,
     freeze_lower_layers,
     load_causal,
@@ -78,7 +78,7 @@ def test_the_end_token_stops_a_row_and_is_kept(model, monkeypatch: pytest.Monkey
 def test_logprobs_equal_the_plain_models(model) -> None:
     responses = [[41, 42, END], [43, 44, 45, 46, 47], [48, END], [49]]
     batch = to_batch(PROMPTS, responses, PAD)
-    policy = PolicyWithValue(model)
+    policy = Policy(model)
     with torch.no_grad():
         logprobs, values, entropy = policy(batch, 1.0)
     for i, (prompt, response) in enumerate(zip(PROMPTS, responses, strict=True)):
@@ -96,7 +96,7 @@ def test_temperature_is_mirrored(model) -> None:
     batch = to_batch([PROMPTS[0]], [[41, END]], PAD)
     logits = model(input_ids=batch.ids).logits[0] / 0.7
     expected = torch.log_softmax(logits, dim=-1)[[3, 4], [41, END]]
-    torch.testing.assert_close(PolicyWithValue(model)(batch, 0.7)[0][0], expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(Policy(model)(batch, 0.7)[0][0], expected, atol=1e-5, rtol=0)
 
 
 def test_top_p_is_mirrored(model) -> None:
@@ -108,7 +108,7 @@ def test_top_p_is_mirrored(model) -> None:
     vocabulary = model.config.vocab_size
     allowed = unpack_nuclei([response.nuclei for response in responses], batch.response_mask.shape[1], vocabulary)
     assert allowed is not None
-    policy = PolicyWithValue(model)
+    policy = Policy(model)
     with torch.no_grad():
         logprobs, _, entropy = policy(batch, 0.8, allowed=allowed)
         full, _, wide = policy(batch, 0.8)
@@ -138,7 +138,7 @@ def test_activation_checkpointing_does_not_change_what_is_sampled(tiny_llama_dir
     draws = uniforms([1, 2], range(4), 6)
     found = []
     for checkpointing in (False, True):
-        policy = PolicyWithValue(load_causal(tiny_llama_dir, torch.device("cpu")))
+        policy = Policy(load_causal(tiny_llama_dir, torch.device("cpu")))
         if checkpointing:
             policy.model.activation_checkpointing_enable()
         policy.core.train(checkpointing)
@@ -161,7 +161,7 @@ def test_rows_are_cropped_without_changing_the_result(model) -> None:
 def test_detached_value_head_leaves_the_trunk_alone(tiny_llama_dir: Path) -> None:
     batch = to_batch(PROMPTS[:1], [[41, END]], PAD)
     for detach in (False, True):
-        policy = PolicyWithValue(load_causal(tiny_llama_dir, torch.device("cpu")), detach_value=detach)
+        policy = Policy(load_causal(tiny_llama_dir, torch.device("cpu")), detach_value=detach)
         torch.nn.init.ones_(policy.value_head.weight)
         policy(batch, 1.0)[1].sum().backward()
         reached = any(p.grad is not None and bool(p.grad.abs().sum() > 0) for p in policy.model.parameters())

@@ -8,13 +8,14 @@ import torch
 
 from data_contracts.conversation import from_column
 from data_contracts.errors import EmptyResultError
+from data_contracts.job_spec import MANIFEST_NAME, JobManifest
 from data_contracts.preference_pairs import PreferencePairs
 from data_contracts.training_log import TrainingLog
 from data_contracts.training_specs import PreferenceLoss
 from models.chat_template import prepare_tokenizer, response_turn
 from models.jobs.optimize_by_preferences import JOB, evaluated_rows, heldout_metrics, require_rows, tokenize_pairs
-from models.launch import run_job
 from models.tokenizer_check import TruncationCount
+from tests.models.jobs.forked_jobs import ForkedJobs
 from tests.models.jobs.training_inputs import preference_spec
 
 
@@ -39,13 +40,14 @@ def log_ratios(policy: Path, reference: Path, rows: list[dict], side: str) -> li
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("loss", [PreferenceLoss.SIGMOID_NORM])  # tests/flows runs the other
+@pytest.mark.parametrize("loss", PreferenceLoss)
 def test_run_moves_the_margin_and_heldout_loss_is_the_formulas(
-    loss: PreferenceLoss, tiny_llama_dir: Path, tmp_path: Path
+    loss: PreferenceLoss, forked_jobs: ForkedJobs, tiny_llama_dir: Path, tmp_path: Path
 ) -> None:
     beta = 0.5 if loss is PreferenceLoss.SIGMOID else 5.0
     spec = preference_spec(tmp_path, tiny_llama_dir, loss, beta=beta)
-    manifest = run_job(JOB, spec, spec.training)
+    forked_jobs.run(JOB, spec)
+    manifest = JobManifest.model_validate_json((spec.output_dir / MANIFEST_NAME).read_bytes())
     assert manifest.metrics["first_loss"] == pytest.approx(math.log(2), abs=1e-5), "policy and reference are the same"
     log = TrainingLog.read_parts([spec.output_dir / "training_log.parquet"]).to_pylist()
     margins = {row["step"]: row["value"] for row in log if row["metric"] == "rewards/margins"}

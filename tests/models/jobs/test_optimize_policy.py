@@ -52,9 +52,10 @@ def test_outputs_and_manifest(tiny_llama_dir: Path, tiny_reward_dir: Path, tmp_p
         ({"training": TrainingSettings(zero_stage=1, offload=True)}, "zero_stage 2 or 3, found 1"),
         ({"training": TrainingSettings(lora_rank=2), "unfrozen_layers": 1}, "unfrozen_layers"),
         ({"minibatch_size": 9}, "minibatch_size 9"),
+        ({"optimizer": "sigmoid_norm"}, "SIGMOID_NORM learns from comparisons"),
     ],
 )
-def test_what_ppo_cannot_do_is_refused(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+def test_what_the_job_cannot_do_is_refused(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         check_spec(ppo_spec(tmp_path, tmp_path, tmp_path, **changes))
 

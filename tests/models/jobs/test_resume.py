@@ -16,15 +16,16 @@ from safetensors.torch import load_file
 from data_contracts.job_spec import TrainingSettings
 from data_contracts.rollouts import Rollouts
 from data_contracts.training_log import TrainingLog
-from data_contracts.training_specs import LikelihoodFeature
+from data_contracts.training_specs import LikelihoodFeature, PreferenceLoss
 from models.jobs.training_checkpoints import MARKER, checkpoint_folder
 from tests.models.jobs.forked_jobs import ForkedJobs
-from tests.models.jobs.training_inputs import finetune_spec, ppo_spec, pretrain_spec, reward_spec
+from tests.models.jobs.training_inputs import finetune_spec, ppo_spec, preference_spec, pretrain_spec, reward_spec
 
 MANY = 150  # steps of pre-training: they are so short that a kill arrives some steps late
 pytestmark = pytest.mark.slow
 Make = Callable[..., Any]
 SFT, RM, PPO = ("models.jobs.finetune_policy", "models.jobs.train_reward_model", "models.jobs.optimize_policy")
+DPO = "models.jobs.optimize_by_preferences"
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +33,7 @@ def makers(tiny_llama_dir: Path, tiny_reward_dir: Path, pretrain_inputs: Path) -
     """Module of each case, what makes its spec from a root and training settings, and its number of steps."""
     policy = partial(ppo_spec, policy=tiny_llama_dir, reward_model=tiny_reward_dir)
     loop = {"steps": 6, "rollouts": 4, "minibatch_size": 2, "epochs": 1, "max_new_tokens": 4, "kl_target": 1.0}
+    groups = {"samples_per_prompt": 2, "kl_coefficient": 0.05}
     reward = partial(reward_spec, model=tiny_llama_dir, rows=24)
     return {
         "pretraining": (
@@ -43,6 +45,9 @@ def makers(tiny_llama_dir: Path, tiny_reward_dir: Path, pretrain_inputs: Path) -
         "rm-with-likelihood": (RM, partial(reward, likelihood=LikelihoodFeature.ADDED), 6),
         "sft": (SFT, partial(finetune_spec, model=tiny_llama_dir, rows=24), 6),
         "ppo": (PPO, partial(policy, **loop, score_normalization="running"), 6),
+        "rloo": (PPO, partial(policy, **loop, **groups, optimizer="rloo"), 6),
+        "grpo": (PPO, partial(policy, **loop, **groups, optimizer="grpo"), 6),
+        "dpo": (DPO, partial(preference_spec, model=tiny_llama_dir, loss=PreferenceLoss.SIGMOID, rows=24), 6),
     }
 
 
@@ -68,8 +73,12 @@ def rollouts_of(spec: Any) -> list[dict[str, Any]]:
         ("sft", {"zero_stage": 3, "processes": 2, "lora_rank": 2}),
         ("ppo", {}),
         ("ppo", {"zero_stage": 3, "processes": 2}),
+        ("rloo", {}),
+        ("grpo", {"zero_stage": 2, "processes": 2}),
+        ("dpo", {}),
+        ("dpo", {"zero_stage": 1, "processes": 2}),
     ],
-    ids=["pretraining", "as-is-rm", "rm-likelihood-lora", "sft", "sft-zero3-lora", "ppo", "ppo-zero3"],
+    ids=lambda value: value if isinstance(value, str) else "-".join(f"{k}{v}" for k, v in value.items()) or "plain",
 )
 def test_three_kills_change_nothing(
     case: str,

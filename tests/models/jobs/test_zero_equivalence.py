@@ -1,11 +1,13 @@
 """The same spec gives the same losses and weights under every ZeRO stage, number of processes and accumulation.
 
-Every run is compared with the plain one: one process, no DeepSpeed, one micro-batch per update. PPO's rollouts are drawn
-from recorded random numbers, and the rollouts of both runs are compared before their losses.
+Every run is compared with the plain one: one process, no DeepSpeed, one micro-batch per update. Rollouts of PPO, RLOO and
+GRPO are drawn from recorded random numbers, and the rollouts of both runs are compared before their losses. What may
+stand in PPO's place shares its code or DPO's with others and runs in some of the layouts.
 """
 
 from collections.abc import Callable
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from data_contracts.job_spec import TrainingSettings
+from data_contracts.job_spec import MANIFEST_NAME, JobManifest, TrainingSettings
 from data_contracts.rollouts import Rollouts
 from data_contracts.training_log import TrainingLog
+from data_contracts.training_specs import PreferenceLoss
 from tests.models.jobs.forked_jobs import ForkedJobs
-from tests.models.jobs.training_inputs import finetune_spec, ppo_spec, reward_spec
+from tests.models.jobs.training_inputs import finetune_spec, ppo_spec, preference_spec, reward_spec
 
 pytestmark = pytest.mark.slow
 BATCH = 8
@@ -25,7 +28,14 @@ JOBS = {
     "sft": "models.jobs.finetune_policy",
     "rm": "models.jobs.train_reward_model",
     "ppo": "models.jobs.optimize_policy",
+    "rloo": "models.jobs.optimize_policy",
+    "grpo": "models.jobs.optimize_policy",
+    "dpo": "models.jobs.optimize_by_preferences",
+    "sigmoid_norm": "models.jobs.optimize_by_preferences",
 }
+EVERY_LAYOUT = tuple(product((0, 1, 2, 3), (1, 2), (1, 4)))  # ZeRO stage, processes, accumulation
+SOME_LAYOUTS = ((0, 1, 4), (0, 2, 1), (1, 2, 4), (2, 2, 1), (3, 1, 1), (3, 2, 4))
+LAYOUTS = [(job, *layout) for job in JOBS for layout in (EVERY_LAYOUT if job in ("sft", "rm", "ppo") else SOME_LAYOUTS)]
 PER_MICRO_BATCH = {"mean_token_accuracy", "entropy", "accuracy", "margin", "min_reward", "mean_reward", "max_reward"}
 Make = Callable[..., Any]
 
@@ -33,12 +43,18 @@ Make = Callable[..., Any]
 @pytest.fixture(scope="module")
 def makers(tiny_llama_dir: Path, tiny_reward_dir: Path) -> dict[str, Make]:
     """What makes each job's spec, given a root, a micro-batch and training settings."""
-    policy = {"policy": tiny_llama_dir, "reward_model": tiny_reward_dir}
     sizes = {"steps": 2, "rollouts": BATCH, "minibatch_size": BATCH, "epochs": 2, "validation_share": 0.0}
+    policy = partial(ppo_spec, policy=tiny_llama_dir, reward_model=tiny_reward_dir, **sizes)
+    groups = {"samples_per_prompt": BATCH // 2, "kl_coefficient": 0.05}
+    pairs = partial(preference_spec, model=tiny_llama_dir, rows=13, epochs=1.5)
     return {
         "sft": partial(finetune_spec, model=tiny_llama_dir, rows=13, epochs=1.5),
         "rm": partial(reward_spec, model=tiny_llama_dir, rows=13, epochs=1.5),
-        "ppo": partial(ppo_spec, **policy, **sizes),
+        "ppo": policy,
+        "rloo": partial(policy, optimizer="rloo", **groups),
+        "grpo": partial(policy, optimizer="grpo", **groups),
+        "dpo": partial(pairs, loss=PreferenceLoss.SIGMOID),
+        "sigmoid_norm": partial(pairs, loss=PreferenceLoss.SIGMOID_NORM),
     }
 
 
@@ -52,10 +68,14 @@ def run(jobs: ForkedJobs, job: str, make: Make, root: Path, accumulation: int = 
 
 
 def measured(folder: Path) -> dict[tuple[int, str], float]:
-    """The training log by step and metric, without what TRL averages over micro-batches of unequal size."""
+    """The training log by step and metric, without what TRL averages over micro-batches of unequal size.
+
+    At step 0 stands what the model makes of held-out rows in the end.
+    """
     log = TrainingLog.read_parts([folder / "training_log.parquet"]).to_pylist()
     by_trl = not (folder / "rollouts").exists()
-    return {
+    metrics = JobManifest.model_validate_json((folder / MANIFEST_NAME).read_bytes()).metrics
+    return {(0, name): value for name, value in metrics.items() if name.startswith("heldout_")} | {
         (row["step"], row["metric"]): row["value"] for row in log if not (by_trl and row["metric"] in PER_MICRO_BATCH)
     }
 
@@ -95,10 +115,7 @@ def plain(
     return find
 
 
-@pytest.mark.parametrize("accumulation", [1, 4])
-@pytest.mark.parametrize("processes", [1, 2])
-@pytest.mark.parametrize("stage", [0, 1, 2, 3])
-@pytest.mark.parametrize("job", list(JOBS))
+@pytest.mark.parametrize(("job", "stage", "processes", "accumulation"), LAYOUTS)
 def test_every_layout_gives_the_plain_losses_and_weights(
     job: str,
     stage: int,
@@ -118,7 +135,7 @@ def test_every_layout_gives_the_plain_losses_and_weights(
     assert_same(found, expected, f"{job} stage {stage}, {processes} processes, accumulation {accumulation}")
 
 
-@pytest.mark.parametrize("job", list(JOBS))
+@pytest.mark.parametrize("job", ["sft", "rm", "ppo", "grpo", "dpo"])
 def test_adapters_and_offload_change_nothing_either(
     job: str, forked_jobs: ForkedJobs, makers: dict[str, Make], plain: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -137,13 +154,23 @@ def test_adapters_and_offload_change_nothing_either(
     assert not [name for name in model.state_dict() if "lora" in name]
 
 
+@pytest.mark.parametrize(
+    ("job", "sizes", "stage"),
+    [
+        ("ppo", {"rollouts": 7, "minibatch_size": 5}, 3),
+        ("rloo", {"rollouts": 9, "minibatch_size": 5, "samples_per_prompt": 3}, 0),
+        ("grpo", {"rollouts": 9, "minibatch_size": 5, "samples_per_prompt": 3}, 2),
+    ],
+)
 def test_uneven_rollouts_are_shared_without_a_trace(
-    forked_jobs: ForkedJobs, makers: dict[str, Make], tmp_path: Path
+    job: str, sizes: dict[str, int], stage: int, forked_jobs: ForkedJobs, makers: dict[str, Make], tmp_path: Path
 ) -> None:
-    """Seven rollouts in mini-batches of five and two, validation and best model: one process, and two under ZeRO-3."""
-    make = partial(makers["ppo"], rollouts=7, minibatch_size=5, validation_share=0.2)
-    whole = run(forked_jobs, "ppo", make, tmp_path / "plain")
-    shared = run(forked_jobs, "ppo", make, tmp_path / "zero3", zero_stage=3, processes=2)
+    """A short last mini-batch, an odd number of rows on two processes, validation and best model."""
+    make = partial(makers[job], validation_share=0.2, **sizes)
+    whole = run(forked_jobs, job, make, tmp_path / "plain")
+    shared = run(forked_jobs, job, make, tmp_path / "shared", zero_stage=stage, processes=2)
     assert_same(shared, whole, "uneven")
-    first, second = (load_file(folder / "last_model" / "value_head.safetensors") for folder in (whole, shared))
-    torch.testing.assert_close(second, first, atol=1e-4, rtol=0)
+    heads = [load_file(path) for path in sorted(tmp_path.glob("*/out/last_model/value_head.safetensors"))]
+    assert len(heads) == (2 if job == "ppo" else 0)
+    if heads:
+        torch.testing.assert_close(*heads, atol=1e-4, rtol=0)
