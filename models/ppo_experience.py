@@ -45,9 +45,20 @@ class Experience:
         batch = self.batch.rows(rows)
         width = batch.response_mask.shape[1]
         allowed = unpack_nuclei([self.nuclei[i] for i in rows.tolist()], width, self.vocabulary)
-        wholes = (self.logprobs, self.values, self.reference, self.advantages, self.returns)
-        parts = [whole[rows, :width].to(device) for whole in wholes]
-        return Part(batch.to(device), *parts, self.kl_coefficient, None if allowed is None else allowed.to(device))
+
+        def of(whole: Tensor) -> Tensor:
+            return whole[rows, :width].to(device)
+
+        return Part(
+            batch.to(device),
+            logprobs=of(self.logprobs),
+            values=of(self.values),
+            reference=of(self.reference),
+            advantages=of(self.advantages),
+            returns=of(self.returns),
+            kl_coefficient=self.kl_coefficient,
+            allowed=None if allowed is None else allowed.to(device),
+        )
 
 
 @dataclass
