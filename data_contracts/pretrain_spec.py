@@ -16,7 +16,9 @@ class PretrainSpec(JobSpec):
     tokenizer: Path = Field(description="Folder of a transformers tokenizer with pad, BOS and EOS")
     size: LadderSize = Field(description="Architecture, learning rate and, perhaps, tokens of this rung")
     pretraining: PretrainingConfig = Field(description="What all rungs share; its `sizes` are not read")
-    training: TrainingSettings = Field(default_factory=TrainingSettings, description="Threads and save_every are read")
+    training: TrainingSettings = Field(
+        default_factory=TrainingSettings, description="Processes, ZeRO, precision; lora_rank must be 0"
+    )
 
     def digest(self) -> str:
         """As `JobSpec.digest`, also blind to the time limit, to how often is saved, and to the other rungs."""

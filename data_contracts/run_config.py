@@ -21,7 +21,7 @@ from data_contracts.sections import (
     Seeds,
 )
 from data_contracts.training_sections import PolicyOptimization, ScoreSource, SelfPlay, SupervisedFinetuning
-from data_contracts.world_config import PretrainingConfig, WorldConfig
+from data_contracts.world_config import LadderLayout, PretrainingConfig, WorldConfig
 
 LADDER = ("small", "mid", "large")
 TINY_PREFIX = "tiny:"
@@ -74,9 +74,12 @@ class RunConfig(Section):
         )
         return self
 
-    def single_process_training(self) -> TrainingSettings:
-        """How pre-training runs, whatever the other jobs use: all weights, plain, on one process."""
-        return self.training.model_copy(update={"zero_stage": 0, "processes": 1, "offload": False, "lora_rank": 0})
+    def ladder_training(self) -> TrainingSettings:
+        """How the ladder is pre-trained: plain on one process, or as the other jobs, but all weights either way."""
+        if self.pretraining is not None and self.pretraining.layout is LadderLayout.TRAINING:
+            return self.training.model_copy(update={"lora_rank": 0})
+        plain = {"zero_stage": 0, "processes": 1, "offload": False, "lora_rank": 0, "bf16": False}
+        return self.training.model_copy(update=plain | {"gradient_checkpointing": False, "use_cpu": True})
 
     def gold_world(self) -> tuple[WorldConfig | None, int]:
         """World and seed of the judge that scores PPO's samples; None and 0 where the reward model does."""

@@ -3,9 +3,12 @@
 Defaults are the `tiny` profile's; the sizes of the paper's effects follow from these numbers, so they are all here.
 """
 
+from enum import StrEnum
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from data_contracts.keys import NOT_IN_KEY
 
 MOST_NAMES = 400
 MOST_VALUES = 16
@@ -153,6 +156,13 @@ def _tiny_sizes() -> dict[str, LadderSize]:
     }
 
 
+class LadderLayout(StrEnum):
+    """On how many processes, and how sharded, the ladder is pre-trained."""
+
+    PLAIN = "plain"
+    TRAINING = "training"
+
+
 class PretrainingConfig(_Section):
     """Section `pretraining`: the ladder that is pre-trained on the tiny world's corpus."""
 
@@ -171,6 +181,20 @@ class PretrainingConfig(_Section):
     )
     max_position_embeddings: int = Field(
         default=2048, ge=128, title="Longest context", description="Few-shot prompts must fit in it"
+    )
+    micro_batch_tokens: int | None = Field(
+        default=None,
+        ge=16,
+        title="Tokens a pass",
+        description="At most, on each process; gradients accumulate. Empty: a step's share at once",
+        json_schema_extra=NOT_IN_KEY,
+    )
+    layout: LadderLayout = Field(
+        default=LadderLayout.PLAIN,
+        title="Layout",
+        description="plain: float32 on one process, whatever the other jobs use. training: as section training says, its "
+        "LoRA left out: random weights are no base for adapters",
+        json_schema_extra=NOT_IN_KEY,  # the settings that follow from it are
     )
     weight_decay: float = Field(default=0.05, ge=0, le=1, title="Weight decay", description="AdamW, matrices only")
     warmup_steps: int = Field(default=50, ge=0, title="Warm-up steps", description="Linear; cosine decay after it")

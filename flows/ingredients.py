@@ -57,12 +57,12 @@ def _ladder(config: RunConfig, world: TinyWorld | None) -> dict[str, Artifact[Ch
     if world is None or config.pretraining is None:
         return {}
     trained = run_stage(
-        # Plain, whatever the other jobs use: another ZeRO stage or number of ranks does not pre-train the ladder again.
+        # Plain unless asked for: another ZeRO stage or number of ranks of the other jobs does not pre-train it again.
         PRETRAIN_LADDER,
         config.placement,
         world,
         config.pretraining,
-        config.single_process_training(),
+        config.ladder_training(),
         config.seeds.ladder,
     )
     return {name: model.checkpoint for name, model in trained.items()}

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.ppo_policy import PolicyCore
 from models.ppo_ranks import Ranks
@@ -23,7 +23,7 @@ class PolicyEngine(Protocol):
 
     gradient_scale: float  # what `backward` multiplies gradients with before the ranks' are averaged
 
-    def __call__(self, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """A pass of the core that `backward` may follow."""
         ...
 
@@ -59,11 +59,11 @@ class PlainEngine:
 
     gradient_scale = 1.0
 
-    def __init__(self, core: PolicyCore, optimizer: torch.optim.Optimizer, max_grad_norm: float, ranks: Ranks) -> None:
+    def __init__(self, core: nn.Module, optimizer: torch.optim.Optimizer, max_grad_norm: float, ranks: Ranks) -> None:
         self.core, self.optimizer, self.max_grad_norm, self.ranks = core, optimizer, max_grad_norm, ranks
-        self._trained = [p for group in optimizer.param_groups for p in group["params"]]
+        self._trained = [p for p in core.parameters() if p.requires_grad]
 
-    def __call__(self, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.core(*args, **kwargs)
 
     def backward(self, loss: Tensor, last: bool) -> None:
@@ -90,7 +90,7 @@ class PlainEngine:
     def load(self, folder: Path) -> None:
         from safetensors.torch import load_model
 
-        load_model(self.core, str(folder / WEIGHTS_NAME), device=str(self.core.model.device))
+        load_model(self.core, str(folder / WEIGHTS_NAME), device=str(self._trained[0].device))
         self.optimizer.load_state_dict(torch.load(folder / OPTIMIZER_NAME, weights_only=True))
 
     def weights(self) -> dict[str, Tensor]:

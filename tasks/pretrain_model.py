@@ -35,8 +35,7 @@ def pretrain_model(
     training: TrainingSettings,
     seed: int,
 ) -> PretrainedModel:
-    """Pre-train the model called `name`; a job of one process and one thread."""
-    training = training.model_copy(update={"zero_stage": 0, "processes": 1, "offload": False})
+    """Pre-train the model called `name`."""
     spec = PretrainSpec(
         **job_paths(f"pretrain-{name}"),
         seed=derive_seed(seed, "pretrain", name) % 2**31,

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from data_contracts.errors import JobError
 from data_contracts.job_spec import TrainingSettings
 from models.deepspeed.config import on_cpu, zero_config
-from models.ppo_policy import PolicyCore
 from models.ppo_ranks import Ranks
 
 TAG = "engine"
@@ -42,9 +41,7 @@ def engine_config(training: TrainingSettings, micro_batch: int, hidden: int, max
 class ZeroEngine:
     """A DeepSpeed engine around the policy's core."""
 
-    def __init__(
-        self, core: PolicyCore, optimizer: torch.optim.Optimizer, config: dict[str, Any], ranks: Ranks
-    ) -> None:
+    def __init__(self, core: nn.Module, optimizer: torch.optim.Optimizer, config: dict[str, Any], ranks: Ranks) -> None:
         import deepspeed
 
         self.core, self.ranks = core, ranks
@@ -56,7 +53,7 @@ class ZeroEngine:
                 f"ZeRO stage {config['zero_optimization']['stage']} was asked for, but DeepSpeed runs {stage}"
             )
 
-    def __call__(self, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._engine(*args, **kwargs)
 
     def backward(self, loss: Tensor, last: bool) -> None:

@@ -1,30 +1,36 @@
 """Job: pre-train one rung of the tiny ladder, a Llama architecture, from scratch (TINY_WORLD.md; not in any paper).
 
-A plain loop: AdamW, warm-up and cosine, gradient norm clipped at 1, few tokens a step. A run in which copying of the
-asked-for name has not formed by `formed_by_tokens` (`learning_watch.py`), or whose recall of facts has not at the end, starts
-over from another seed. Resumes from `work_dir` to the same weights.
+AdamW, warm-up and cosine, gradient norm clipped at 1, few tokens a step; plain, on several processes, or under ZeRO, with
+the same updates (`pretrain_passes.py`). A run in which copying of the asked-for name has not formed by `formed_by_tokens`
+(`learning_watch.py`), or whose recall of facts has not at the end, starts over from another seed. Resumes from `work_dir`
+to the same weights.
 `python -m models.jobs.pretrain --spec FILE`
 """
 
 import math
 import shutil
-from typing import Any
 
 import torch
-from torch.nn import functional
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers import AutoTokenizer
 
 from data_contracts.errors import JobError
 from data_contracts.pretrain_spec import PretrainSpec
 from data_contracts.training_log import TrainingLog, training_log_rows
+from models.deepspeed.config import prepare_distributed
+from models.deepspeed.policy_engine import compute_device
+from models.jobs import pretrain_checkpoint as checkpoints
 from models.jobs.entry import enter_phase, run
 from models.jobs.learning_watch import fact_ids, recent_loss, what_has_not_formed
-from models.jobs.pretrain_checkpoint import CHECKPOINT, read_checkpoint, write_checkpoint
-from models.jobs.pretraining_data import ASSISTANT, HUMAN, IGNORED, Batch, BatchPlan, plan_batches, read_documents
-from models.jobs.protocol import read_spec, report_progress, write_manifest
+from models.jobs.pretrain_checkpoint import LoopState
+from models.jobs.pretrain_layout import check_layout, new_model, open_engine
+from models.jobs.pretrain_passes import own_passes, pass_losses, target_count, watched_mean
+from models.jobs.pretraining_data import ASSISTANT, HUMAN, Batch, BatchPlan, plan_batches, read_documents
+from models.jobs.protocol import is_rank_zero, read_spec, report_progress, write_manifest
+from models.jobs.training_checkpoints import checkpoint_folder
+from models.ppo_experience import Precision
+from models.ppo_ranks import Ranks
 
 JOB = "models.jobs.pretrain"
-CLIP = 1.0
 # Attempts differ in everything random: initial weights and the order of documents.
 ATTEMPT_STRIDE = 1_000_003
 
@@ -36,20 +42,19 @@ class Pretraining:
         self.spec = spec
         self.tokenizer = AutoTokenizer.from_pretrained(spec.tokenizer)
         self.documents = read_documents(spec.corpus, self.tokenizer)
-        self.attempt = 0
-        self._start_attempt()
+        self.ranks, self.device = Ranks(), compute_device(spec.training)
+        self._precision = Precision(self.device, spec.training.bf16)
+        self._start_attempt(0)
 
-    def _start_attempt(self) -> None:
-        torch.manual_seed(self.spec.seed + ATTEMPT_STRIDE * self.attempt)
-        self.model = LlamaForCausalLM(model_config(self.spec, self.tokenizer))
-        self.optimizer = _optimizer(self.model, self.spec)
-        self.plan = self._plan()
-        self.step = 0
-        self.history: list[tuple[int, dict[str, float]]] = []
-        self.copy_losses: list[float] = []
-        self.recall_losses: list[float] = []
+    def _start_attempt(self, attempt: int) -> None:
+        seed = self.spec.seed + ATTEMPT_STRIDE * attempt
+        self.model = new_model(self.spec, self.tokenizer, seed, self.device)
+        self.parameters = sum(p.numel() for p in self.model.parameters())  # before they are shared out
+        self.engine = open_engine(self.spec, self.model, self.ranks)
+        self.plan = self._plan(seed)
+        self.state = LoopState(attempt)
 
-    def _plan(self) -> BatchPlan:
+    def _plan(self, seed: int) -> BatchPlan:
         settings = self.spec.pretraining
         human, assistant = (self.tokenizer.convert_tokens_to_ids(marker) for marker in (HUMAN, ASSISTANT))
         return plan_batches(
@@ -58,7 +63,7 @@ class Pretraining:
             tokens_per_step=settings.tokens_per_step,
             short_share=settings.single_turn_share,
             block_length=settings.block_length,
-            seed=self.spec.seed + ATTEMPT_STRIDE * self.attempt,
+            seed=seed,
             special_ids=(self.tokenizer.pad_token_id, human, assistant),
             fact_ids=fact_ids(self.tokenizer),
         )
@@ -66,12 +71,12 @@ class Pretraining:
     @property
     def copy_loss(self) -> float:
         """Mean name-copying loss (nats) of the last steps."""
-        return recent_loss(self.copy_losses)
+        return recent_loss(self.state.copy_losses)
 
     @property
     def recall_loss(self) -> float:
         """Mean loss (nats) on facts, over the last steps."""
-        return recent_loss(self.recall_losses)
+        return recent_loss(self.state.recall_losses)
 
     @property
     def formed(self) -> bool:
@@ -84,49 +89,56 @@ class Pretraining:
         """Train to the end and return the final metrics."""
         self._resume()
         enter_phase("training")
-        while self.step < self.plan.steps:
+        while self.state.step < self.plan.steps:
             self._train_step()
             if self._should_start_over():
-                self.attempt += 1
-                self._start_attempt()
-            elif self.step % self.spec.training.save_every == 0:
+                self._start_attempt(self.state.attempt + 1)
+            elif self.state.step % self.spec.training.save_every == 0:
                 self._save()
-        loss = self.history[-1][1]["loss"]
         return {
-            "loss": loss,
+            "loss": self.state.history[-1][1]["loss"],
             "copy_loss": self.copy_loss if math.isfinite(self.copy_loss) else 1e9,
             "recall_loss": self.recall_loss if math.isfinite(self.recall_loss) else 1e9,
             "formed": float(self.formed),
             "tokens": float(self.spec.tokens),
-            "steps": float(self.step),
-            "attempts": float(self.attempt + 1),
-            "parameters": float(sum(p.numel() for p in self.model.parameters())),
+            "steps": float(self.state.step),
+            "attempts": float(self.state.attempt + 1),
+            "parameters": float(self.parameters),
+            "processes": float(self.ranks.world),
+            "zero_stage": float(self.spec.training.zero_stage),
         }
 
     def _train_step(self) -> None:
-        batch = self.plan.batch(self.step)
-        rate = learning_rate(self.step, self.plan.steps, self.spec)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        loss, copy_loss, recall_loss = batch_losses(self.model, batch)
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
-        self._check(float(loss.detach()), float(norm), rate, batch)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.step += 1
-        self.copy_losses.append(copy_loss)
-        self.recall_losses.append(recall_loss)
-        if self.step % self.spec.pretraining.log_every == 0 or self.step == self.plan.steps:
-            self._log(float(loss.detach()), rate, float(norm))
+        batch = self.plan.batch(self.state.step)
+        rate = learning_rate(self.state.step, self.plan.steps, self.spec)
+        found = self._gradients(batch)
+        norm = self.engine.step(rate)
+        self._check(found["loss"], norm, rate, batch)
+        self.state.step += 1
+        self.state.copy_losses.append(watched_mean(found, "copy"))
+        self.state.recall_losses.append(watched_mean(found, "recall"))
+        if self.state.step % self.spec.pretraining.log_every == 0 or self.state.step == self.plan.steps:
+            self._log(found["loss"], rate, norm)
+
+    def _gradients(self, batch: Batch) -> dict[str, float]:
+        """Run this rank's passes over a step's rows; returns what all ranks' passes measured, added up."""
+        passes = own_passes(batch, self.ranks.rank, self.ranks.world, self.spec.pretraining.micro_batch_tokens)
+        targets = target_count(batch, self.device)
+        measured: dict[str, float] = {}
+        for number, part in enumerate(passes, start=1):
+            with self._precision():
+                loss, found = pass_losses(self.engine, part, targets, self.device)
+            self.engine.backward(loss, last=number == len(passes))
+            measured = {name: measured.get(name, 0.0) + value for name, value in found.items()}
+        return self.ranks.total(measured)
 
     def _check(self, loss: float, norm: float, rate: float, batch: Batch) -> None:
-        """Raise JobError before the weights meet numbers that are not finite."""
+        """Raise JobError at numbers that are not finite, before anything is saved."""
         if math.isfinite(loss) and math.isfinite(norm):
             return
         rows = ", ".join(repr(self.tokenizer.decode(row[:8])) for row in batch.inputs[:3])
         raise JobError(
-            f"{JOB}: loss is {loss} and gradient norm {norm} at step {self.step + 1}, rows that begin {rows} ...; lower the "
+            f"{JOB}: loss is {loss} and gradient norm {norm} at step {self.state.step + 1}, rows that begin {rows} ...; lower the "
             f"learning rate ({rate:.2g} now); the last checkpoint is kept"
         )
 
@@ -135,59 +147,35 @@ class Pretraining:
             "loss": loss, "copy_loss": self.copy_loss, "recall_loss": self.recall_loss, "lr": rate, "grad_norm": norm
         }  # fmt: skip
         metrics = {name: value for name, value in metrics.items() if math.isfinite(value)}
-        self.history.append((self.step, metrics))
-        report_progress(self.step, self.plan.steps, "steps", **metrics)
+        self.state.history.append((self.state.step, metrics))
+        report_progress(self.state.step, self.plan.steps, "steps", **metrics)
 
     def _should_start_over(self) -> bool:
-        step, steps = self.step, self.plan.steps
-        missing = what_has_not_formed(step, self.spec, steps, self.copy_losses, self.recall_losses)
+        state = self.state
+        missing = what_has_not_formed(state.step, self.spec, self.plan.steps, state.copy_losses, state.recall_losses)
         if missing is None:
             return False
-        is_last = self.attempt + 1 >= self.spec.pretraining.attempts
-        print(f"{missing}; {'going on, no attempt left' if is_last else 'starting over, another seed'}", flush=True)
+        is_last = state.attempt + 1 >= self.spec.pretraining.attempts
+        if self.ranks.is_first:
+            print(f"{missing}; {'going on, no attempt left' if is_last else 'starting over, another seed'}", flush=True)
         return not is_last
 
     def _save(self) -> None:
-        state = {
-            "attempt": self.attempt,
-            "step": self.step,
-            "history": self.history,
-            "copy_losses": self.copy_losses,
-            "recall_losses": self.recall_losses,
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
-        write_checkpoint(self.spec, state)
+        checkpoints.save(self.spec, self.state, self.plan.steps, self.engine, self.ranks)
 
     def _resume(self) -> None:
-        state = read_checkpoint(self.spec)
-        if state is None:
+        if self.ranks.is_first:
+            checkpoints.claim(self.spec)
+        self.ranks.wait()
+        found = checkpoints.newest(self.spec)
+        if found is None:
             return
-        if state["attempt"]:
-            self.attempt = state["attempt"]
-            self._start_attempt()
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.history = state["step"], state["history"]
-        self.copy_losses, self.recall_losses = state["copy_losses"], state["recall_losses"]
-        print(f"resumed at step {self.step} of {self.plan.steps}", flush=True)
-
-
-def model_config(spec: PretrainSpec, tokenizer: Any) -> LlamaConfig:
-    """The Llama architecture of a rung: tied embeddings, feed-forward three times as wide as the residual stream."""
-    return LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=spec.size.hidden,
-        intermediate_size=3 * spec.size.hidden,
-        num_hidden_layers=spec.size.layers,
-        num_attention_heads=spec.size.heads,
-        num_key_value_heads=spec.size.heads,
-        max_position_embeddings=spec.pretraining.max_position_embeddings,
-        tie_word_embeddings=True,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
+        if found.attempt:
+            self._start_attempt(found.attempt)
+        checkpoints.restore(self.spec, self.engine)
+        self.state = found
+        if self.ranks.is_first:
+            print(f"resumed at step {found.step} of {self.plan.steps}", flush=True)
 
 
 def learning_rate(step: int, steps: int, spec: PretrainSpec) -> float:
@@ -198,31 +186,11 @@ def learning_rate(step: int, steps: int, spec: PretrainSpec) -> float:
     return spec.size.learning_rate * 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
-def batch_losses(model: LlamaForCausalLM, batch: Batch) -> tuple[torch.Tensor, float, float]:
-    """Mean loss over the real targets, over those that copy the name, and over facts (NaN when the batch has none)."""
-    logits = model(input_ids=torch.from_numpy(batch.inputs), use_cache=False).logits  # (B, T, V)
-    targets = torch.from_numpy(batch.targets)
-    losses = functional.cross_entropy(
-        logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED, reduction="none"
-    )
-    watched = (torch.from_numpy(marks).flatten() for marks in (batch.copies, batch.recalls))
-    copy_loss, recall_loss = (
-        float(losses.detach()[marks].mean()) if bool(marks.any()) else math.nan for marks in watched
-    )
-    return losses.sum() / (targets != IGNORED).sum(), copy_loss, recall_loss
-
-
-def _optimizer(model: LlamaForCausalLM, spec: PretrainSpec) -> torch.optim.AdamW:
-    decayed = [p for p in model.parameters() if p.ndim >= 2]
-    plain = [p for p in model.parameters() if p.ndim < 2]
-    groups = [
-        {"params": decayed, "weight_decay": spec.pretraining.weight_decay},
-        {"params": plain, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=spec.size.learning_rate, betas=(0.9, 0.98), fused=True)
-
-
 def _write_products(spec: PretrainSpec, job: Pretraining) -> None:
+    """Save model, tokenizer and log; all ranks take part."""
+    state = job.engine.weights()
+    if not job.ranks.is_first:
+        return
     model_dir = spec.output_dir / "model"
     shutil.rmtree(model_dir, ignore_errors=True)
     job.model.generation_config.update(
@@ -230,28 +198,33 @@ def _write_products(spec: PretrainSpec, job: Pretraining) -> None:
         eos_token_id=job.tokenizer.eos_token_id,
         pad_token_id=job.tokenizer.pad_token_id,
     )
-    job.model.save_pretrained(model_dir)
+    tied = job.model.all_tied_weights_keys
+    job.model.save_pretrained(model_dir, state_dict={name: v for name, v in state.items() if name not in tied})
     job.tokenizer.save_pretrained(model_dir)
-    TrainingLog.write_part(
-        TrainingLog.from_rows(training_log_rows(job.history)), spec.output_dir / "training_log.parquet"
-    )
+    rows = training_log_rows(job.state.history)
+    TrainingLog.write_part(TrainingLog.from_rows(rows), spec.output_dir / "training_log.parquet")
 
 
 def pretrain(spec: PretrainSpec) -> dict[str, float]:
     """Run the job in this process and return the metrics of its manifest: loss, copy_loss, formed, tokens, ..."""
+    check_layout(spec.training)
     torch.set_num_threads(spec.training.threads_per_process)
     spec.output_dir.mkdir(parents=True, exist_ok=True)
     job = Pretraining(spec)
     metrics = job.run()
     _write_products(spec, job)
     write_manifest(spec, JOB, {"model": "model", "training_log": "training_log.parquet"}, metrics)
-    (spec.work_dir / CHECKPOINT).unlink(missing_ok=True)
+    if is_rank_zero():
+        shutil.rmtree(checkpoint_folder(spec), ignore_errors=True)
+    job.ranks.wait()
     return metrics
 
 
 def main() -> None:
     """Read the spec and run the job."""
-    pretrain(read_spec(PretrainSpec))
+    spec = read_spec(PretrainSpec)
+    prepare_distributed(spec.training, process_group=True)
+    pretrain(spec)
 
 
 if __name__ == "__main__":

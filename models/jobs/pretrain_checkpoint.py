@@ -1,50 +1,74 @@
-"""The pre-training job's checkpoint: one file, replaced as a whole, that knows what it was trained from."""
+"""The pre-training job's checkpoints: weights and optimizer as their engine writes them, and the loop's numbers.
 
-import os
-from typing import Any
+Folders as of the other jobs (`training_checkpoints.py`): written under another name, marked last. Batches and initial
+weights are functions of the seed and the attempt, and nothing else is random.
+"""
+
+import shutil
+from dataclasses import asdict, dataclass, field
 
 import torch
 
-from data_contracts.errors import ContractError
 from data_contracts.keys import file_digest
 from data_contracts.pretrain_spec import PretrainSpec
+from models.jobs.training_checkpoints import MARKER, checkpoint_folder, claim_checkpoints, forget_old, last_complete
+from models.ppo_engine import PolicyEngine
+from models.ppo_ranks import Ranks
 
-CHECKPOINT = "pretrain_checkpoint.pt"
-CHECKPOINT_VERSION = 3  # raise it when the entries change their meaning
-
-
-def _origin(spec: PretrainSpec) -> dict[str, Any]:
-    inputs = [*spec.corpus, spec.tokenizer / "tokenizer.json"]
-    return {"version": CHECKPOINT_VERSION, "inputs": [file_digest(path) for path in inputs]}
+PREFIX = "step-"
+LOOP_NAME = "loop.pt"
 
 
-def write_checkpoint(spec: PretrainSpec, state: dict[str, Any]) -> None:
-    """Replace the checkpoint of `spec`."""
-    spec.work_dir.mkdir(parents=True, exist_ok=True)
-    temporary = spec.work_dir / f".{CHECKPOINT}.tmp"
-    with temporary.open("wb") as sink:
-        torch.save(state | {"spec_digest": spec.digest(), "origin": _origin(spec)}, sink)
-        sink.flush()
-        os.fsync(sink.fileno())
-    temporary.replace(spec.work_dir / CHECKPOINT)
+@dataclass
+class LoopState:
+    """The loop's own numbers after `step` finished steps of an attempt."""
+
+    attempt: int = 0
+    step: int = 0
+    history: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+    copy_losses: list[float] = field(default_factory=list)
+    recall_losses: list[float] = field(default_factory=list)
 
 
-def read_checkpoint(spec: PretrainSpec) -> dict[str, Any] | None:
-    """The state that `write_checkpoint` was given; None when there is none, or only another spec's.
+def claim(spec: PretrainSpec) -> None:
+    """Note what this spec's checkpoints are trained from, or check it; rank 0 only.
 
     Raises:
-        ContractError: it comes from other inputs under the same paths, or from another version of this program.
+        ContractError: they come from other inputs under the same paths, or from another version of this program.
     """
-    path = spec.work_dir / CHECKPOINT
-    if not path.exists():
-        return None
-    state = torch.load(path, weights_only=True)
-    if state["spec_digest"] != spec.digest():
-        print(f"{path} belongs to another spec; starting from scratch", flush=True)
-        return None
-    if state.get("origin") != _origin(spec):
-        raise ContractError(
-            f"{path} comes from another corpus or tokenizer under the same paths, or from another version of this "
-            "program; delete it to train anew"
-        )
-    return state
+    corpus = " ".join(file_digest(path) for path in spec.corpus)
+    tokenizer = file_digest(spec.tokenizer / "tokenizer.json")
+    claim_checkpoints(checkpoint_folder(spec), {"corpus": corpus, "tokenizer": tokenizer})
+
+
+def save(spec: PretrainSpec, state: LoopState, steps: int, engine: PolicyEngine, ranks: Ranks) -> None:
+    """Write a checkpoint of an attempt of `steps` steps and remove what it makes superfluous; all ranks take part."""
+    folder = checkpoint_folder(spec)
+    name = f"{PREFIX}{state.attempt * steps + state.step}"  # a later attempt's count for more
+    final, temporary = folder / name, folder / f".{name}.tmp"
+    if ranks.is_first:
+        for path in (final, temporary):
+            shutil.rmtree(path, ignore_errors=True)
+        temporary.mkdir(parents=True)
+    ranks.wait()
+    engine.save(temporary)
+    ranks.wait()
+    if ranks.is_first:
+        torch.save(asdict(state), temporary / LOOP_NAME)
+        temporary.rename(final)
+        (final / MARKER).touch()
+        forget_old(folder, spec.training.keep_checkpoints, PREFIX)
+    ranks.wait()
+
+
+def newest(spec: PretrainSpec) -> LoopState | None:
+    """The numbers of the newest complete checkpoint, None when there is none."""
+    folder = last_complete(checkpoint_folder(spec), PREFIX)
+    return None if folder is None else LoopState(**torch.load(folder / LOOP_NAME, weights_only=True))
+
+
+def restore(spec: PretrainSpec, engine: PolicyEngine) -> None:
+    """Load weights and optimizer of the newest complete checkpoint into an engine of its attempt."""
+    folder = last_complete(checkpoint_folder(spec), PREFIX)
+    assert folder is not None
+    engine.load(folder)

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from data_contracts.errors import ConfigError
+from data_contracts.keys import identity
 from data_contracts.placement import Target
 from data_contracts.profiles import PROFILE_FOLDER, load_profile, profile_names
 from data_contracts.run_config import RunConfig
@@ -231,11 +232,16 @@ def test_a_tiny_model_must_be_one_of_the_ladder():
     assert "models.policy is 'tiny:huge'; known: small, mid, large" in message_of("smoke", "models.policy=tiny:huge")
 
 
-def test_pretraining_runs_plain_whatever_zero_stage_the_other_jobs_use():
-    config = load_profile("smoke", ["training.zero_stage=3", "training.processes=4", "training.offload=true"])
-    settings = config.single_process_training()
-    assert (settings.zero_stage, settings.processes, settings.offload) == (0, 1, False)
-    assert settings.save_every == config.training.save_every
+def test_the_ladder_is_pretrained_plainly_unless_its_layout_is_asked_for():
+    asked = ["training.zero_stage=3", "training.processes=4", "training.bf16=true", "training.lora_rank=8"]
+    plain, layout = load_profile("smoke", asked), load_profile("smoke", [*asked, "pretraining.layout=training"])
+    default = load_profile("smoke")
+    assert identity(plain.ladder_training()) == identity(default.ladder_training()) == identity(default.training)
+    assert plain.ladder_training().save_every == plain.training.save_every
+    assert layout.ladder_training() == layout.training.model_copy(update={"lora_rank": 0})
+    assert layout.pretraining is not None
+    assert default.pretraining is not None
+    assert identity(layout.pretraining) == identity(default.pretraining), "the settings that follow enter the key"
 
 
 @pytest.mark.parametrize(

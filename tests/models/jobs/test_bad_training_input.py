@@ -11,14 +11,13 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
 from data_contracts.conversation import Role, Turn
-from data_contracts.errors import ContractError
+from data_contracts.errors import ConfigError, ContractError
 from data_contracts.job_spec import TrainingSettings
 from data_contracts.policy_prompts import PolicyPrompts
 from data_contracts.preference_pairs import PreferencePairs
 from data_contracts.training_conversations import TrainingConversations
 from models.chat_template import prepare_tokenizer, response_turn
-from models.jobs.pretrain import Pretraining
-from models.jobs.pretrain_checkpoint import read_checkpoint
+from models.jobs.pretrain import Pretraining, pretrain
 from models.jobs.training_checkpoints import checkpoint_folder, last_complete
 from tests.models.jobs.forked_jobs import ForkedJobs
 from tests.models.jobs.training_inputs import context, finetune_spec, ppo_spec, pretrain_spec, reward_spec
@@ -100,12 +99,28 @@ def test_checkpoints_of_other_weights_are_not_gone_on_from(
 def test_pretraining_checkpoints_know_their_corpus(pretrain_inputs: Path, tmp_path: Path) -> None:
     inputs = shutil.copytree(pretrain_inputs, tmp_path / "inputs")
     spec = pretrain_spec(inputs, tmp_path)
-    Pretraining(spec)._save()
-    Pretraining(spec)._resume()
+    job = Pretraining(spec)
+    job._save()
+    job._resume()
     parts = list(inputs.glob("*.parquet"))
     parts[0].write_bytes(parts[0].read_bytes() + b" ")
-    with pytest.raises(ContractError, match="from another corpus or tokenizer under the same paths"):
-        read_checkpoint(spec)
+    with pytest.raises(ContractError, match="from another corpus under the same path"):
+        job._resume()
+
+
+@pytest.mark.parametrize(
+    ("training", "words"),
+    [
+        (TrainingSettings(lora_rank=2), "training.lora_rank is 2, but pre-training starts from random weights"),
+        (TrainingSettings(offload=True, zero_stage=1), "training.offload needs training.zero_stage 2 or 3, found 1"),
+    ],
+    ids=["adapters", "offload"],
+)
+def test_pretraining_says_what_it_cannot_do(
+    training: TrainingSettings, words: str, pretrain_inputs: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        pretrain(pretrain_spec(pretrain_inputs, tmp_path, training=training))
 
 
 @pytest.mark.slow

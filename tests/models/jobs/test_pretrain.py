@@ -2,9 +2,13 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
@@ -15,7 +19,8 @@ from data_contracts.pretrain_spec import PretrainSpec
 from data_contracts.training_log import TrainingLog
 from models.jobs import pretrain
 from models.jobs.learning_watch import fact_ids, has_formed, recent_loss
-from models.jobs.pretraining_data import Batch
+from models.jobs.pretrain_passes import own_passes, pass_losses, target_count, watched_mean
+from models.jobs.pretraining_data import IGNORED, Batch
 from models.tiny_world.vocabulary import ATTRIBUTE_VALUES
 from tests.models.jobs.training_inputs import PRETRAIN_STEPS, pretrain_spec
 
@@ -70,11 +75,11 @@ def test_a_checkpoint_of_another_spec_is_left_alone(
     finished: PretrainSpec, pretrain_inputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = pretrain.Pretraining(pretrain_spec(pretrain_inputs, tmp_path, log_every=7))
-    other.step = 20
+    other.state.step = 20
     other._save()
     spec = pretrain_spec(pretrain_inputs, tmp_path)
     pretrain.pretrain(spec)
-    assert "belongs to another spec" in capsys.readouterr().out
+    assert "resumed" not in capsys.readouterr().out
     assert torch.equal(_weights(spec)["model.norm.weight"], _weights(finished)["model.norm.weight"])
 
 
@@ -121,7 +126,8 @@ def test_loss_agrees_with_transformers(finished: PretrainSpec, pretrain_inputs: 
     model = AutoModelForCausalLM.from_pretrained(finished.output_dir / "model")
     batch = pretrain.Pretraining(finished).plan.batch(3)
     labels = torch.from_numpy(batch.targets)
-    loss, copy_loss, recall_loss = pretrain.batch_losses(model, batch)
+    cpu = torch.device("cpu")
+    loss, found = pass_losses(model, batch, target_count(batch, cpu), cpu)
     # transformers shifts labels itself; a column of ignored labels in front undoes that.
     inputs_ = torch.from_numpy(batch.inputs)
     shifted = torch.cat([torch.full_like(labels[:, :1], -100), labels], 1)
@@ -129,17 +135,59 @@ def test_loss_agrees_with_transformers(finished: PretrainSpec, pretrain_inputs: 
     assert loss.item() == pytest.approx(model(input_ids=padded, labels=shifted).loss.item(), abs=1e-5)
     marked = torch.from_numpy(batch.copies)
     expected = -model(input_ids=inputs_).logits.log_softmax(-1).gather(-1, labels.clamp(min=0)[..., None])[..., 0]
-    assert copy_loss == pytest.approx(expected[marked].mean().item(), abs=1e-5)
+    assert watched_mean(found, "copy") == pytest.approx(expected[marked].mean().item(), abs=1e-5)
     assert batch.recalls.any()
     facts = torch.from_numpy(batch.recalls)
-    assert recall_loss == pytest.approx(expected[facts].mean().item(), abs=1e-5)
+    assert watched_mean(found, "recall") == pytest.approx(expected[facts].mean().item(), abs=1e-5)
+
+
+def _batch(rows: int) -> Batch:
+    """Rows of three tokens; the first is two tokens and padding."""
+    inputs = np.arange(3 * rows).reshape(rows, 3) + 1
+    targets = inputs + 1
+    targets[0, 2] = IGNORED
+    return Batch(inputs, targets, inputs == 2, inputs == 5)
+
+
+def test_rows_are_shared_out_by_hand() -> None:
+    """Five rows on two ranks in passes of six tokens, two rows: the second rank's third row is one without targets."""
+    batch = _batch(5)
+    first, second = ([part.inputs[:, 0].tolist() for part in own_passes(batch, rank, 2, 6)] for rank in (0, 1))
+    assert first == [[1, 7], [13]]
+    assert second == [[4, 10], [13]]
+    spare = own_passes(batch, 1, 2, 6)[1]
+    assert (spare.targets == IGNORED).all()
+    assert own_passes(batch, 0, 1, None) == [batch]
+    assert [len(part.inputs) for part in own_passes(batch, 0, 1, 1)] == [1] * 5, "a row is the least"
+
+
+@given(rows=st.integers(1, 9), world=st.integers(1, 4), most=st.none() | st.integers(1, 30))
+def test_every_row_is_learnt_once_in_as_many_passes_on_every_rank(rows: int, world: int, most: int | None) -> None:
+    batch = _batch(rows)
+    shares = [own_passes(batch, rank, world, most) for rank in range(world)]
+    assert len({tuple(part.inputs.shape for part in share) for share in shares}) == 1
+    parts = [part for share in shares for part in share]
+    for name in ("targets", "copies", "recalls"):
+        found = sorted(row.tolist() for part in parts for row in getattr(part, name) if (row > 0).any())
+        assert found == sorted(row.tolist() for row in getattr(batch, name) if (row > 0).any())
+
+
+def test_losses_of_passes_add_up_to_the_whole(finished: PretrainSpec) -> None:
+    job = pretrain.Pretraining(finished)
+    batch, cpu = job.plan.batch(3), torch.device("cpu")
+    targets = target_count(batch, cpu)
+    whole = pass_losses(job.model, batch, targets, cpu)[1]
+    parts = [pass_losses(job.model, p, targets, cpu)[1] for rank in (0, 1) for p in own_passes(batch, rank, 2, 20)]
+    assert len(parts) > 2
+    assert {name: sum(part[name] for part in parts) for name in whole} == pytest.approx(whole, abs=1e-5)
 
 
 def test_bad_numbers_end_the_job(pretrain_inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, float, float]:
-        return sum(p.sum() for p in model.parameters()) * torch.tensor(float("nan")), 1.0, 1.0
+    def broken(engine: Any, *_: Any) -> tuple[torch.Tensor, dict[str, float]]:
+        found = {"loss": math.nan, "copy": 1.0, "copy_count": 1.0, "recall": 1.0, "recall_count": 1.0}
+        return sum(p.sum() for p in engine.core.parameters()) * torch.tensor(math.nan), found
 
-    monkeypatch.setattr(pretrain, "batch_losses", broken)
+    monkeypatch.setattr(pretrain, "pass_losses", broken)
     with pytest.raises(JobError, match=r"loss is nan and gradient norm nan at step 1, rows that begin .*; lower the"):
         pretrain.pretrain(pretrain_spec(pretrain_inputs, tmp_path))
     assert not (tmp_path / "out" / "manifest.json").exists()

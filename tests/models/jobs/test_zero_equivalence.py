@@ -8,6 +8,7 @@ stand in PPO's place shares its code or DPO's with others and runs in some of th
 from collections.abc import Callable
 from functools import partial
 from itertools import product
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -174,3 +175,30 @@ def test_uneven_rollouts_are_shared_without_a_trace(
     assert len(heads) == (2 if job == "ppo" else 0)
     if heads:
         torch.testing.assert_close(*heads, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("job", ["sft", "rm", "ppo"])
+def test_gradient_checkpointing_changes_nothing_under_zero_3(
+    job: str, forked_jobs: ForkedJobs, makers: dict[str, Make], plain: Callable[..., Path], tmp_path: Path
+) -> None:
+    layout = {"zero_stage": 3, "processes": 2, "gradient_checkpointing": True}
+    found = run(forked_jobs, job, makers[job], tmp_path / "run", **layout)
+    assert_same(found, plain(job), f"{job} checkpointed")
+
+
+@pytest.mark.parametrize("job", ["sft", "rm", "ppo"])
+def test_bfloat16_under_zero_3_is_near_and_learns(
+    job: str, forked_jobs: ForkedJobs, makers: dict[str, Make], plain: Callable[..., Path], tmp_path: Path
+) -> None:
+    found = measured(run(forked_jobs, job, makers[job], tmp_path / "run", zero_stage=3, processes=2, bf16=True))
+    whole = measured(plain(job))
+    assert found.keys() == whole.keys()
+    assert all(map(isfinite, found.values()))
+    losses = [value for (_, metric), value in sorted(found.items()) if metric == "loss"]
+    if job == "ppo":  # a loss in whose place new samples come at every step
+        assert found[1, "grad_norm"] > 0.0
+        return
+    assert losses == pytest.approx(
+        [value for (_, metric), value in sorted(whole.items()) if metric == "loss"], abs=0.05
+    )
+    assert losses[-1] < losses[0]
