@@ -43,6 +43,8 @@ OUT_OF_KEY = {
     "evaluation.preference_files",
     "evaluation.preference_rows",
     "evaluation.overlap_files",
+    "pretraining.micro_batch_tokens",
+    "pretraining.layout",  # what follows from it is in the key: zero_stage, processes, bf16 of the ladder's training
     "training.threads_per_process",
     "training.gradient_checkpointing",
     "training.save_every",
