@@ -1,4 +1,5 @@
-"""What updates the policy's weights: a plain optimizer here, DeepSpeed in `models/deepspeed/policy_engine.py`.
+"""What updates the weights of a policy, or of a rung that is pre-trained: a plain optimizer here, DeepSpeed in
+`models/deepspeed/policy_engine.py`.
 
 Losses are sums over a rank's own tokens divided by the mini-batch's global token count, so gradients are *added* over
 ranks and micro-batches: neither accumulation nor the number of processes changes an update.

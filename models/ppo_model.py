@@ -1,4 +1,4 @@
-"""Loading the models of a run of PPO, RLOO or GRPO for the layout that the spec asks for, and saving the policy as a plain model."""
+"""Loading the models of a run of PPO, RLOO or GRPO for the layout that the spec asks for; saving the policy as a plain one."""
 
 import shutil
 from dataclasses import dataclass

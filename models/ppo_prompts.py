@@ -48,8 +48,8 @@ def read_prompts(spec: PPOSpec, tokenizer: Any) -> tuple[list[Prompt], list[Prom
     validation = [prompt for prompt in prompts if prompt.query_id in held][: spec.validation_prompts]
     if not training:
         raise EmptyResultError(
-            f"{spec.optimizer.name} has no prompt to train on: {count.rows} read, {count.dropped_rows} longer than max_prompt_tokens "
-            f"{spec.max_prompt_tokens}, {len(validation)} kept for validation"
+            f"{spec.optimizer.name} has no prompt to train on: {count.rows} read, {count.dropped_rows} longer than "
+            f"max_prompt_tokens {spec.max_prompt_tokens}, {len(validation)} kept for validation"
         )
     return training, validation, count
 

@@ -39,7 +39,7 @@ def engine_config(training: TrainingSettings, micro_batch: int, hidden: int, max
 
 
 class ZeroEngine:
-    """A DeepSpeed engine around the policy's core."""
+    """A DeepSpeed engine around a policy's core, or a rung that is pre-trained."""
 
     def __init__(self, core: nn.Module, optimizer: torch.optim.Optimizer, config: dict[str, Any], ranks: Ranks) -> None:
         import deepspeed

@@ -11,7 +11,7 @@ from data_contracts.errors import ConfigError
 from data_contracts.training_log import TrainingLog, training_log_rows
 from data_contracts.training_specs import KeepModel, PPOSpec, ScoreSource
 from models.chat_template import prepare_tokenizer
-from models.deepspeed.config import prepare_distributed
+from models.deepspeed.config import check_offload, prepare_distributed
 from models.jobs.entry import enter_phase, run
 from models.jobs.protocol import is_rank_zero, read_spec, report_progress, write_manifest
 from models.jobs.training_checkpoints import checkpoint_folder, claim_checkpoints
@@ -31,10 +31,7 @@ def check_spec(spec: PPOSpec) -> None:
         raise ConfigError(f"{name} learns from comparisons: it is the job models.jobs.optimize_by_preferences")
     if spec.minibatch_size > spec.rollouts:
         raise ConfigError(f"{name}: minibatch_size {spec.minibatch_size} is more than rollouts {spec.rollouts}")
-    if spec.training.offload and spec.training.zero_stage < 2:
-        raise ConfigError(
-            f"{name}: training.offload needs training.zero_stage 2 or 3, found {spec.training.zero_stage}"
-        )
+    check_offload(spec.training)
     if spec.training.lora_rank and spec.unfrozen_layers is not None:
         raise ConfigError(f"{name}: unfrozen_layers does not go with training.lora_rank; leave one of them empty")
 

@@ -8,6 +8,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from data_contracts.errors import ConfigError
 from data_contracts.job_spec import TrainingSettings
 from data_contracts.pretrain_spec import PretrainSpec
+from models.deepspeed.config import check_offload
 from models.deepspeed.policy_engine import ZeroEngine, engine_config
 from models.ppo_engine import PlainEngine, PolicyEngine
 from models.ppo_ranks import Ranks
@@ -23,8 +24,7 @@ def check_layout(training: TrainingSettings) -> None:
             f"training.lora_rank is {training.lora_rank}, but pre-training starts from random weights: there is no base "
             "for adapters to be added to; set it to 0"
         )
-    if training.offload and training.zero_stage < 2:
-        raise ConfigError(f"training.offload needs training.zero_stage 2 or 3, found {training.zero_stage}")
+    check_offload(training)
 
 
 def model_config(spec: PretrainSpec, tokenizer: Any) -> LlamaConfig:
