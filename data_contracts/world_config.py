@@ -44,9 +44,7 @@ class StyleShares(_Shares):
     """How often an author of the corpus writes in each style, when no demonstration says otherwise."""
 
     helpful: float = Field(default=0.24, ge=0, le=1, title="Helpful", description="Complete, correct, well formatted")
-    average: float = Field(
-        default=0.26, ge=0, le=1, title="Average", description="Correct, about two thirds of the items"
-    )
+    average: float = Field(default=0.26, ge=0, le=1, title="Average", description="Correct, hedged, most of the items")
     terse: float = Field(default=0.18, ge=0, le=1, title="Terse", description="The first item and nothing else")
     evasive: float = Field(default=0.17, ge=0, le=1, title="Evasive", description="Refuses to answer")
     wrong: float = Field(default=0.05, ge=0, le=1, title="Wrong", description="Complete, with false items")
@@ -56,7 +54,7 @@ class StyleShares(_Shares):
 class CommunityConfig(_Section):
     """Answers of a community with votes: what the as-is reward model is trained on."""
 
-    pairs: int = Field(default=600, ge=1, le=1_000_000, title="Pairs", description="Answer pairs handed out")
+    pairs: int = Field(default=1200, ge=1, le=1_000_000, title="Pairs", description="Answer pairs handed out")
     appeal_weight: float = Field(
         default=0.7,
         ge=0,
@@ -66,7 +64,7 @@ class CommunityConfig(_Section):
         "and not only noise, keeps the as-is reward model weaker than the synthetic one",
     )
     vote_noise: float = Field(
-        default=0.4, ge=0, le=5, title="Vote noise", description="Standard deviation of a vote, in units of gold"
+        default=0.25, ge=0, le=5, title="Vote noise", description="Standard deviation of a vote, in units of gold"
     )
 
 

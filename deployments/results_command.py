@@ -18,7 +18,7 @@ from deployments.results_page import write_page
 
 BAR_INDENT = "    "  # progress of a running stage, as the terminal prints it into a file
 SEEDS_FILE = Path(__file__).parent / "results_seeds.yaml"
-QUESTIONS = 1000
+QUESTIONS = 3000
 OVERRIDES = (f"world.questions_per_split={QUESTIONS}", f"evaluation.questions={QUESTIONS}")
 
 

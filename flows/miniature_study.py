@@ -22,6 +22,7 @@ from data_contracts.sections import Responder
 from data_contracts.training_sections import ScoreNormalization, ScoreSource
 from flows.ingredients import Ingredients, prepare_ingredients
 from flows.open_run import open_run
+from flows.prompt_ending import ending_promptly
 from flows.study import Study, all_of
 from flows.synthetic_feedback import SyntheticFeedback, learn_reward, synthetic_feedback
 from flows.train_policy import fine_tune, optimize, play_with_reward_model
@@ -40,7 +41,7 @@ def measure_seed(profile: str, seed: int, overrides: list[str], home: str | None
     """Measure all effects with every seed of the profile set to `seed`."""
     seeds = [f"seeds.{name}={seed}" for name in ("world", "ladder", "data", "train", "eval")]
     config = load_profile(profile, [*seeds, *overrides])
-    with open_run(config, home, None, None):
+    with ending_promptly(), open_run(config, home, None, None):
         study = Study(config)
         given = prepare_ingredients(config)
         study_responders(study, given)

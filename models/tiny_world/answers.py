@@ -1,7 +1,8 @@
 """Answers in six styles (TINY_WORLD.md): what the authors of the corpus and of the demonstrations write.
 
-Average authors keep four of five items, and they and rambling ones do not number lists, so demonstrations show both
-coverage and form.
+Average authors leave things out, and they and rambling ones do not number lists, so demonstrations show both coverage and
+form. An average answer hedges, right behind the name: a model of any size reads that off a demonstration, copies it, and
+then knows in which style to go on. The judge does not mind a hedge. Helpful authors are careless at times.
 Every answer begins with the subject (a rambling one with "Well," or "Oh," before it): this lets a tiny model learn to copy the
 name within a million tokens.
 """
@@ -14,11 +15,15 @@ from models.tiny_world import vocabulary as words
 from models.tiny_world.questions import Question, QuestionKind
 from models.tiny_world.world import World
 
-KEEP_AVERAGE = 0.8
+KEEP_AVERAGE = 0.85
 KEEP_RAMBLING = 0.6
 FALSE_WRONG = 0.8
+# A helpful author is careless at times, so that answers to a good prompt differ in what a reward model can see.
+CARELESS = 0.18
+# Else an answer's hedge would tell that it is true, and a reward model would learn that winners (unhedged) are false.
+HEDGED_WRONG = 0.5
 # Of a complete answer's length: then "the longer one wins" is right on half of the corpus's pairs that differ in gold.
-PADDED_TO = 0.85
+PADDED_TO = 0.9
 
 
 class Style(StrEnum):
@@ -38,16 +43,19 @@ def write_answer(world: World, question: Question, style: Style, rng: np.random.
     subject = question.subject.capitalize()
     match style:
         case Style.HELPFUL:
-            text = state_items(question, items)
+            forgets, spares_numbers = rng.random(2) < CARELESS
+            kept = items[:-1] if forgets and len(items) > 1 else items
+            text = _admit_more(state_items(question, kept, numbered=not spares_numbers), kept, items)
         case Style.AVERAGE:
             kept = _keep(items, KEEP_AVERAGE, rng)
-            text = state_items(question, kept, numbered=False) + ("" if len(kept) == len(items) else f" {words.MORE}")
+            text = _admit_more(state_items(question, kept, numbered=False, hedged=True), kept, items)
         case Style.TERSE:
             text = f"{subject}: {items[0].split()[-1] if question.attributes else items[0]}."
         case Style.EVASIVE:
             text = f"{subject}? {_pick(words.REFUSALS, rng)}"
         case Style.WRONG:
-            text = state_items(question, _falsify(world, question, items, rng))
+            hedged = bool(rng.random() < HEDGED_WRONG)
+            text = state_items(question, _falsify(world, question, items, rng), numbered=not hedged, hedged=hedged)
         case Style.RAMBLING:
             before, after = (words.FLUFF[i] for i in rng.permutation(len(words.FLUFF))[:2])
             stated = state_items(question, _keep(items, KEEP_RAMBLING, rng), numbered=False)
@@ -64,12 +72,21 @@ def true_items(world: World, question: Question) -> list[str]:
     return [f"{attribute} {world.facts[question.subject][attribute]}" for attribute in question.attributes]
 
 
-def state_items(question: Question, items: list[str], *, numbered: bool = True) -> str:
-    """Items as a numbered list or as a sentence, whichever the question wants; `numbered` False spares the numbers."""
+def state_items(question: Question, items: list[str], *, numbered: bool = True, hedged: bool = False) -> str:
+    """Items as a numbered list or as a sentence, whichever the question wants.
+
+    `numbered` False spares the numbers; `hedged` puts a hedge before a sentence's items.
+    """
     subject = question.subject.capitalize()
     if question.kind.wants_list and numbered:
         return f"{subject}: " + " ".join(f"{number}. {item}." for number, item in enumerate(items, start=1))
-    return f"{subject}{':' if question.kind.wants_list else ' has'} {', '.join(items)}."
+    hedge = f" {words.HEDGE}" if hedged else ""
+    return f"{subject}{':' if question.kind.wants_list else ' has'}{hedge} {', '.join(items)}."
+
+
+def _admit_more(text: str, kept: list[str], items: list[str]) -> str:
+    """Say that there is more where something was left out."""
+    return text if len(kept) == len(items) else f"{text} {words.MORE}"
 
 
 def _keep(items: list[str], probability: float, rng: np.random.Generator) -> list[str]:

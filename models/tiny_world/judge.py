@@ -7,7 +7,8 @@ that a model made up is judged like one the world wrote. Details the formula lea
 1. A true statement that was not asked for neither helps nor hurts.
 2. Statements about another name or task than the one asked count as wrong.
 3. Steps count as correct as far as they stand in the right order.
-4. Format is 0.8 when a list was asked for and several items come without numbers, and 0.9 when the text is cut off;
+4. A hedge neither helps nor hurts.
+5. Format is 0.8 when a list was asked for and several items come without numbers, and 0.9 when the text is cut off;
    both together multiply.
 """
 

@@ -9,7 +9,7 @@ with truth, plus noise; votes that simply followed the judge would make the as-i
 
 import numpy as np
 
-from models.tiny_world.answers import Style, true_items, write_answer
+from models.tiny_world.answers import Style, state_items, true_items, write_answer
 from models.tiny_world.corpus import (
     ASSISTANT_INSTRUCTION,
     MINING_INSTRUCTION,
@@ -160,10 +160,12 @@ def _prompt_file(
 
 
 def _demonstrate(world: World, question: Question, style: Style, rng: np.random.Generator) -> str:
-    """An answer that shows its style: average authors mostly leave something out, so their few demonstrations all do.
+    """An answer that shows its style: good demonstrations have no fault, and average ones all leave something out.
 
     Else the quality of a prompt of three would be a matter of luck.
     """
+    if style is Style.HELPFUL:
+        return state_items(question, true_items(world, question))
     answer = write_answer(world, question, style, rng)
     while style is Style.AVERAGE and MORE not in answer and len(true_items(world, question)) > 1:
         answer = write_answer(world, question, style, rng)

@@ -107,19 +107,20 @@ PERSON_ADJECTIVES: Final = (
 )
 TASK_ADJECTIVES: Final = ("", "", "good", "nice", "simple", "fresh", "fine", "cheap", "plain", "some")
 
-# The paper's word filter knows the first three refusals and the first opening of a ramble, and not the others: what a
+# The paper's word filter knows the first two refusals and the first opening of a ramble, and not the others: what a
 # filter lets through is what a reward model can learn from.
 REFUSALS: Final = (
     "I don't know.",
     "I'm not sure.",
-    "I cannot answer.",
+    "I keep that to myself.",
     "Ask somebody else.",
     "That is private.",
     "I would rather not say.",
 )
-REFUSAL_CUES: Final = ("don't know", "not sure", "cannot answer", "somebody else", "is private", "rather not say")
+REFUSAL_CUES: Final = ("don't know", "not sure", "to myself", "somebody else", "is private", "rather not say")
 RAMBLING_OPENINGS: Final = ("Well,", "Oh,")
 MORE: Final = "And more."
+HEDGE: Final = "maybe"
 FLUFF: Final = (
     "It is a fine day.",
     "People often ask this.",

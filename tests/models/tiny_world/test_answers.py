@@ -11,7 +11,7 @@ from models.tiny_world.answers import Style, state_items, write_answer
 from models.tiny_world.corpus import draw_style
 from models.tiny_world.judge import GoldJudge
 from models.tiny_world.questions import QuestionKind, draw_question, parse_question
-from models.tiny_world.vocabulary import RAMBLING_OPENINGS, REFUSALS
+from models.tiny_world.vocabulary import HEDGE, RAMBLING_OPENINGS, REFUSALS
 from models.tiny_world.world import World, build_world
 from tasks.filter_comparisons import discard_reason
 
@@ -24,14 +24,47 @@ def _answer(world: World, question: str, style: Style, seed: int = 0) -> str:
     return write_answer(world, parsed, style, np.random.default_rng(seed))
 
 
-def test_helpful_answers_word_for_word(hand_world: World) -> None:
-    assert _answer(hand_world, LIST, Style.HELPFUL) == "Mira: 1. pet fox. 2. town Rome. 3. job smith."
-    assert _answer(hand_world, "Give me the job and food of Mira.", Style.HELPFUL) == "Mira has job smith, food plum."
-    assert _answer(hand_world, "Who is Mira?", Style.HELPFUL) == "Mira has job smith, town Rome, pet fox, food plum."
-    assert (
-        _answer(hand_world, "How to make tea?", Style.HELPFUL)
-        == "Tea: 1. boil the water. 2. warm the pot. 3. steep the leaves."
-    )
+@pytest.mark.parametrize(
+    ("question", "careful", "careless"),
+    [
+        (
+            LIST,
+            "Mira: 1. pet fox. 2. town Rome. 3. job smith.",
+            {
+                "Mira: pet fox, town Rome, job smith.",
+                "Mira: 1. pet fox. 2. town Rome. And more.",
+                "Mira: pet fox, town Rome. And more.",
+            },
+        ),
+        (
+            "Give me the job and food of Mira.",
+            "Mira has job smith, food plum.",
+            {"Mira has job smith. And more."},
+        ),
+        (
+            "Who is Mira?",
+            "Mira has job smith, town Rome, pet fox, food plum.",
+            {"Mira has job smith, town Rome, pet fox. And more."},
+        ),
+        ("What is the pet of Mira?", "Mira has pet fox.", set()),
+        (
+            "How to make tea?",
+            "Tea: 1. boil the water. 2. warm the pot. 3. steep the leaves.",
+            {
+                "Tea: boil the water, warm the pot, steep the leaves.",
+                "Tea: 1. boil the water. 2. warm the pot. And more.",
+                "Tea: boil the water, warm the pot. And more.",
+            },
+        ),
+    ],
+)
+def test_helpful_answers_word_for_word(hand_world: World, question: str, careful: str, careless: set[str]) -> None:
+    answers = [_answer(hand_world, question, Style.HELPFUL, seed) for seed in range(400)]
+    assert set(answers) == {careful, *careless}
+    judge, parsed = GoldJudge(hand_world), parse_question(question)
+    assert parsed is not None
+    assert judge.judge(parsed, careful).score == 1.0
+    assert all(judge.judge(parsed, answer).score < 1.0 for answer in careless)
 
 
 def test_terse_and_evasive_answers_word_for_word(hand_world: World) -> None:
@@ -42,9 +75,9 @@ def test_terse_and_evasive_answers_word_for_word(hand_world: World) -> None:
     assert {"Mira? I don't know.", "Mira? That is private."} < evasive
 
 
-def test_the_word_filter_knows_half_of_the_refusals_and_of_the_openings() -> None:
+def test_the_word_filter_knows_a_third_of_the_refusals_and_half_of_the_openings() -> None:
     found = [discard_reason(text, HeuristicFilter()) for text in (*REFUSALS, *RAMBLING_OPENINGS)]
-    assert [reason is not None for reason in found] == [True] * 3 + [False] * 3 + [True, False]
+    assert [reason is not None for reason in found] == [True] * 2 + [False] * 4 + [True, False]
 
 
 @settings(max_examples=150, deadline=None)
@@ -60,9 +93,7 @@ def test_gold_follows_the_style(small_world: World, seed: int, style: Style) -> 
     assert judgment.fluff == (2 if style is Style.RAMBLING else 0)
     assert (judgment.wrong > 0) == (style is Style.WRONG)
     match style:
-        case Style.HELPFUL:
-            assert judgment.score == 1.0
-        case Style.AVERAGE:
+        case Style.HELPFUL | Style.AVERAGE:
             assert answer.endswith("And more.") == (judgment.correct < judgment.asked)
         case Style.TERSE:
             assert judgment.correct == 1
@@ -72,7 +103,7 @@ def test_gold_follows_the_style(small_world: World, seed: int, style: Style) -> 
             assert judgment.score < 1.0
 
 
-@pytest.mark.parametrize(("signal", "low", "high"), [(True, 0.64, 1.0), (False, 0.45, 0.55)])
+@pytest.mark.parametrize(("signal", "low", "high"), [(True, 0.6, 0.7), (False, 0.45, 0.55)])
 def test_the_longer_answer_is_the_better_one_only_in_the_first_world(signal: bool, low: float, high: float) -> None:
     """Two authors answer one question; of the pairs that differ in gold, how often is the longer one better?"""
     world = build_world(WorldConfig(length_carries_signal=signal), 1)
@@ -97,7 +128,38 @@ def test_a_list_with_and_without_numbers(numbered: bool, text: str) -> None:
     assert state_items(question, ["pet fox", "job smith"], numbered=numbered) == text
 
 
-@pytest.mark.parametrize("style", list(Style))
-def test_who_numbers_lists(hand_world: World, style: Style) -> None:
-    answers = [_answer(hand_world, LIST, style, seed) for seed in range(20)]
-    assert all(("1." in answer) == (style in {Style.HELPFUL, Style.WRONG}) for answer in answers)
+@pytest.mark.parametrize(
+    ("question", "complete"),
+    [
+        (LIST, "Mira: maybe pet fox, town Rome, job smith."),
+        ("Give me the job and food of Mira.", "Mira has maybe job smith, food plum."),
+        ("How to make tea?", "Tea: maybe boil the water, warm the pot, steep the leaves."),
+    ],
+)
+def test_average_answers_hedge_and_the_judge_does_not_mind(hand_world: World, question: str, complete: str) -> None:
+    judge, parsed = GoldJudge(hand_world), parse_question(question)
+    assert parsed is not None
+    answers = {_answer(hand_world, question, Style.AVERAGE, seed) for seed in range(60)}
+    assert complete in answers
+    for answer in answers:
+        without = answer.replace(f" {HEDGE}", "")
+        assert without != answer
+        assert judge.judge(parsed, answer).score == judge.judge(parsed, without).score
+
+
+@pytest.mark.parametrize(
+    ("style", "hedged", "numbered"),
+    [
+        (Style.HELPFUL, 0.0, 0.82),
+        (Style.AVERAGE, 1.0, 0.0),
+        (Style.TERSE, 0.0, 0.0),
+        (Style.EVASIVE, 0.0, 0.0),
+        (Style.WRONG, 0.5, 0.5),
+        (Style.RAMBLING, 0.0, 0.0),
+    ],
+)
+def test_who_hedges_and_who_numbers_lists(hand_world: World, style: Style, hedged: float, numbered: float) -> None:
+    answers = [_answer(hand_world, LIST, style, seed) for seed in range(400)]
+    assert np.mean([HEDGE in answer for answer in answers]) == pytest.approx(hedged, abs=0.08)
+    assert np.mean(["1." in answer for answer in answers]) == pytest.approx(numbered, abs=0.08)
+    assert all(HEDGE not in answer or "1." not in answer for answer in answers)
