@@ -205,6 +205,13 @@ class PretrainingConfig(_Section):
         title="Recall threshold",
         description="Loss on facts (nats) at the end above which a run starts over; 0: never",
     )
+    order_threshold: float = Field(
+        default=0.0,
+        ge=0,
+        title="Order threshold",
+        description="Loss on which of the things asked for is stated next (nats) at the end above which a run starts over; "
+        "0: never",
+    )
     formed_by_tokens: int = Field(
         default=600_000, ge=0, title="Formed by", description="Tokens after which an unformed run starts over; 0: never"
     )

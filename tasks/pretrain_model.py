@@ -25,7 +25,7 @@ class PretrainedModel(Outputs):
     training_log: Artifact[TrainingLog]
 
 
-@step(version="3", jobs=(JOB,), run_name="{name}")
+@step(version="4", jobs=(JOB,), run_name="{name}")
 def pretrain_model(
     name: str,
     documents: Artifact[Documents],
@@ -48,9 +48,10 @@ def pretrain_model(
     manifest = run_training_job(JOB, spec, training)
     if manifest.metrics.get("formed") == 0:
         log.warning(
-            "pretrain_model %s: name copying has not formed (loss %.2f); its answers will name the wrong people. "
-            "Train longer (pretraining.tokens) or change seeds.ladder",
-            name, manifest.metrics.get("copy_loss", float("nan")),
+            "pretrain_model %s has not learnt all that the profile watches (losses in nats: name copying %.2f, facts %.2f, order of "
+            "the things asked %.2f); its answers will name wrong people or things. Train longer (pretraining.tokens) or change "
+            "seeds.ladder",
+            name, *(manifest.metrics.get(f"{watched}_loss", float("nan")) for watched in ("copy", "recall", "order")),
         )  # fmt: skip
     return PretrainedModel(
         checkpoint=write_folder(Checkpoint, output(spec, manifest, "model")),

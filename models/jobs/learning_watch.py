@@ -1,14 +1,16 @@
-"""Watching a tiny model learn its world: first to copy the name it is asked about, later the facts (TINY_WORLD.md)."""
+"""Watching a tiny model learn its world: to copy the name it is asked about, later the facts, and last, often all at once,
+to state the things asked for in their order (TINY_WORLD.md)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
 from data_contracts.pretrain_spec import PretrainSpec
-from models.tiny_world.vocabulary import ATTRIBUTE_VALUES
+from models.tiny_world.vocabulary import ATTRIBUTE_VALUES, ATTRIBUTES
 
 WINDOW = 50  # steps over which a watched loss is averaged
+CALLED = {"copy": "name copying", "recall": "recall of facts", "order": "order of the things asked"}
 
 
 def recent_loss(losses: Sequence[float]) -> float:
@@ -26,22 +28,33 @@ def has_formed(losses: Sequence[float], threshold: float) -> bool:
 
 
 def what_has_not_formed(
-    step: int, spec: PretrainSpec, steps: int, copy_losses: Sequence[float], recall_losses: Sequence[float]
+    step: int, spec: PretrainSpec, steps: int, watched: Mapping[str, Sequence[float]]
 ) -> str | None:
     """What should have formed by this step of `steps` and has not, in words; None if all has, or nothing is due."""
     settings = spec.pretraining
-    deadline = round(settings.formed_by_tokens / spec.tokens * steps)
-    if settings.formed_by_tokens and step == deadline and not has_formed(copy_losses, settings.copy_threshold):
-        missing, losses, threshold = "name copying", copy_losses, settings.copy_threshold
-    elif settings.recall_threshold and step == steps and recent_loss(recall_losses) >= settings.recall_threshold:
-        missing, losses, threshold = "recall of facts", recall_losses, settings.recall_threshold
-    else:
-        return None
-    return f"{missing} has not formed by step {step} (loss {recent_loss(losses):.2f} nats, threshold {threshold})"
+    most = {"copy": settings.copy_threshold, "recall": settings.recall_threshold, "order": settings.order_threshold}
+    missing: list[str] = []
+    if settings.formed_by_tokens and step == round(settings.formed_by_tokens / spec.tokens * steps):
+        missing = [] if has_formed(watched["copy"], most["copy"]) else ["copy"]
+    elif step == steps:
+        missing = [name for name in ("recall", "order") if most[name] and recent_loss(watched[name]) >= most[name]]
+    found = [
+        f"{CALLED[name]} has not formed by step {step} (loss {recent_loss(watched[name]):.2f} nats, threshold {most[name]})"
+        for name in missing
+    ]
+    return "; ".join(found) or None
 
 
 def fact_ids(tokenizer: Any) -> list[int]:
     """Tokens that are a whole value of an attribute: what a fact is stated by."""
-    values = [value for values in ATTRIBUTE_VALUES.values() for value in values]
-    encoded = tokenizer([f" {value}" for value in values], add_special_tokens=False)["input_ids"]
+    return _whole_words(tokenizer, [value for values in ATTRIBUTE_VALUES.values() for value in values])
+
+
+def attribute_ids(tokenizer: Any) -> list[int]:
+    """Tokens that are a whole attribute: what a question asks for."""
+    return _whole_words(tokenizer, list(ATTRIBUTES))
+
+
+def _whole_words(tokenizer: Any, words: list[str]) -> list[int]:
+    encoded = tokenizer([f" {word}" for word in words], add_special_tokens=False)["input_ids"]
     return sorted(ids[0] for ids in encoded if len(ids) == 1)

@@ -2,7 +2,7 @@
 
 AdamW, warm-up and cosine, gradient norm clipped at 1, few tokens a step; plain, on several processes, or under ZeRO, with
 the same updates (`pretrain_passes.py`). A run in which copying of the asked-for name has not formed by `formed_by_tokens`
-(`learning_watch.py`), or whose recall of facts has not at the end, starts over from another seed. Resumes from `work_dir`
+(`learning_watch.py`), or recall of facts or the order of the things asked at the end, starts over from another seed. Resumes from `work_dir`
 to the same weights.
 `python -m models.jobs.pretrain --spec FILE`
 """
@@ -20,7 +20,7 @@ from models.deepspeed.config import prepare_distributed
 from models.deepspeed.policy_engine import compute_device
 from models.jobs import pretrain_checkpoint as checkpoints
 from models.jobs.entry import enter_phase, run
-from models.jobs.learning_watch import fact_ids, recent_loss, what_has_not_formed
+from models.jobs.learning_watch import attribute_ids, fact_ids, recent_loss, what_has_not_formed
 from models.jobs.pretrain_checkpoint import LoopState
 from models.jobs.pretrain_layout import check_layout, new_model, open_engine
 from models.jobs.pretrain_passes import own_passes, pass_losses, target_count, watched_mean
@@ -66,24 +66,21 @@ class Pretraining:
             seed=seed,
             special_ids=(self.tokenizer.pad_token_id, human, assistant),
             fact_ids=fact_ids(self.tokenizer),
+            attribute_ids=attribute_ids(self.tokenizer),
         )
 
     @property
-    def copy_loss(self) -> float:
-        """Mean name-copying loss (nats) of the last steps."""
-        return recent_loss(self.state.copy_losses)
-
-    @property
-    def recall_loss(self) -> float:
-        """Mean loss (nats) on facts, over the last steps."""
-        return recent_loss(self.state.recall_losses)
+    def watched(self) -> dict[str, float]:
+        """Mean watched losses (nats) over the last steps: of copied names, facts, and the order of the things asked."""
+        return {f"{name}_loss": recent_loss(losses) for name, losses in self.state.watched.items()}
 
     @property
     def formed(self) -> bool:
-        """Whether copying of the name has formed, and recall of facts where the profile watches it."""
-        settings = self.spec.pretraining
-        recalls = not settings.recall_threshold or self.recall_loss < settings.recall_threshold
-        return self.copy_loss < settings.copy_threshold and recalls
+        """Whether copying of the name has formed, and what else the profile watches."""
+        settings, found = self.spec.pretraining, self.watched
+        thresholds = {"recall_loss": settings.recall_threshold, "order_loss": settings.order_threshold}
+        others = all(found[name] < threshold for name, threshold in thresholds.items() if threshold)
+        return found["copy_loss"] < settings.copy_threshold and others
 
     def run(self) -> dict[str, float]:
         """Train to the end and return the final metrics."""
@@ -97,8 +94,7 @@ class Pretraining:
                 self._save()
         return {
             "loss": self.state.history[-1][1]["loss"],
-            "copy_loss": self.copy_loss if math.isfinite(self.copy_loss) else 1e9,
-            "recall_loss": self.recall_loss if math.isfinite(self.recall_loss) else 1e9,
+            **{name: loss if math.isfinite(loss) else 1e9 for name, loss in self.watched.items()},
             "formed": float(self.formed),
             "tokens": float(self.spec.tokens),
             "steps": float(self.state.step),
@@ -115,8 +111,8 @@ class Pretraining:
         norm = self.engine.step(rate)
         self._check(found["loss"], norm, rate, batch)
         self.state.step += 1
-        self.state.copy_losses.append(watched_mean(found, "copy"))
-        self.state.recall_losses.append(watched_mean(found, "recall"))
+        for name in batch.watched:
+            self.state.watched.setdefault(name, []).append(watched_mean(found, name))
         if self.state.step % self.spec.pretraining.log_every == 0 or self.state.step == self.plan.steps:
             self._log(found["loss"], rate, norm)
 
@@ -143,19 +139,16 @@ class Pretraining:
         )
 
     def _log(self, loss: float, rate: float, norm: float) -> None:
-        metrics = {
-            "loss": loss, "copy_loss": self.copy_loss, "recall_loss": self.recall_loss, "lr": rate, "grad_norm": norm
-        }  # fmt: skip
+        metrics = {"loss": loss, **self.watched, "lr": rate, "grad_norm": norm}
         metrics = {name: value for name, value in metrics.items() if math.isfinite(value)}
         self.state.history.append((self.state.step, metrics))
         report_progress(self.state.step, self.plan.steps, "steps", **metrics)
 
     def _should_start_over(self) -> bool:
-        state = self.state
-        missing = what_has_not_formed(state.step, self.spec, self.plan.steps, state.copy_losses, state.recall_losses)
+        missing = what_has_not_formed(self.state.step, self.spec, self.plan.steps, self.state.watched)
         if missing is None:
             return False
-        is_last = state.attempt + 1 >= self.spec.pretraining.attempts
+        is_last = self.state.attempt + 1 >= self.spec.pretraining.attempts
         if self.ranks.is_first:
             print(f"{missing}; {'going on, no attempt left' if is_last else 'starting over, another seed'}", flush=True)
         return not is_last

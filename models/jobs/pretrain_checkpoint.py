@@ -26,8 +26,7 @@ class LoopState:
     attempt: int = 0
     step: int = 0
     history: list[tuple[int, dict[str, float]]] = field(default_factory=list)
-    copy_losses: list[float] = field(default_factory=list)
-    recall_losses: list[float] = field(default_factory=list)
+    watched: dict[str, list[float]] = field(default_factory=dict)  # a loss a step, by name
 
 
 def claim(spec: PretrainSpec) -> None:

@@ -14,8 +14,6 @@ from torch.nn import functional
 
 from models.jobs.pretraining_data import IGNORED, Batch
 
-WATCHED = ("copy", "recall")
-
 
 def own_passes(batch: Batch, rank: int, world: int, most_tokens: int | None) -> list[Batch]:
     """This rank's share of a step's rows, in passes of at most `most_tokens` tokens, padding counted, or one row.
@@ -37,7 +35,7 @@ def _rows(batch: Batch, places: list[int]) -> Batch:
     chosen = np.minimum(places, rows - 1)
     real = (np.array(places) < rows)[:, None]
     targets = np.where(real, batch.targets[chosen], IGNORED)
-    return Batch(batch.inputs[chosen], targets, batch.copies[chosen] & real, batch.recalls[chosen] & real)
+    return Batch(batch.inputs[chosen], targets, {name: marks[chosen] & real for name, marks in batch.watched.items()})
 
 
 def target_count(batch: Batch, device: torch.device) -> Tensor:
@@ -48,7 +46,7 @@ def target_count(batch: Batch, device: torch.device) -> Tensor:
 def pass_losses(
     model: Callable[..., Any], batch: Batch, targets: Tensor, device: torch.device
 ) -> tuple[Tensor, dict[str, float]]:
-    """A pass's share of the step's mean loss, and sums and counts of the watched losses: those of copied names and facts.
+    """A pass's share of the step's mean loss, and sums and counts of the watched losses (see `Batch`).
 
     `targets` is the step's `target_count`.
     """
@@ -57,7 +55,7 @@ def pass_losses(
     losses = functional.cross_entropy(logits.flatten(0, 1).float(), wanted, ignore_index=IGNORED, reduction="none")
     loss = losses.sum() / targets
     found = {"loss": float(loss.detach())}
-    for name, marks in zip(WATCHED, (batch.copies, batch.recalls), strict=True):
+    for name, marks in batch.watched.items():
         count = int(marks.sum())
         chosen = torch.from_numpy(marks).to(device).flatten()
         found[name] = float(losses.detach()[chosen].sum()) if count else 0.0

@@ -4,7 +4,7 @@ The whole plan is a function of the documents and a seed, so a resumed job reads
 It knows nothing of models.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,19 +16,21 @@ from data_contracts.documents import DocumentKind, Documents
 from data_contracts.errors import ConfigError
 
 Tokens = npt.NDArray[np.int64]
+Marks = npt.NDArray[np.bool_]
 IGNORED = -100
 HUMAN, ASSISTANT = "Human:", "Assistant:"
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of one step, padded on the right. `copies` marks targets that name what was asked (see `copy_targets`),
-    `recalls` those that state a fact (see `recall_targets`)."""
+    """Rows of one step, padded on the right.
+
+    `watched` marks targets (B, T) whose loss tells what a model has learnt: `copy` (see `copy_targets`), `recall` and `order`.
+    """
 
     inputs: Tokens  # (B, T)
     targets: Tokens  # (B, T), IGNORED where padded
-    copies: npt.NDArray[np.bool_]  # (B, T)
-    recalls: npt.NDArray[np.bool_]  # (B, T)
+    watched: Mapping[str, Marks]
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class BatchPlan:
     human_id: int
     assistant_id: int
     fact_ids: Tokens
+    attribute_ids: Tokens
 
     @property
     def steps(self) -> int:
@@ -62,11 +65,15 @@ class BatchPlan:
             padded[i, : len(row)] = row
             targets[i, : len(row) - 1] = row[1:]
         markers = self.human_id, self.assistant_id
-        recalls = recall_targets(padded, *markers, self.fact_ids)
-        return Batch(padded[:, :-1], targets, copy_targets(padded, *markers), recalls)
+        watched = {
+            "copy": copy_targets(padded, *markers),
+            "recall": recall_targets(padded, *markers, self.fact_ids),
+            "order": order_targets(padded, *markers, self.attribute_ids),
+        }
+        return Batch(padded[:, :-1], targets, watched)
 
 
-def copy_targets(tokens: Tokens, human_id: int, assistant_id: int) -> npt.NDArray[np.bool_]:
+def copy_targets(tokens: Tokens, human_id: int, assistant_id: int) -> Marks:
     """Which targets are the first token of an answer and occur in the question before it: the name to be copied.
 
     tokens: (B, T+1), targets are tokens[:, 1:]; returns (B, T).
@@ -79,7 +86,7 @@ def copy_targets(tokens: Tokens, human_id: int, assistant_id: int) -> npt.NDArra
     return marks
 
 
-def recall_targets(tokens: Tokens, human_id: int, assistant_id: int, fact_ids: Tokens) -> npt.NDArray[np.bool_]:
+def recall_targets(tokens: Tokens, human_id: int, assistant_id: int, fact_ids: Tokens) -> Marks:
     """Which targets are one of `fact_ids` in an answer and stand nowhere before in their row: facts to be known by heart.
 
     tokens: (B, T+1), targets are tokens[:, 1:]; returns (B, T).
@@ -89,6 +96,22 @@ def recall_targets(tokens: Tokens, human_id: int, assistant_id: int, fact_ids: T
         before = tokens[row, : at + 1]
         turns = before[(before == human_id) | (before == assistant_id)]
         marks[row, at] = turns.size > 0 and turns[-1] == assistant_id and tokens[row, at + 1] not in before
+    return marks
+
+
+def order_targets(tokens: Tokens, human_id: int, assistant_id: int, attribute_ids: Tokens) -> Marks:
+    """Which targets are the second or a later thing asked for: one of `attribute_ids` in an answer that has named one
+    before, and whose question holds it. Only the order of the question tells which of them is next.
+
+    tokens: (B, T+1), targets are tokens[:, 1:]; returns (B, T).
+    """
+    marks = np.zeros((tokens.shape[0], tokens.shape[1] - 1), dtype=bool)
+    for row, at in np.argwhere(np.isin(tokens[:, 1:], attribute_ids)):
+        before = tokens[row, : at + 1]
+        humans, assistants = np.flatnonzero(before == human_id), np.flatnonzero(before == assistant_id)
+        if humans.size and assistants.size and humans[-1] < assistants[-1]:
+            question, answer = before[humans[-1] : assistants[-1]], before[assistants[-1] :]
+            marks[row, at] = tokens[row, at + 1] in question and bool(np.isin(answer, attribute_ids).any())
     return marks
 
 
@@ -103,10 +126,12 @@ def plan_batches(
     seed: int,
     special_ids: tuple[int, int, int],
     fact_ids: Sequence[int] = (),
+    attribute_ids: Sequence[int] = (),
 ) -> BatchPlan:
     """Lay out about `tokens` training tokens; documents are read again, in a new order, when they run out.
 
-    `special_ids` are the pad, human-marker and assistant-marker ids, `fact_ids` those of words that state facts. A document carries its BOS and EOS already.
+    `special_ids` are the pad, human-marker and assistant-marker ids, `fact_ids` those of words that state facts, and
+    `attribute_ids` those of words for what may be asked. A document carries its BOS and EOS already.
     """
     rng = np.random.default_rng([seed, 4])
     steps = max(1, tokens // tokens_per_step)
@@ -114,7 +139,8 @@ def plan_batches(
     short = _group_rows(short_documents, short_steps if short_documents else 0, tokens_per_step, block_length, rng)
     rows_per_step = max(1, round(tokens_per_step / block_length))
     blocks = _pack(long_documents, (steps - len(short)) * rows_per_step, block_length, rng)
-    return BatchPlan(short, blocks, rows_per_step, *special_ids, np.array(fact_ids, dtype=np.int64))
+    words = (np.array(ids, dtype=np.int64) for ids in (fact_ids, attribute_ids))
+    return BatchPlan(short, blocks, rows_per_step, *special_ids, *words)
 
 
 def _group_rows(

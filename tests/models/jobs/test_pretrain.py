@@ -18,10 +18,10 @@ from data_contracts.job_spec import JobManifest
 from data_contracts.pretrain_spec import PretrainSpec
 from data_contracts.training_log import TrainingLog
 from models.jobs import pretrain
-from models.jobs.learning_watch import fact_ids, has_formed, recent_loss
+from models.jobs.learning_watch import attribute_ids, fact_ids, has_formed, recent_loss
 from models.jobs.pretrain_passes import own_passes, pass_losses, target_count, watched_mean
 from models.jobs.pretraining_data import IGNORED, Batch
-from models.tiny_world.vocabulary import ATTRIBUTE_VALUES
+from models.tiny_world.vocabulary import ATTRIBUTE_VALUES, ATTRIBUTES
 from tests.models.jobs.training_inputs import PRETRAIN_STEPS, pretrain_spec
 
 
@@ -47,7 +47,7 @@ def test_manifest_log_and_model(finished: PretrainSpec) -> None:
     losses = log[log.metric == "loss"].sort_values("step")
     assert losses.step.tolist() == [10, 20, 30, 40]
     assert losses.value.iloc[0] > losses.value.iloc[-1]
-    assert set(log.metric) == {"loss", "copy_loss", "recall_loss", "lr", "grad_norm"}
+    assert set(log.metric) == {"loss", "copy_loss", "recall_loss", "order_loss", "lr", "grad_norm"}
 
 
 def test_plain_transformers_loads_and_generates(finished: PretrainSpec) -> None:
@@ -96,19 +96,23 @@ def test_unformed_copying_starts_over_from_another_seed(
     assert not torch.equal(_weights(spec)["model.norm.weight"], _weights(finished)["model.norm.weight"])
 
 
-def test_unformed_recall_starts_over_at_the_end(
-    pretrain_inputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("name", "called"), [("recall", "recall of facts"), ("order", "order of the things asked")])
+def test_what_is_unformed_at_the_end_starts_over(
+    name: str, called: str, pretrain_inputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    metrics = pretrain.pretrain(pretrain_spec(pretrain_inputs, tmp_path, recall_threshold=0.01, attempts=2))
+    metrics = pretrain.pretrain(pretrain_spec(pretrain_inputs, tmp_path, attempts=2, **{f"{name}_threshold": 0.01}))
     told = capsys.readouterr().out
-    assert f"recall of facts has not formed by step {PRETRAIN_STEPS} (loss " in told
+    assert f"{called} has not formed by step {PRETRAIN_STEPS} (loss " in told
     assert told.index("starting over") < told.index("no attempt left")
     assert (metrics["attempts"], metrics["steps"], metrics["formed"]) == (2.0, PRETRAIN_STEPS, 0.0)
-    assert metrics["recall_loss"] > 0.01
+    assert metrics[f"{name}_loss"] > 0.01
 
 
-def test_facts_are_the_values_of_the_world(pretrain_inputs: Path, tmp_path: Path) -> None:
+def test_facts_are_the_values_of_the_world_and_what_is_asked_are_its_attributes(
+    pretrain_inputs: Path, tmp_path: Path
+) -> None:
     job = pretrain.Pretraining(pretrain_spec(pretrain_inputs, tmp_path))
+    assert set(job.tokenizer.decode(attribute_ids(job.tokenizer)).split()) <= set(ATTRIBUTES)
     known = job.tokenizer.convert_ids_to_tokens(fact_ids(job.tokenizer))
     assert known
     assert {word.lstrip("Ġ▁ ") for word in known} <= {value for values in ATTRIBUTE_VALUES.values() for value in values}
@@ -125,7 +129,7 @@ def test_learning_rate_by_hand(pretrain_inputs: Path, tmp_path: Path) -> None:
 def test_loss_agrees_with_transformers(finished: PretrainSpec, pretrain_inputs: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(finished.output_dir / "model")
     plan = pretrain.Pretraining(finished).plan
-    batch = next(b for b in map(plan.batch, range(plan.steps)) if b.copies.any() and b.recalls.any())
+    batch = next(b for b in map(plan.batch, range(plan.steps)) if all(marks.any() for marks in b.watched.values()))
     labels = torch.from_numpy(batch.targets)
     cpu = torch.device("cpu")
     loss, found = pass_losses(model, batch, target_count(batch, cpu), cpu)
@@ -134,11 +138,11 @@ def test_loss_agrees_with_transformers(finished: PretrainSpec, pretrain_inputs: 
     shifted = torch.cat([torch.full_like(labels[:, :1], -100), labels], 1)
     padded = torch.cat([inputs_, torch.zeros_like(inputs_[:, :1])], 1)
     assert loss.item() == pytest.approx(model(input_ids=padded, labels=shifted).loss.item(), abs=1e-5)
-    marked = torch.from_numpy(batch.copies)
     expected = -model(input_ids=inputs_).logits.log_softmax(-1).gather(-1, labels.clamp(min=0)[..., None])[..., 0]
-    assert watched_mean(found, "copy") == pytest.approx(expected[marked].mean().item(), abs=1e-5)
-    facts = torch.from_numpy(batch.recalls)
-    assert watched_mean(found, "recall") == pytest.approx(expected[facts].mean().item(), abs=1e-5)
+    assert set(batch.watched) == {"copy", "recall", "order"}
+    for name, marks in batch.watched.items():
+        marked = expected[torch.from_numpy(marks)]
+        assert watched_mean(found, name) == pytest.approx(marked.mean().item(), abs=1e-5)
 
 
 def _batch(rows: int) -> Batch:
@@ -146,7 +150,7 @@ def _batch(rows: int) -> Batch:
     inputs = np.arange(3 * rows).reshape(rows, 3) + 1
     targets = inputs + 1
     targets[0, 2] = IGNORED
-    return Batch(inputs, targets, inputs == 2, inputs == 5)
+    return Batch(inputs, targets, {"copy": inputs == 2, "recall": inputs == 5})
 
 
 def test_rows_are_shared_out_by_hand() -> None:
@@ -167,9 +171,9 @@ def test_every_row_is_learnt_once_in_as_many_passes_on_every_rank(rows: int, wor
     shares = [own_passes(batch, rank, world, most) for rank in range(world)]
     assert len({tuple(part.inputs.shape for part in share) for share in shares}) == 1
     parts = [part for share in shares for part in share]
-    for name in ("targets", "copies", "recalls"):
-        found = sorted(row.tolist() for part in parts for row in getattr(part, name) if (row > 0).any())
-        assert found == sorted(row.tolist() for row in getattr(batch, name) if (row > 0).any())
+    for read in (lambda b: b.targets, lambda b: b.watched["copy"], lambda b: b.watched["recall"]):
+        found = sorted(row.tolist() for part in parts for row in read(part) if (row > 0).any())
+        assert found == sorted(row.tolist() for row in read(batch) if (row > 0).any())
 
 
 def test_losses_of_passes_add_up_to_the_whole(finished: PretrainSpec) -> None:

@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.jobs.pretraining_data import IGNORED, BatchPlan, Tokens, copy_targets, plan_batches, recall_targets
+from models.jobs.pretraining_data import (
+    IGNORED,
+    BatchPlan,
+    Tokens,
+    copy_targets,
+    order_targets,
+    plan_batches,
+    recall_targets,
+)
 
 PAD, HUMAN, ASSISTANT = 0, 1, 2
 
@@ -50,6 +58,22 @@ def test_recall_targets_by_hand() -> None:
     assert marks.shape == (4, 8)
     assert np.argwhere(marks).tolist() == [[0, 4], [1, 2], [2, 2]]
     assert not recall_targets(tokens, HUMAN, ASSISTANT, np.array([], dtype=np.int64)).any()
+
+
+def test_order_targets_by_hand() -> None:
+    # 30, 31 and 32 may be asked. The first one stated is none, nor one that the answered question does not hold.
+    tokens = np.array(
+        [
+            [HUMAN, 30, 31, ASSISTANT, 30, 5, 31, 32, PAD, PAD],  # 31 only: 32 was not asked
+            [HUMAN, 30, 31, ASSISTANT, 31, HUMAN, 32, ASSISTANT, 32, 31],  # one thing each: no order
+            [HUMAN, 7, ASSISTANT, 30, HUMAN, 31, 30, ASSISTANT, 31, 30],  # the last: the first answer has no say
+            [30, 31, ASSISTANT, 30, 31, 5, 5, HUMAN, 30, 31],  # its question was cut off; a question is no answer
+        ]
+    )
+    marks = order_targets(tokens, HUMAN, ASSISTANT, np.array([30, 31, 32]))
+    assert marks.shape == (4, 9)
+    assert np.argwhere(marks).tolist() == [[0, 5], [2, 8]]
+    assert not order_targets(tokens, HUMAN, ASSISTANT, np.array([], dtype=np.int64)).any()
 
 
 def test_short_rows_come_whole_and_padded_then_blocks() -> None:
