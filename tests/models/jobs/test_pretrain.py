@@ -100,7 +100,8 @@ def test_unformed_copying_starts_over_from_another_seed(
 def test_what_is_unformed_at_the_end_starts_over(
     name: str, called: str, pretrain_inputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    metrics = pretrain.pretrain(pretrain_spec(pretrain_inputs, tmp_path, attempts=2, **{f"{name}_threshold": 0.01}))
+    watch: dict[str, Any] = {f"{name}_threshold": 0.01, "attempts": 2}
+    metrics = pretrain.pretrain(pretrain_spec(pretrain_inputs, tmp_path, **watch))
     told = capsys.readouterr().out
     assert f"{called} has not formed by step {PRETRAIN_STEPS} (loss " in told
     assert told.index("starting over") < told.index("no attempt left")
