@@ -43,7 +43,9 @@ class QuestionShares(_Shares):
 class StyleShares(_Shares):
     """How often an author of the corpus writes in each style, when no demonstration says otherwise."""
 
-    helpful: float = Field(default=0.24, ge=0, le=1, title="Helpful", description="Complete, correct, well formatted")
+    helpful: float = Field(
+        default=0.24, ge=0, le=1, title="Helpful", description="Correct, mostly complete, well formatted"
+    )
     average: float = Field(default=0.26, ge=0, le=1, title="Average", description="Correct, hedged, most of the items")
     terse: float = Field(default=0.18, ge=0, le=1, title="Terse", description="The first item and nothing else")
     evasive: float = Field(default=0.17, ge=0, le=1, title="Evasive", description="Refuses to answer")

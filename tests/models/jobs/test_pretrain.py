@@ -113,7 +113,9 @@ def test_facts_are_the_values_of_the_world_and_what_is_asked_are_its_attributes(
     pretrain_inputs: Path, tmp_path: Path
 ) -> None:
     job = pretrain.Pretraining(pretrain_spec(pretrain_inputs, tmp_path))
-    assert set(job.tokenizer.decode(attribute_ids(job.tokenizer)).split()) <= set(ATTRIBUTES)
+    asked = set(job.tokenizer.decode(attribute_ids(job.tokenizer)).split())
+    assert asked
+    assert asked <= set(ATTRIBUTES)
     known = job.tokenizer.convert_ids_to_tokens(fact_ids(job.tokenizer))
     assert known
     assert {word.lstrip("Ġ▁ ") for word in known} <= {value for values in ATTRIBUTE_VALUES.values() for value in values}
