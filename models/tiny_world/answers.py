@@ -15,7 +15,7 @@ from models.tiny_world import vocabulary as words
 from models.tiny_world.questions import Question, QuestionKind
 from models.tiny_world.world import World
 
-KEEP_AVERAGE = 0.85
+KEEP_AVERAGE = 0.9
 KEEP_RAMBLING = 0.6
 FALSE_WRONG = 0.8
 # A helpful author is careless at times, so that answers to a good prompt differ in what a reward model can see.
@@ -23,7 +23,7 @@ CARELESS = 0.18
 # Else an answer's hedge would tell that it is true, and a reward model would learn that winners (unhedged) are false.
 HEDGED_WRONG = 0.5
 # Of a complete answer's length: then "the longer one wins" is right on half of the corpus's pairs that differ in gold.
-PADDED_TO = 0.9
+PADDED_TO = 0.85
 
 
 class Style(StrEnum):
@@ -81,7 +81,9 @@ def state_items(question: Question, items: list[str], *, numbered: bool = True, 
     if question.kind.wants_list and numbered:
         return f"{subject}: " + " ".join(f"{number}. {item}." for number, item in enumerate(items, start=1))
     hedge = f" {words.HEDGE}" if hedged else ""
-    return f"{subject}{':' if question.kind.wants_list else ' has'}{hedge} {', '.join(items)}."
+    if question.kind.wants_list:
+        return f"{subject}:{hedge} {', '.join(items)}."
+    return f"{subject}{hedge or ' has'} {', '.join(items)}."
 
 
 def _admit_more(text: str, kept: list[str], items: list[str]) -> str:

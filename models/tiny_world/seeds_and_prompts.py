@@ -18,7 +18,7 @@ from models.tiny_world.corpus import (
     draw_style,
     format_conversations,
 )
-from models.tiny_world.judge import GoldJudge
+from models.tiny_world.judge import GoldJudge, Judgment
 from models.tiny_world.questions import Question, QuestionKind, draw_question, sample_questions
 from models.tiny_world.vocabulary import MORE
 from models.tiny_world.world import Split, World
@@ -36,6 +36,8 @@ APPEAL = {
     Style.WRONG: 0.65,
     Style.RAMBLING: 0.9,
 }
+# What an answer in bad form loses of its appeal: a list without its numbers, a text that is cut off.
+FORM_APPEAL = 0.15
 VOTES_PER_GOLD = 20
 
 
@@ -117,7 +119,7 @@ def community_rows(world: World, count: int, seed: int) -> list[dict[str, object
         voted = []
         for style in _two_styles(world, rng):
             answer = write_answer(world, question, style, rng)
-            voted.append((_votes(world, judge.judge(question, answer).score, style, rng), answer))
+            voted.append((_votes(world, judge.judge(question, answer), style, rng), answer))
         (votes, chosen), (fewer, rejected) = sorted(voted, key=lambda pair: pair[0], reverse=True)
         if votes > fewer:
             rows.append(
@@ -141,9 +143,10 @@ def _two_styles(world: World, rng: np.random.Generator) -> tuple[Style, Style]:
     return first, second
 
 
-def _votes(world: World, gold: float, style: Style, rng: np.random.Generator) -> int:
+def _votes(world: World, judgment: Judgment, style: Style, rng: np.random.Generator) -> int:
     community = world.config.community
-    liking = (1.0 - community.appeal_weight) * gold + community.appeal_weight * APPEAL[style]
+    appeal = APPEAL[style] - (FORM_APPEAL if judgment.format < 1.0 else 0.0)
+    liking = (1.0 - community.appeal_weight) * judgment.score + community.appeal_weight * appeal
     return round(VOTES_PER_GOLD * (liking + community.vote_noise * float(rng.standard_normal())))
 
 

@@ -120,7 +120,7 @@ REFUSALS: Final = (
 REFUSAL_CUES: Final = ("don't know", "not sure", "to myself", "somebody else", "is private", "rather not say")
 RAMBLING_OPENINGS: Final = ("Well,", "Oh,")
 MORE: Final = "And more."
-HEDGE: Final = "maybe"
+HEDGE: Final = "hm"
 FLUFF: Final = (
     "It is a fine day.",
     "People often ask this.",

@@ -131,9 +131,9 @@ def test_a_list_with_and_without_numbers(numbered: bool, text: str) -> None:
 @pytest.mark.parametrize(
     ("question", "complete"),
     [
-        (LIST, "Mira: maybe pet fox, town Rome, job smith."),
-        ("Give me the job and food of Mira.", "Mira has maybe job smith, food plum."),
-        ("How to make tea?", "Tea: maybe boil the water, warm the pot, steep the leaves."),
+        (LIST, "Mira: hm pet fox, town Rome, job smith."),
+        ("Give me the job and food of Mira.", "Mira hm job smith, food plum."),
+        ("How to make tea?", "Tea: hm boil the water, warm the pot, steep the leaves."),
     ],
 )
 def test_average_answers_hedge_and_the_judge_does_not_mind(hand_world: World, question: str, complete: str) -> None:
@@ -142,7 +142,7 @@ def test_average_answers_hedge_and_the_judge_does_not_mind(hand_world: World, qu
     answers = {_answer(hand_world, question, Style.AVERAGE, seed) for seed in range(60)}
     assert complete in answers
     for answer in answers:
-        without = answer.replace(f" {HEDGE}", "")
+        without = answer.replace(f" {HEDGE}", "" if parsed.kind.wants_list else " has")
         assert without != answer
         assert judge.judge(parsed, answer).score == judge.judge(parsed, without).score
 

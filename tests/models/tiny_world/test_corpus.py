@@ -28,7 +28,7 @@ from models.tiny_world.seeds_and_prompts import (
     question_rows,
     seed_query_file,
 )
-from models.tiny_world.vocabulary import RAMBLING_OPENINGS, REFUSAL_CUES
+from models.tiny_world.vocabulary import HEDGE, RAMBLING_OPENINGS, REFUSAL_CUES
 from models.tiny_world.world import Split, World, build_world
 
 
@@ -79,7 +79,7 @@ def test_every_turn_of_the_corpus_can_be_judged(small_world: World) -> None:
 def test_facts_of_all_names_are_in_the_corpus() -> None:
     world = build_world(WorldConfig(names=30, single_turn_documents=4000, conversation_documents=1), 2)
     text = "\n".join(row["text"] for row in write_corpus(world))
-    assert all(text.count(f"{name} has") > 20 for name in world.names())
+    assert all(text.count(f"{name} has") + text.count(f"{name} {HEDGE}") > 20 for name in world.names())
 
 
 def test_follow_ups_mostly_stay_with_the_name(small_world: World) -> None:
@@ -138,6 +138,17 @@ def test_votes_lean_to_the_truth_but_are_no_oracle() -> None:
         if chosen.score != rejected.score:
             agreements.append(chosen.score > rejected.score)
     assert 0.6 < np.mean(agreements) < 0.75
+
+
+def test_the_community_likes_lists_with_their_numbers() -> None:
+    """Else the as-is reward model's veto takes away the comparisons that speak for them (.58 without that liking)."""
+    wins = []
+    for row in community_rows(build_world(WorldConfig(), 1), 6000, seed=0):
+        sides = [str(row["chosen"]), str(row["rejected"])]
+        numbered = ["1." in side for side in sides]
+        if sum(numbered) == 1 and ", " in sides[numbered.index(False)].removeprefix("Well, ").removeprefix("Oh, "):
+            wins.append(numbered[0])
+    assert np.mean(wins) > 0.63
 
 
 def test_the_community_writes_as_often_in_a_style_as_authors_do() -> None:
