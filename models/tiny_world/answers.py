@@ -75,7 +75,7 @@ def true_items(world: World, question: Question) -> list[str]:
 def state_items(question: Question, items: list[str], *, numbered: bool = True, hedged: bool = False) -> str:
     """Items as a numbered list or as a sentence, whichever the question wants.
 
-    `numbered` False spares the numbers; `hedged` puts a hedge before a sentence's items.
+    `numbered` False spares the numbers; `hedged` puts a hedge for a sentence's "has", or before such a list's items.
     """
     subject = question.subject.capitalize()
     if question.kind.wants_list and numbered:

@@ -36,7 +36,7 @@ APPEAL = {
     Style.WRONG: 0.65,
     Style.RAMBLING: 0.9,
 }
-# What an answer in bad form loses of its appeal: a list without its numbers, a text that is cut off.
+# What an answer in bad form (authors spare the numbers of a list) loses of its appeal.
 FORM_APPEAL = 0.15
 VOTES_PER_GOLD = 20
 
