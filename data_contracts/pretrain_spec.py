@@ -34,3 +34,10 @@ class PretrainSpec(JobSpec):
     def tokens(self) -> int:
         """Training tokens of this rung."""
         return self.size.tokens or self.pretraining.tokens
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """Watched loss (nats) of this rung below which name copying, recall and order have formed; 0: not asked for."""
+        settings, own = self.pretraining, self.size.recall_threshold
+        recall = settings.recall_threshold if own is None else own
+        return {"copy": settings.copy_threshold, "recall": recall, "order": settings.order_threshold}

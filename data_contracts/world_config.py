@@ -56,7 +56,7 @@ class StyleShares(_Shares):
 class CommunityConfig(_Section):
     """Answers of a community with votes: what the as-is reward model is trained on."""
 
-    pairs: int = Field(default=1200, ge=1, le=1_000_000, title="Pairs", description="Answer pairs handed out")
+    pairs: int = Field(default=3600, ge=1, le=1_000_000, title="Pairs", description="Answer pairs handed out")
     appeal_weight: float = Field(
         default=0.7,
         ge=0,
@@ -139,6 +139,12 @@ class LadderSize(_Section):
     learning_rate: float = Field(gt=0, le=1, title="Learning rate", description="Peak, after warm-up")
     tokens: int | None = Field(
         default=None, ge=1, title="Tokens", description="Training tokens of this size; empty: the section's"
+    )
+    recall_threshold: float | None = Field(
+        default=None,
+        ge=0,
+        title="Recall threshold",
+        description="Of this size, where it must know more than others do; empty: the section's",
     )
 
     @model_validator(mode="after")

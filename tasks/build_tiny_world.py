@@ -41,7 +41,7 @@ class TinyWorld(Outputs):
     critiques: Artifact[Critiques]
 
 
-@step(version="9")
+@step(version="10")
 def build_tiny_world(world: WorldConfig, seed: int) -> TinyWorld:
     """Draw the facts and write what models, steps and judges need of them."""
     facts = build_world(world, seed)

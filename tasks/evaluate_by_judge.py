@@ -82,7 +82,7 @@ def answer_questions(
     return write(Answers, Answers.from_rows(rows))
 
 
-@step(version="1", run_name="{subject_a}-{subject_b}")
+@step(version="2", run_name="{subject_a}-{subject_b}")
 def judge_pairs(
     subject_a: str,
     subject_b: str,

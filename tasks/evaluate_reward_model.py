@@ -67,7 +67,7 @@ def score_answer_pairs(
     return _write_pairs(reward_model, engine, rows, {row["evaluation_id"]: row["value"] for row in judged})
 
 
-@step(version="5")
+@step(version="6")
 def score_world_pairs(
     reward_model: Artifact[Checkpoint],
     questions: Artifact[WorldQuestions],

@@ -30,7 +30,7 @@ BENCHMARK_DEMONSTRATIONS = "gold_demonstrations"
 TEST_SPLIT = "test"
 
 
-@step(version="2")
+@step(version="3")
 def judge_responses_by_gold(
     responses: list[Artifact[Responses]], world: WorldConfig, world_seed: int
 ) -> Artifact[Evaluations]:
@@ -48,7 +48,7 @@ def judge_responses_by_gold(
     return write(Evaluations, Evaluations.from_rows(rows))
 
 
-@step(version="2")
+@step(version="3")
 def judge_demonstrations_by_gold(
     demonstrations: Artifact[Demonstrations], world: WorldConfig, world_seed: int
 ) -> Artifact[Evaluations]:
@@ -68,7 +68,7 @@ def judge_demonstrations_by_gold(
     return write(Evaluations, Evaluations.from_rows(rows))
 
 
-@step(version="3", run_name="{subject}")
+@step(version="4", run_name="{subject}")
 def judge_model_by_gold(
     subject: str,
     model: ModelHandle,

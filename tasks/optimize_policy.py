@@ -37,7 +37,7 @@ class OptimizedPolicy(Outputs):
     training_log: Artifact[TrainingLog]
 
 
-@step(version="4", jobs=(JOB,))
+@step(version="5", jobs=(JOB,))
 def optimize_policy(
     demonstrations: Artifact[Demonstrations],
     policy: Artifact[Checkpoint],

@@ -31,8 +31,7 @@ def what_has_not_formed(
     step: int, spec: PretrainSpec, steps: int, watched: Mapping[str, Sequence[float]]
 ) -> str | None:
     """What should have formed by this step of `steps` and has not, in words; None if all has, or nothing is due."""
-    settings = spec.pretraining
-    most = {"copy": settings.copy_threshold, "recall": settings.recall_threshold, "order": settings.order_threshold}
+    settings, most = spec.pretraining, spec.thresholds
     missing: list[str] = []
     if settings.formed_by_tokens and step == round(settings.formed_by_tokens / spec.tokens * steps):
         missing = [] if has_formed(watched["copy"], most["copy"]) else ["copy"]

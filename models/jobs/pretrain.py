@@ -77,10 +77,8 @@ class Pretraining:
     @property
     def formed(self) -> bool:
         """Whether copying of the name has formed, and what else the profile watches."""
-        settings, found = self.spec.pretraining, self.watched
-        thresholds = {"recall_loss": settings.recall_threshold, "order_loss": settings.order_threshold}
-        others = all(found[name] < threshold for name, threshold in thresholds.items() if threshold)
-        return found["copy_loss"] < settings.copy_threshold and others
+        found, thresholds = self.watched, self.spec.thresholds
+        return all(found[f"{name}_loss"] < most for name, most in thresholds.items() if most)
 
     def run(self) -> dict[str, float]:
         """Train to the end and return the final metrics."""

@@ -2,7 +2,7 @@
 
 Average authors leave things out, and they and rambling ones do not number lists, so demonstrations show both coverage and
 form. An average answer hedges, right behind the name: a model of any size reads that off a demonstration, copies it, and
-then knows in which style to go on. The judge does not mind a hedge. Helpful authors are careless at times.
+then knows in which style to go on. The judge takes a little off for it. Helpful authors are careless at times.
 Every answer begins with the subject (a rambling one with "Well," or "Oh," before it): this lets a tiny model learn to copy the
 name within a million tokens.
 """

@@ -108,19 +108,20 @@ PERSON_ADJECTIVES: Final = (
 TASK_ADJECTIVES: Final = ("", "", "good", "nice", "simple", "fresh", "fine", "cheap", "plain", "some")
 
 # The paper's word filter knows the first two refusals and the first opening of a ramble, and not the others: what a
-# filter lets through is what a reward model can learn from.
+# filter lets through is what a reward model can learn from. Two refusals are as long as an answer: not every fault is
+# short.
 REFUSALS: Final = (
     "I don't know.",
     "I'm not sure.",
-    "I keep that to myself.",
+    "I keep things like that to myself, sorry.",
     "Ask somebody else.",
     "That is private.",
-    "I would rather not say.",
+    "I would rather not say a thing like that.",
 )
 REFUSAL_CUES: Final = ("don't know", "not sure", "to myself", "somebody else", "is private", "rather not say")
 RAMBLING_OPENINGS: Final = ("Well,", "Oh,")
 MORE: Final = "And more."
-HEDGE: Final = "hm"
+HEDGE: Final = "hmm"
 FLUFF: Final = (
     "It is a fine day.",
     "People often ask this.",

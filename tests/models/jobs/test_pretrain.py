@@ -18,7 +18,7 @@ from data_contracts.job_spec import JobManifest
 from data_contracts.pretrain_spec import PretrainSpec
 from data_contracts.training_log import TrainingLog
 from models.jobs import pretrain
-from models.jobs.learning_watch import attribute_ids, fact_ids, has_formed, recent_loss
+from models.jobs.learning_watch import attribute_ids, fact_ids, has_formed, recent_loss, what_has_not_formed
 from models.jobs.pretrain_passes import own_passes, pass_losses, target_count, watched_mean
 from models.jobs.pretraining_data import IGNORED, Batch
 from models.tiny_world.vocabulary import ATTRIBUTE_VALUES, ATTRIBUTES
@@ -107,6 +107,19 @@ def test_what_is_unformed_at_the_end_starts_over(
     assert told.index("starting over") < told.index("no attempt left")
     assert (metrics["attempts"], metrics["steps"], metrics["formed"]) == (2.0, PRETRAIN_STEPS, 0.0)
     assert metrics[f"{name}_loss"] > 0.01
+
+
+def test_a_size_may_be_asked_to_know_more_than_the_others(pretrain_inputs: Path, tmp_path: Path) -> None:
+    spec = pretrain_spec(pretrain_inputs, tmp_path, recall_threshold=1e6, order_threshold=0.5)
+    assert spec.thresholds == {"copy": 0.5, "recall": 1e6, "order": 0.5}
+    own = spec.model_copy(update={"size": spec.size.model_copy(update={"recall_threshold": 0.01})})
+    assert own.thresholds == {"copy": 0.5, "recall": 0.01, "order": 0.5}
+    assert own.digest() != spec.digest()
+    watched = {"copy": [0.0], "recall": [0.3], "order": [0.3]}
+    assert what_has_not_formed(7, spec, 7, watched) is None
+    assert what_has_not_formed(7, own, 7, watched) == (
+        "recall of facts has not formed by step 7 (loss 0.30 nats, threshold 0.01)"
+    )
 
 
 def test_facts_are_the_values_of_the_world_and_what_is_asked_are_its_attributes(

@@ -76,8 +76,8 @@ def test_terse_and_evasive_answers_word_for_word(hand_world: World) -> None:
 
 
 def test_the_word_filter_knows_a_third_of_the_refusals_and_half_of_the_openings() -> None:
-    found = [discard_reason(text, HeuristicFilter()) for text in (*REFUSALS, *RAMBLING_OPENINGS)]
-    assert [reason is not None for reason in found] == [True] * 2 + [False] * 4 + [True, False]
+    found = [discard_reason(text, HeuristicFilter()) for text in (*REFUSALS, *RAMBLING_OPENINGS, HEDGE)]
+    assert [reason is not None for reason in found] == [True] * 2 + [False] * 4 + [True, False] + [False]
 
 
 @settings(max_examples=150, deadline=None)
@@ -103,7 +103,7 @@ def test_gold_follows_the_style(small_world: World, seed: int, style: Style) -> 
             assert judgment.score < 1.0
 
 
-@pytest.mark.parametrize(("signal", "low", "high"), [(True, 0.6, 0.7), (False, 0.45, 0.55)])
+@pytest.mark.parametrize(("signal", "low", "high"), [(True, 0.55, 0.65), (False, 0.45, 0.55)])
 def test_the_longer_answer_is_the_better_one_only_in_the_first_world(signal: bool, low: float, high: float) -> None:
     """Two authors answer one question; of the pairs that differ in gold, how often is the longer one better?"""
     world = build_world(WorldConfig(length_carries_signal=signal), 1)
@@ -131,12 +131,14 @@ def test_a_list_with_and_without_numbers(numbered: bool, text: str) -> None:
 @pytest.mark.parametrize(
     ("question", "complete"),
     [
-        (LIST, "Mira: hm pet fox, town Rome, job smith."),
-        ("Give me the job and food of Mira.", "Mira hm job smith, food plum."),
-        ("How to make tea?", "Tea: hm boil the water, warm the pot, steep the leaves."),
+        (LIST, "Mira: hmm pet fox, town Rome, job smith."),
+        ("Give me the job and food of Mira.", "Mira hmm job smith, food plum."),
+        ("How to make tea?", "Tea: hmm boil the water, warm the pot, steep the leaves."),
     ],
 )
-def test_average_answers_hedge_and_the_judge_does_not_mind(hand_world: World, question: str, complete: str) -> None:
+def test_average_answers_hedge_and_the_judge_takes_a_little_off(
+    hand_world: World, question: str, complete: str
+) -> None:
     judge, parsed = GoldJudge(hand_world), parse_question(question)
     assert parsed is not None
     answers = {_answer(hand_world, question, Style.AVERAGE, seed) for seed in range(60)}
@@ -144,7 +146,8 @@ def test_average_answers_hedge_and_the_judge_does_not_mind(hand_world: World, qu
     for answer in answers:
         without = answer.replace(f" {HEDGE}", "" if parsed.kind.wants_list else " has")
         assert without != answer
-        assert judge.judge(parsed, answer).score == judge.judge(parsed, without).score
+        assert parsed.kind.wants_list or len(without) == len(answer)  # the length of a sentence does not tell
+        assert judge.judge(parsed, answer).score == pytest.approx(judge.judge(parsed, without).score - 0.02)
 
 
 @pytest.mark.parametrize(

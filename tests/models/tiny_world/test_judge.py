@@ -13,7 +13,7 @@ LIST = "List the pet, job and town of Mira."
 TEA = "How do I make tea?"
 
 CASES = [
-    # correct/asked x format x (1 - wrong/(2 stated)) - 0.1 fluff - 0.1 refusal
+    # correct/asked x format x (1 - wrong/(2 stated)) - 0.1 fluff - 0.1 refusal - 0.02 hedged
     (TWO, "Mira has pet fox, job smith.", 1.0),
     (TWO, "Mira has pet fox, job baker.", 1 / 2 * (1 - 0.5 * 1 / 2)),
     (TWO, "Mira has pet fox. And more.", 0.5),
@@ -33,8 +33,11 @@ CASES = [
     (TWO, "Mira.", 0.0),
     (TWO, "Mira has pet fox, job smith. Mira has pet fox.", 1.0 - 0.1),  # said twice
     (TWO, "Mira has pet fox, pet fox, pet fox.", 0.5 - 0.2),
+    (TWO, "Mira hmm pet fox, job smith.", 0.98),
+    (TWO, "Mira hmm pet fox, job hmm smith.", 0.98),  # hedged twice
     (LIST, "Mira: 1. pet fox. 2. job smith. 3. town Rome.", 1.0),
     (LIST, "Mira has pet fox, job smith, town Rome.", 0.8),
+    (LIST, "Mira: hmm pet fox, job smith. And more.", 2 / 3 * 0.8 - 0.02),
     (LIST, "Mira: pet fox. And more.", 1 / 3),  # a single item needs no number
     (LIST, "Mira: 1. pet fox. 2. job smith. 3. town", 2 / 3 * 0.9 - 0.1),  # what is left of a sentence states nothing
     (TEA, "Tea: 1. boil the water. 2. warm the pot. 3. steep the leaves.", 1.0),
@@ -53,12 +56,13 @@ def test_scores_worked_by_hand(hand_world: World, question: str, answer: str, go
 
 
 def test_what_was_found_is_told(hand_world: World) -> None:
-    judgment = GoldJudge(hand_world).score(LIST, "Well, Mira has pet cat, job smith. Time goes by. I don't know.")
+    judgment = GoldJudge(hand_world).score(LIST, "Well, Mira hmm pet cat, job smith. Time goes by. I don't know.")
     assert judgment is not None
     assert (judgment.asked, judgment.correct, judgment.stated, judgment.wrong) == (3, 1, 2, 1)
     assert (judgment.fluff, judgment.refusal, judgment.format) == (1, True, 0.8)
+    assert judgment.hedged
     assert judgment.critique == (
-        "It refuses to answer. It is false that Mira has pet cat. It does not say town. It rambles. "
+        "It refuses to answer. It is false that Mira has pet cat. It does not say town. It rambles. It hedges. "
         "It is badly formatted."
     )
 
