@@ -29,13 +29,13 @@ from tasks.loaded_models import open_reward_folder, open_reward_model
 from tasks.step import step
 from tasks.step_context import count, read, write
 
-LEAST_GOLD_DIFFERENCE = 0.05
+LEAST_GOLD_DIFFERENCE = 0.01  # half of what the judge takes off for the least fault, a hedge
 BENCHMARK_GOLD_PAIRS = "reward_gold_pairs"
 BENCHMARK_LONGER = "longer_gold_pairs"
 AUTHORS_DRAWN = 20  # tries to find two authors whose answers differ in gold
 
 
-@step(version="2")
+@step(version="3")
 def score_gold_pairs(
     reward_model: Artifact[Checkpoint],
     heldout: Artifact[RewardScores],
@@ -53,7 +53,7 @@ def score_gold_pairs(
     return _write_pairs(reward_model, engine, rows, score)
 
 
-@step(version="1")
+@step(version="2")
 def score_answer_pairs(
     reward_model: Artifact[Checkpoint], answers: list[Artifact[Evaluations]], engine: EngineConfig
 ) -> Artifact[Evaluations]:
@@ -67,7 +67,7 @@ def score_answer_pairs(
     return _write_pairs(reward_model, engine, rows, {row["evaluation_id"]: row["value"] for row in judged})
 
 
-@step(version="6")
+@step(version="7")
 def score_world_pairs(
     reward_model: Artifact[Checkpoint],
     questions: Artifact[WorldQuestions],
@@ -106,7 +106,7 @@ def score_world_pairs(
 def _write_pairs(
     reward_model: Artifact[Checkpoint], engine: EngineConfig, rows: list[dict[str, Any]], score: dict[str, float]
 ) -> Artifact[Evaluations]:
-    """Score all rows and write every pair of answers to one question whose gold differs clearly."""
+    """Score all rows and write every pair of answers to one question whose gold differs."""
     rewards = open_reward_model(reward_model, engine).score([_single(row["query"], row["response"]) for row in rows])
     reward = {row["response_id"]: value for row, value in zip(rows, rewards, strict=True)}
     evaluations = []

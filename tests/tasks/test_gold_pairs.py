@@ -11,6 +11,7 @@ from data_contracts.folder_contracts import Checkpoint
 from data_contracts.responses import Responses
 from data_contracts.reward_scores import RewardScores
 from data_contracts.sections import EngineConfig
+from models.tiny_world.judge import HEDGE_COST
 from tasks import evaluate_reward_model
 from tasks.evaluate_reward_model import score_gold_pairs
 from tasks.step_context import read
@@ -46,7 +47,7 @@ def scored(query: str, split: str = "heldout") -> dict[str, Any]:
 
 
 def test_gold_pairs_by_hand(compute: Callable[..., Any], commit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch):
-    """q1: good .9 > fair .5 > poor .48: two clear pairs, as .02 is no difference. q2 is not held out; C is empty."""
+    """q1: good .9 > fair .5 > poor .495: two pairs, as .005 is no difference. q2 is not held out; C is empty."""
     rewards = {"good": 2.0, "fair one": 2.0, "poor": 1.0}
     monkeypatch.setattr(evaluate_reward_model, "open_reward_model", lambda *_: Scripted(rewards))
     tables = [
@@ -55,7 +56,7 @@ def test_gold_pairs_by_hand(compute: Callable[..., Any], commit: Callable[..., A
         commit(Responses, [response("q1", "C", "")]),
         commit(Responses, [response("q1", "D", "fair one")]),
     ]
-    values = {"q1-A": 0.48, "q1-B": 0.9, "q1-C": 0.0, "q1-D": 0.5, "q2-A": 0.9, "q2-B": 0.1}
+    values = {"q1-A": 0.495, "q1-B": 0.9, "q1-C": 0.0, "q1-D": 0.5, "q2-A": 0.9, "q2-B": 0.1}
     judged = commit(Evaluations, [gold(item, value) for item, value in values.items()])
     checkpoint = Artifact(contract="checkpoint@1", path="checkpoint@1/x", digest="x", rows=0)
     table = compute(score_gold_pairs, checkpoint, commit(RewardScores, [scored("q1")]), tables, judged, EngineConfig())
@@ -67,6 +68,17 @@ def test_gold_pairs_by_hand(compute: Callable[..., Any], commit: Callable[..., A
         ("longer_wins", "q1-B>q1-A"): 0.5,  # 4 against 4
     }
     assert rows["reward", "q1-B>q1-A"]["option_scores"] == [2.0, 1.0]
+
+
+def test_the_judges_least_fault_makes_a_pair(
+    compute: Callable[..., Any], commit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(evaluate_reward_model, "open_reward_model", lambda *_: Scripted({"has": 2.0, "hmm": 1.0}))
+    tables = [commit(Responses, [response("q1", "A", "hmm"), response("q1", "B", "has")])]
+    judged = commit(Evaluations, [gold("q1-A", 0.8 - HEDGE_COST), gold("q1-B", 0.8)])
+    checkpoint = Artifact(contract="checkpoint@1", path="checkpoint@1/x", digest="x", rows=0)
+    table = compute(score_gold_pairs, checkpoint, commit(RewardScores, [scored("q1")]), tables, judged, EngineConfig())
+    assert [row["value"] for row in read(Evaluations, table).to_pylist()] == [1.0, 0.5]
 
 
 def test_queries_the_reward_model_was_trained_on_do_not_count(
