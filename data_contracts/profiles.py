@@ -49,7 +49,7 @@ def config_from(content: dict[str, Any], where: str) -> RunConfig:
     try:
         return RunConfig.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(f"{where}: {_explain(error)}") from error
+        raise ConfigError(f"{where}: {explain_invalid(error)}") from error
 
 
 def _profile_path(profile: str) -> Path:
@@ -101,7 +101,8 @@ def _index(target: list[Any], step: str, override: str) -> int:
     return int(step)
 
 
-def _explain(error: ValidationError) -> str:
+def explain_invalid(error: ValidationError) -> str:
+    """What is wrong with a profile or a section of it, and where, in one line."""
     # A misspelt field is the likeliest mistake, and the reason why others are "missing".
     first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     field = ".".join(str(part) for part in first["loc"])

@@ -9,13 +9,14 @@ from dataclasses import replace
 from typing import Any
 
 from prefect import flow
+from pydantic import ValidationError
 
 from data_contracts.artifact import Artifact
 from data_contracts.demonstrations import Demonstrations
 from data_contracts.effects import Effects
 from data_contracts.errors import ConfigError
 from data_contracts.folder_contracts import Checkpoint
-from data_contracts.profiles import load_profile
+from data_contracts.profiles import explain_invalid, load_profile
 from data_contracts.reward_section import LikelihoodFeature
 from data_contracts.run_config import RunConfig
 from data_contracts.sections import Responder
@@ -41,6 +42,7 @@ def measure_seed(profile: str, seed: int, overrides: list[str], home: str | None
     """Measure all effects with every seed of the profile set to `seed`."""
     seeds = [f"seeds.{name}={seed}" for name in ("world", "ladder", "data", "train", "eval")]
     config = load_profile(profile, [*seeds, *overrides])
+    _bounded(config)  # the last arms; a profile that they cannot run with is refused before anything is computed
     with ending_promptly(), open_run(config, home, None, None):
         study = Study(config)
         given = prepare_ingredients(config)
@@ -140,7 +142,7 @@ def study_likelihood(study: Study, given: Ingredients, feedback: SyntheticFeedba
     start = "RMSP (likelihood)"
     data, sft = guided(study, given, start, feedback, rewards[LikelihoodFeature.ADDED])
     study.ask("data: RMSP - self-play", "likelihood added", (start, "chosen"), ("self-play", "chosen"))
-    bounded = _with(study.config, "policy", score_normalization=ScoreNormalization.PAIRWISE)
+    bounded = _bounded(study.config)
     judged = _with(bounded, "policy", score_source=ScoreSource.GOLD_JUDGE)
     arms = {
         "likelihood added, bounded advantage": (bounded, rewards[LikelihoodFeature.ADDED]),
@@ -192,11 +194,17 @@ def demonstrate(study: Study, name: str, data: Artifact[Demonstrations]) -> None
     study.tables[name] = judge_demonstrations_by_gold(data, study.config.world, study.config.seeds.world)
 
 
+def _bounded(config: RunConfig) -> RunConfig:
+    """The configuration with the bounded advantage."""
+    return _with(config, "policy", score_normalization=ScoreNormalization.PAIRWISE)
+
+
 def _with(config: RunConfig, section: str, **changes: Any) -> RunConfig:
     """The configuration with some fields of one section changed."""
     before = getattr(config, section)
     try:
         after = type(before).model_validate(before.model_dump() | changes)
-    except ValueError as error:
-        raise ConfigError(f"almost results changes section {section} of the profile, and finds: {error}") from error
+    except ValidationError as error:
+        changed = ", ".join(f"{section}.{field}={value}" for field, value in changes.items())
+        raise ConfigError(f"almost results sets {changed}, with which {explain_invalid(error)}") from error
     return config.model_copy(update={section: after})

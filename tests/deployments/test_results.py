@@ -9,6 +9,7 @@ import pytest
 from data_contracts.errors import ConfigError
 from deployments.results_command import kind_of, measure, parse_seeds, report_seeds
 from deployments.results_page import GOALS, Goal, write_page
+from flows.miniature_study import measure_seed
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -87,6 +88,13 @@ def test_bad_input_ends_in_one_line(arguments: list[str], message: str, tmp_path
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "home").exists()
+
+
+def test_a_profile_with_which_an_arm_cannot_run_is_refused_at_once(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with pytest.raises(ConfigError, match=r"score_normalization=pairwise, with which .*: set samples_per_prompt to 2"):
+        measure_seed.fn("tiny", 1, ["policy.samples_per_prompt=1"], str(home))
+    assert not home.exists()
 
 
 def test_a_profile_without_a_tiny_world_is_refused(tmp_path: Path) -> None:
