@@ -19,9 +19,9 @@ class Goal:
         """Whether a row of the table counts for this goal."""
         return effect == self.effect and (self.arms is None or arm in self.arms)
 
-    def reached(self, differences: Sequence[float]) -> bool:
-        """Whether the differences of all seeds reach the goal."""
-        enough = sum(difference > self.least for difference in differences) >= len(differences) - self.exceptions
+    def reached(self, differences: Sequence[float], seeds: int) -> bool:
+        """Whether the differences reach the goal; a seed on which nothing could be compared has none, and misses it."""
+        enough = sum(difference > self.least for difference in differences) >= max(seeds - self.exceptions, 1)
         return enough and sum(differences) / len(differences) >= self.least_mean
 
 
@@ -37,13 +37,14 @@ GOALS = (
     Goal("PPO - its SFT start", ("likelihood added, bounded advantage",), least_mean=0.02, exceptions=1),
 )
 Effects = Mapping[int, Sequence[Mapping[str, Any]]]  # seed -> rows of the contract `effects`
+Rows = Mapping[int, Mapping[str, Any]]  # seed -> the row of one effect and arm
 
 
 def write_page(effects: Effects, profile: str, kind: str, questions: int, command: str) -> str:
     """The page as Markdown.
 
     Args:
-        effects: rows by seed; every seed has the same effects and arms.
+        effects: rows by seed; what could not be compared on a seed has no row there.
         profile: name of the profile that was run.
         kind: "report", "development" or "other" seeds.
         questions: test questions that every model answered.
@@ -54,7 +55,6 @@ def write_page(effects: Effects, profile: str, kind: str, questions: int, comman
     for seed in seeds:
         for row in effects[seed]:
             rows.setdefault((row["effect"], row["arm"]), {})[seed] = row
-    missed = [name for name, found in rows.items() if _goal(*name) and not _goal(*name).reached(_values(found))]  # type: ignore[union-attr]
     lines = [
         f"# Results in the tiny world (profile `{profile}`)",
         "",
@@ -67,17 +67,15 @@ def write_page(effects: Effects, profile: str, kind: str, questions: int, comman
         f"- {questions:,} test questions per model, names and tasks that no query asks about; sampled answers (T = 1, top-p .9).",
         "- A cell is the difference of two means of gold (0 to 1) or of shares, with a 95 % interval from a bootstrap over",
         "  people and tasks asked about. It speaks of this one world and ladder; the row of seeds is the replication.",
+        '- "Rows" are the answers or pairs behind each of the two means, from the seed with the fewest to the one with the most.',
         "",
         "## What was aimed at and missed",
         "",
-        *(
-            [f"- **{_title(*name)}**: {_verdict(*name, rows[name])}" for name in missed]
-            or ["Nothing: every goal held."]
-        ),
+        *(_missed(rows, len(seeds)) or ["Nothing: every goal held."]),
         "",
     ]
     for heading, chosen in _sections(list(rows)):
-        lines += [f"## {heading}", "", _header(seeds), "|---|" + "---|" * (len(seeds) + 3)]
+        lines += [f"## {heading}", "", _header(seeds), "|---|" + "---|" * (len(seeds) + 4)]
         lines += [_line(name, rows[name], seeds) for name in chosen] + [""]
     return "\n".join(lines)
 
@@ -94,10 +92,10 @@ def _sections(names: list[tuple[str, str]]) -> list[tuple[str, list[tuple[str, s
 
 
 def _header(seeds: Sequence[int]) -> str:
-    return "| effect | " + " | ".join(f"seed {seed}" for seed in seeds) + " | mean | above 0 | goal |"
+    return "| effect | " + " | ".join(f"seed {seed}" for seed in seeds) + " | mean | above 0 | rows | goal |"
 
 
-def _line(name: tuple[str, str], found: Mapping[int, Mapping[str, Any]], seeds: Sequence[int]) -> str:
+def _line(name: tuple[str, str], found: Rows, seeds: Sequence[int]) -> str:
     cells = []
     for seed in seeds:
         row = found.get(seed)
@@ -108,30 +106,47 @@ def _line(name: tuple[str, str], found: Mapping[int, Mapping[str, Any]], seeds: 
         interval = f"[{_signed(row['low'])}, {_signed(row['high'])}]"
         cells.append(f"**{_signed(row['difference'])}** {interval}<br>{means}")
     values = _values(found)
-    positive = sum(value > 0 for value in values)
-    goal = _verdict(*name, found) if _goal(*name) else "reported"
-    return f"| {_title(*name)} | {' | '.join(cells)} | {_signed(sum(values) / len(values))} | {positive}/{len(values)} | {goal} |"
+    cells += [_signed(sum(values) / len(values)), f"{sum(value > 0 for value in values)}/{len(seeds)}", _sizes(found)]
+    goal = _goal(*name)
+    return f"| {_title(*name)} | {' | '.join(cells)} | {_verdict(goal, found, len(seeds)) if goal else 'reported'} |"
+
+
+def _sizes(found: Rows) -> str:
+    sizes = []
+    for side in ("first_rows", "second_rows"):
+        counts = sorted(row[side] for row in found.values())
+        sizes.append(f"{counts[0]:,}" + (f" to {counts[-1]:,}" if counts[-1] > counts[0] else ""))
+    return sizes[0] if sizes[0] == sizes[1] else " - ".join(sizes)
+
+
+def _missed(rows: Mapping[tuple[str, str], Rows], seeds: int) -> list[str]:
+    lines = []
+    for name, found in rows.items():
+        goal = _goal(*name)
+        if goal and not goal.reached(_values(found), seeds):
+            lines.append(f"- **{_title(*name)}**: {_verdict(goal, found, seeds)}")
+    absent = [goal for goal in GOALS if not any(goal.covers(*name) for name in rows)]
+    return lines + [f"- **{goal.effect}**: measured on no seed" for goal in absent]
 
 
 def _goal(effect: str, arm: str) -> Goal | None:
     return next((goal for goal in GOALS if goal.covers(effect, arm)), None)
 
 
-def _verdict(effect: str, arm: str, found: Mapping[int, Mapping[str, Any]]) -> str:
-    goal = _goal(effect, arm)
-    assert goal is not None
+def _verdict(goal: Goal, found: Rows, seeds: int) -> str:
     values = _values(found)
     held = sum(value > goal.least for value in values)
-    wanted = f"above {goal.least:g} in {len(values) - goal.exceptions}/{len(values)}"
+    wanted = f"above {goal.least:g} in {seeds - goal.exceptions}/{seeds}"
     mean = f", mean at least {goal.least_mean:g}" if goal.least_mean else ""
-    return f"{'reached' if goal.reached(values) else 'missed'}: {held}/{len(values)} ({wanted}{mean})"
+    unmeasured = f"; not measured on {seeds - len(values)}" if len(values) < seeds else ""
+    return f"{'reached' if goal.reached(values, seeds) else 'missed'}: {held}/{seeds} ({wanted}{mean}{unmeasured})"
 
 
 def _title(effect: str, arm: str) -> str:
     return f"{effect}; {arm}" if arm else effect
 
 
-def _values(found: Mapping[int, Mapping[str, Any]]) -> list[float]:
+def _values(found: Rows) -> list[float]:
     return [row["difference"] for row in found.values()]
 
 

@@ -14,10 +14,10 @@ from flows.miniature_study import measure_seed
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def row(effect: str, difference: float, arm: str = "") -> dict[str, object]:
+def row(effect: str, difference: float, arm: str = "", rows: int = 1000) -> dict[str, object]:
     return {
         "effect": effect, "arm": arm, "first_mean": 0.5 + difference, "second_mean": 0.5, "difference": difference,
-        "low": difference - 0.01, "high": difference + 0.01,
+        "low": difference - 0.01, "high": difference + 0.01, "first_rows": rows, "second_rows": rows,
     }  # fmt: skip
 
 
@@ -47,19 +47,33 @@ def test_seeds_are_numbers_with_commas() -> None:
     ],
 )
 def test_goals_by_hand(goal: Goal, differences: list[float], reached: bool) -> None:
-    assert goal.reached(differences) is reached
+    assert goal.reached(differences, 3) is reached
+
+
+def test_a_seed_on_which_nothing_could_be_compared_misses_the_goal() -> None:
+    assert not Goal("e", None).reached([0.5, 0.5], 3)
+    assert not Goal("e", None).reached([], 3)
+    assert Goal("e", None, exceptions=1).reached([0.5, 0.5], 3)
 
 
 def test_the_page_shows_every_effect_and_says_what_was_missed() -> None:
     effects = {
-        101: [row(GOALS[0].effect, 0.3), row(GOALS[1].effect, -0.02), row("PPO - its SFT start", -0.2, "plain")],
-        102: [row(GOALS[0].effect, 0.2), row(GOALS[1].effect, 0.05)],
+        101: [
+            row(GOALS[0].effect, 0.3),
+            row(GOALS[1].effect, -0.02, rows=812),
+            row(GOALS[2].effect, 0.3),
+            row("PPO - its SFT start", -0.2, "plain"),
+        ],
+        102: [row(GOALS[0].effect, 0.2), row(GOALS[1].effect, 0.05, rows=1204)],
     }
     page = write_page(effects, "tiny", "report", 1000, "almost results --seeds 101,102")
     missed = page.split("## What was aimed at and missed")[1].split("##")[0]
     assert GOALS[1].effect in missed
     assert "missed: 1/2 (above 0 in 2/2)" in missed
     assert GOALS[0].effect not in missed
+    assert f"- **{GOALS[2].effect}**: missed: 1/2 (above 0 in 2/2; not measured on 1)" in missed
+    assert f"- **{GOALS[3].effect}**: measured on no seed" in missed
+    assert "| +.015 | 1/2 | 812 to 1,204 | missed" in page
     assert "**+.300** [+.290, +.310]<br>.800 - .500" in page
     plain = next(line for line in page.splitlines() if line.startswith("| PPO - its SFT start; plain"))
     assert "not measured" in plain
