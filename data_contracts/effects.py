@@ -7,7 +7,7 @@ from data_contracts.contract import Contract, at_least, finite, integer, number,
 
 
 class EffectQuestion(BaseModel):
-    """Which two groups of rows are compared: `first` - `second`."""
+    """Which two sets of rows are compared: `first` - `second`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -17,6 +17,7 @@ class EffectQuestion(BaseModel):
     first_subject: str = Field(title="First subject", description="Its rows")
     second: str = Field(title="Second table", description="Name of a table of evaluations")
     second_subject: str = Field(title="Second subject", description="Its rows")
+    group: str | None = Field(None, title="Group", description="Only rows of this group, on both sides; null: all")
 
 
 class Effects(Contract):

@@ -4,11 +4,13 @@ from pathlib import Path
 
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from data_contracts.errors import ConfigError
 from data_contracts.store import Store
+from tasks.metric_rows import COLUMNS, metric_rows
 from tasks.plain_text import plain
 from tasks.report_page import write_report
 from tasks.run_summary import LATEST, RUNS, RunSummary, read_summary
@@ -92,9 +94,9 @@ def print_summary(console: Console, summary: RunSummary) -> None:
     console.print(stages)
     if summary.metrics:
         metrics = Table(box=None, pad_edge=False)
-        metrics.add_column("metric", overflow="fold")
-        metrics.add_column("value", justify="right")
-        for name, value in summary.metrics.items():
-            metrics.add_row(name, f"{value:,.3f}".rstrip("0").rstrip("."))
+        for column in COLUMNS:
+            metrics.add_column(column, justify="left" if column == COLUMNS[0] else "right", overflow="fold")
+        for row in metric_rows(summary.metrics):
+            metrics.add_row(*map(escape, row.cells()))
         console.print()
         console.print(metrics)

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from data_contracts.store import Store
 from tasks import progress as progress_events
+from tasks.metric_rows import metric_rows
 from tasks.run_listener import TERMINAL, describe
 from tasks.run_record import StageRecord
 from tasks.run_summary import read_summary
@@ -60,8 +61,9 @@ class Terminal:
         summary = read_summary(store, run_id)
         if summary is None:
             return
-        for name, value in summary.metrics.items():
-            self.console.print(f"  {name:<48} {value:,.3f}".rstrip("0").rstrip("."), markup=False)
+        for row in metric_rows(summary.metrics):
+            items = f" of {row.items}" if row.items else ""
+            self.console.print(f"  {row.name:<48} {row.value:>7} {row.interval:<16}{items}".rstrip(), markup=False)
         cached = sum(stage.cached for stage in summary.stages)
         self.console.print(
             f"run {run_id} {summary.status} in {seconds:.0f} s: {len(summary.stages)} stages, {cached} cached; "

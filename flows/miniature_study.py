@@ -15,6 +15,7 @@ from data_contracts.artifact import Artifact
 from data_contracts.demonstrations import Demonstrations
 from data_contracts.effects import Effects
 from data_contracts.errors import ConfigError
+from data_contracts.evaluations import LONGER_WINS
 from data_contracts.folder_contracts import Checkpoint
 from data_contracts.profiles import explain_invalid, load_profile
 from data_contracts.reward_section import LikelihoodFeature
@@ -27,6 +28,7 @@ from flows.prompt_ending import ending_promptly
 from flows.study import Study, all_of
 from flows.synthetic_feedback import SyntheticFeedback, learn_reward, synthetic_feedback
 from flows.train_policy import fine_tune, optimize, play_with_reward_model
+from tasks.evaluate_reward_model import CLEAR
 from tasks.judge_by_gold import judge_demonstrations_by_gold, judge_responses_by_gold
 from tasks.loaded_models import as_model
 from tasks.measure_effects import judge_comparisons_by_gold, measure_effects
@@ -99,10 +101,12 @@ def study_feedback(study: Study, given: Ingredients, world: str) -> dict[str, Sy
         as_is = study.pair_accuracy(given, f"as-is, {name}", made.as_is.checkpoint) if made.as_is else {}
         for where, table in tables.items():
             arm = f"{where}; {name}"
-            study.ask("reward model - longer wins (pair accuracy)", arm, (table, "reward"), (table, "longer_wins"))
+            own, longer = (table, "reward"), (table, LONGER_WINS)
+            study.ask("reward model - longer wins (pair accuracy)", arm, own, longer)
+            study.ask("reward model - longer wins (pairs with gold .05 apart or more)", arm, own, longer, CLEAR)
             if as_is:
                 other = (as_is[where], "reward")
-                study.ask("reward model - as-is reward model (pair accuracy)", arm, (table, "reward"), other)
+                study.ask("reward model - as-is reward model (pair accuracy)", arm, own, other)
     return feedback
 
 

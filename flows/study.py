@@ -26,8 +26,10 @@ class Study:
     tables: dict[str, Artifact[Evaluations]] = field(default_factory=dict)
     questions: list[EffectQuestion] = field(default_factory=list)
 
-    def ask(self, effect: str, arm: str, first: tuple[str, str], second: tuple[str, str]) -> None:
-        """Add the question of how much (table, subject) `first` is above `second`."""
+    def ask(
+        self, effect: str, arm: str, first: tuple[str, str], second: tuple[str, str], group: str | None = None
+    ) -> None:
+        """Add the question of how much (table, subject) `first` is above `second`; with a group, in its rows only."""
         self.questions.append(
             EffectQuestion(
                 effect=effect,
@@ -36,6 +38,7 @@ class Study:
                 first_subject=first[1],
                 second=second[0],
                 second_subject=second[1],
+                group=group,
             )
         )
 

@@ -30,12 +30,14 @@ from tasks.step import step
 from tasks.step_context import count, read, write
 
 LEAST_GOLD_DIFFERENCE = 0.01  # half of what the judge takes off for the least fault, a hedge
+CLEAR_GOLD_DIFFERENCE = 0.05  # more than a hedge alone
+CLEAR, SLIGHT = "clear", "slight"
 BENCHMARK_GOLD_PAIRS = "reward_gold_pairs"
 BENCHMARK_LONGER = "longer_gold_pairs"
 AUTHORS_DRAWN = 20  # tries to find two authors whose answers differ in gold
 
 
-@step(version="3")
+@step(version="4")
 def score_gold_pairs(
     reward_model: Artifact[Checkpoint],
     heldout: Artifact[RewardScores],
@@ -43,7 +45,10 @@ def score_gold_pairs(
     gold: Artifact[Evaluations],
     engine: EngineConfig,
 ) -> Artifact[Evaluations]:
-    """Accuracy on pairs of responses to the RM's held-out queries, labelled by gold; beside it, "longer wins"."""
+    """Accuracy on pairs of responses to the RM's held-out queries, labelled by gold; beside it, "longer wins".
+
+    A row's group says whether gold differs by `CLEAR_GOLD_DIFFERENCE` (`clear`) or by less (`slight`).
+    """
     queries = {row["query_id"] for row in read(RewardScores, heldout).to_pylist() if row["split"] == "heldout"}
     score = dict(zip(*(read(Evaluations, gold)[c].to_pylist() for c in ("item_id", "value")), strict=True))
     rows = [row for artifact in responses for row in read(Responses, artifact).to_pylist()]
@@ -53,7 +58,7 @@ def score_gold_pairs(
     return _write_pairs(reward_model, engine, rows, score)
 
 
-@step(version="2")
+@step(version="3")
 def score_answer_pairs(
     reward_model: Artifact[Checkpoint], answers: list[Artifact[Evaluations]], engine: EngineConfig
 ) -> Artifact[Evaluations]:
@@ -67,7 +72,7 @@ def score_answer_pairs(
     return _write_pairs(reward_model, engine, rows, {row["evaluation_id"]: row["value"] for row in judged})
 
 
-@step(version="7")
+@step(version="8")
 def score_world_pairs(
     reward_model: Artifact[Checkpoint],
     questions: Artifact[WorldQuestions],
@@ -114,8 +119,10 @@ def _write_pairs(
         names = f"{better['response_id']}>{worse['response_id']}"
         pair = [reward[better["response_id"]], reward[worse["response_id"]]]
         lengths = [float(len(better["response"])), float(len(worse["response"]))]
-        evaluations.append(_evaluation(BENCHMARK_GOLD_PAIRS, "reward", names, better["query"], pair))
-        evaluations.append(_evaluation(BENCHMARK_LONGER, LONGER_WINS, names, better["query"], lengths))
+        apart = score[better["response_id"]] - score[worse["response_id"]]
+        group = CLEAR if apart >= CLEAR_GOLD_DIFFERENCE else SLIGHT
+        evaluations.append(_evaluation(BENCHMARK_GOLD_PAIRS, "reward", names, better["query"], pair, group))
+        evaluations.append(_evaluation(BENCHMARK_LONGER, LONGER_WINS, names, better["query"], lengths, group))
     return write(Evaluations, Evaluations.from_rows(evaluations))
 
 

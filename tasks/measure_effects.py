@@ -32,7 +32,7 @@ def judge_comparisons_by_gold(comparisons: Artifact[Comparisons], gold: Artifact
     return write(Evaluations, Evaluations.from_rows(rows))
 
 
-@step(version="1")
+@step(version="2")
 def measure_effects(
     questions: list[EffectQuestion], tables: Mapping[str, Artifact[Evaluations]], seed: int
 ) -> Artifact[Effects]:
@@ -40,16 +40,18 @@ def measure_effects(
 
     A question without rows on one side has no answer: it is absent, and the log says so.
     """
-    groups: dict[tuple[str, str], list[tuple[str, float]]] = {}
+    by_subject: dict[tuple[str, str], list[tuple[str, float, str | None]]] = {}
     for name, artifact in tables.items():
         for row in read(Evaluations, artifact).to_pylist():
             asked = parse_question(row["prompt"])
             cluster = asked.subject if asked else row["prompt"]
-            groups.setdefault((name, row["subject"]), []).append((cluster, row["value"]))
+            by_subject.setdefault((name, row["subject"]), []).append((cluster, row["value"], row["group"]))
     rows = []
     for question in questions:
-        first = groups.get((question.first, question.first_subject), [])
-        second = groups.get((question.second, question.second_subject), [])
+        first, second = (
+            [(cluster, value) for cluster, value, group in by_subject.get(side, ()) if question.group in (None, group)]
+            for side in ((question.first, question.first_subject), (question.second, question.second_subject))
+        )
         if not first or not second:
             log.warning("measure_effects: nothing to compare for '%s', %s", question.effect, question.arm)
             continue

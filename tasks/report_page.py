@@ -14,6 +14,7 @@ from data_contracts.training_log import TrainingLog
 from models.evaluation.aggregates import aggregate
 from models.evaluation.paper_tables import PaperTable, paper_tables
 from tasks.funnel import funnel
+from tasks.metric_rows import COLUMNS, metric_rows
 from tasks.run_summary import RUNS, RunSummary
 from tasks.run_tables import RunTables
 from tasks.sample_rows import SAMPLES
@@ -48,8 +49,8 @@ def report_html(summary: RunSummary, tables: RunTables) -> str:
     parts = [_heading(summary)]
     steps = [(row.what, f"{row.rows:,}", row.share(), row.left_out) for row in funnel(tables)]
     parts.append(_section("Funnel", _table(("", "rows", "share kept", "left out"), steps, numbers=(1, 2))))
-    metrics = [(name, _number(value)) for name, value in summary.metrics.items()]
-    parts.append(_section("Metrics", _table(("metric", "value"), metrics, numbers=(1,))))
+    metrics = [row.cells() for row in metric_rows(summary.metrics)]
+    parts.append(_section("Metrics", _table(COLUMNS, metrics, numbers=(1, 2, 3))))
     for title, log in tables.by_stage(TrainingLog):
         parts.append(_section(f"Training: {title}", curves(log)))
     for table in paper_tables(aggregate(tables.read(Evaluations).to_pylist())):
@@ -107,7 +108,3 @@ def _configuration(summary: RunSummary) -> str:
 
 def _lines(lines: Sequence[str]) -> str:
     return f"<pre>{escape(chr(10).join(lines))}</pre>" if lines else ""
-
-
-def _number(value: float) -> str:
-    return f"{value:,.3f}".rstrip("0").rstrip(".")

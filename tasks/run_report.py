@@ -8,6 +8,7 @@ from prefect.exceptions import MissingContextError
 from prefect.runtime import flow_run
 
 from tasks.funnel import funnel
+from tasks.metric_rows import COLUMNS, metric_rows
 from tasks.report_page import MINIATURE
 from tasks.run_summary import RunSummary
 from tasks.run_tables import RunTables
@@ -93,7 +94,6 @@ def _markdown(summary: RunSummary) -> str:
         lines += ["", MINIATURE]
     folder = f"{summary.home}/runs/{summary.run_id}"
     lines += ["", f"Store: `{summary.home}`; this run: `{folder}/report.html`, `{folder}/summary.json`"]
-    lines += ["", "| metric | value |", "|---|---|"]
-    for name, value in summary.metrics.items():
-        lines.append(f"| {name} | {f'{value:,.3f}'.rstrip('0').rstrip('.')} |")
+    lines += ["", f"| {' | '.join(COLUMNS)} |", "|---|---|---|---|"]
+    lines += [f"| {' | '.join(row.cells())} |" for row in metric_rows(summary.metrics)]
     return "\n".join(lines)

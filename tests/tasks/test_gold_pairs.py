@@ -68,6 +68,7 @@ def test_gold_pairs_by_hand(compute: Callable[..., Any], commit: Callable[..., A
         ("longer_wins", "q1-B>q1-A"): 0.5,  # 4 against 4
     }
     assert rows["reward", "q1-B>q1-A"]["option_scores"] == [2.0, 1.0]
+    assert {row["group"] for row in rows.values()} == {"clear"}
 
 
 def test_the_judges_least_fault_makes_a_pair(
@@ -78,7 +79,10 @@ def test_the_judges_least_fault_makes_a_pair(
     judged = commit(Evaluations, [gold("q1-A", 0.8 - HEDGE_COST), gold("q1-B", 0.8)])
     checkpoint = Artifact(contract="checkpoint@1", path="checkpoint@1/x", digest="x", rows=0)
     table = compute(score_gold_pairs, checkpoint, commit(RewardScores, [scored("q1")]), tables, judged, EngineConfig())
-    assert [row["value"] for row in read(Evaluations, table).to_pylist()] == [1.0, 0.5]
+    assert [(row["value"], row["group"]) for row in read(Evaluations, table).to_pylist()] == [
+        (1.0, "slight"),
+        (0.5, "slight"),
+    ]
 
 
 def test_queries_the_reward_model_was_trained_on_do_not_count(
