@@ -156,7 +156,7 @@ class AsIs(Section):
     pairs_file: str | None = Field(
         default=None,
         title="Community pairs",
-        description="JSONL or Parquet: question, chosen, rejected; world's if empty",
+        description="JSONL, Parquet or hub:ID: question, chosen, rejected; world's if empty",
     )
     pairs: int = Field(default=20_000, ge=1, title="Pairs used", description="ALMoST 2.1: 20k of StackExchange-paired")
 

@@ -28,9 +28,12 @@ def print_plan(profile: str, settings: list[str], teraflops: float) -> None:
         hours = stage.hours(teraflops * 1e12)
         flops = "size unknown" if stage.flops is None else f"{stage.flops:.2e}"
         table.add_row(stage.stage, f"{stage.tokens:,}", flops, "" if hours is None else f"{hours:.3g}")
-    known = sum(stage.flops or 0.0 for stage in work)
-    table.add_row("together", f"{sum(s.tokens for s in work):,}", f"{known:.2e}", f"{known / teraflops / 3.6e15:.3g}")
+    known = [stage.flops for stage in work if stage.flops is not None]
+    flops, hours = (f"{sum(known):.2e}", f"{sum(known) / teraflops / 3.6e15:.3g}") if known else ("size unknown", "")
+    table.add_row("together", f"{sum(stage.tokens for stage in work):,}", flops, hours)
     console.print(table)
     print("Upper bounds: every text at its full length, nothing found in the store; attention and loading not counted.")
     if any(stage.flops is None for stage in work):
-        print("Models without a size are names on the Hub; give local folders to have them counted.")
+        print(
+            "The Hub does not tell the size of every model here, or cannot be reached; local folders are counted always."
+        )

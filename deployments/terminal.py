@@ -61,9 +61,11 @@ class Terminal:
         summary = read_summary(store, run_id)
         if summary is None:
             return
-        for row in metric_rows(summary.metrics):
+        rows = metric_rows(summary.metrics)
+        width = max((len(row.name) for row in rows), default=0)
+        for row in rows:
             items = f" of {row.items}" if row.items else ""
-            self.console.print(f"  {row.name:<48} {row.value:>7} {row.interval:<16}{items}".rstrip(), markup=False)
+            self.console.print(f"  {row.name:<{width}} {row.value:>7} {row.interval:<16}{items}".rstrip(), markup=False)
         cached = sum(stage.cached for stage in summary.stages)
         self.console.print(
             f"run {run_id} {summary.status} in {seconds:.0f} s: {len(summary.stages)} stages, {cached} cached; "

@@ -4,7 +4,8 @@ Tokens are counted as if every text had its full length, every comparison surviv
 store, so a bill is an upper bound. FLOPs: 2 per parameter and token read or generated, 6 where gradients flow (Kaplan et
 al., 2020); attention over the context is not counted. A prompt's shared prefix is read once per batch and left out.
 
-Sizes come from weight files; a model that is only a name on the Hub has none here, and its stages no FLOPs.
+Sizes come from weight files, also from those an earlier run fetched, or the Hub is asked; a model whose size nobody tells
+leaves its stages without FLOPs.
 """
 
 import json
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from data_contracts.run_config import TINY_PREFIX, RunConfig
 from data_contracts.world_config import LadderSize
+from models.hub import cached_folder, hub_parameters
 
 READ, TRAIN = 2, 6  # FLOPs per parameter and token
 OWN_PROMPT_TOKENS = 96  # of a request, apart from the shared prefix: a query and what frames it
@@ -41,12 +43,16 @@ def bill(config: RunConfig) -> list[Work]:
 
 
 def parameters(config: RunConfig, source: str) -> int | None:
-    """Parameters of a model source, None when they cannot be told without fetching it."""
+    """Parameters of a model source, None when they cannot be told."""
     if source.startswith(TINY_PREFIX):
         assert config.pretraining is not None
         assert config.world is not None
         return _llama(config.pretraining.sizes[source.removeprefix(TINY_PREFIX)], config.world.vocabulary_size)
-    return folder_parameters(Path(source).expanduser())
+    folder = Path(source).expanduser()
+    if folder.is_dir() or source.startswith((".", "/", "~")):
+        return folder_parameters(folder)
+    fetched = cached_folder(source)
+    return folder_parameters(fetched) if fetched else hub_parameters(source)
 
 
 def folder_parameters(folder: Path) -> int | None:

@@ -1,7 +1,8 @@
-"""A file given as a dataset's name: `hub:ID[@REVISION][?name=..&data_dir=..&split=..]` becomes a local JSON-lines file.
+"""A file given as a dataset's name: `hub:ID[@REVISION][?name=..&data_dir=..&split=..&rows=..]`, as local JSON lines.
 
 ID is a dataset on the Hub, or a local folder or file that `datasets.load_dataset` reads; `split` is `test` unless said,
-and may be a slice (`train[:20000]`). The Hub's revision is resolved to a commit first, and a commit is fetched once.
+and may be a slice (`train[:20000]`), for which all of the split is fetched. With `rows` only the beginning of the split
+is, of a data set too large to keep. The Hub's revision is resolved to a commit first, and a commit is fetched once.
 Whatever is asked for afterwards is asked of the file, by its content.
 """
 
@@ -16,11 +17,13 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from data_contracts.errors import ConfigError
+from models.hub import hub_errors
 
 HUB = "hub:"
 PART = "dataset_part"  # column with the configuration's name, or the folder's, where one is given
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_OPTIONS = ("name", "data_dir", "split")
+_OPTIONS = ("name", "data_dir", "split", "rows")
+_FORM = f"hub:ID[@REVISION][?{'&'.join(f'{option}=..' for option in _OPTIONS)}]"
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class DatasetSource:
     name: str | None
     data_dir: str | None
     split: str
+    rows: int | None = None
 
     @property
     def is_local(self) -> bool:
@@ -39,7 +43,8 @@ class DatasetSource:
 
     def file_name(self, commit: str) -> str:
         """Says what is in the file, beginning with the split, as the benchmarks' files do."""
-        parts = (self.split, Path(self.path).name, self.name, self.data_dir, commit[:12])
+        rows = f"first_{self.rows}" if self.rows else None
+        parts = (self.split, Path(self.path).name, self.name, self.data_dir, rows, commit[:12])
         return "-".join(re.sub(r"[^\w.]+", "_", part) for part in parts if part) + ".jsonl"
 
 
@@ -47,18 +52,26 @@ def parse_source(field: str, source: str) -> DatasetSource:
     """The parts of a `hub:` name.
 
     Raises:
-        ConfigError: there is no ID, or an unknown option.
+        ConfigError: there is no ID, an unknown option, or a number of rows that is none.
     """
     name, _, query = source.removeprefix(HUB).partition("?")
     path, _, revision = name.partition("@")
     options = dict(parse_qsl(query, keep_blank_values=True))
     unknown = sorted(set(options) - set(_OPTIONS))
-    if not path or unknown or (query and not options):
-        what = f"unknown option '{unknown[0]}'" if unknown else "no dataset named"
-        raise ConfigError(f"{field}: {source}: {what}; expected hub:ID[@REVISION][?name=..&data_dir=..&split=..]")
-    return DatasetSource(
-        path, revision or None, options.get("name"), options.get("data_dir"), options.get("split") or "test"
-    )
+    rows, split = options.get("rows"), options.get("split") or "test"
+    what = ""
+    if not path or (query and not options):
+        what = "no dataset named"
+    if unknown:
+        what = f"unknown option '{unknown[0]}'"
+    elif rows is not None and (not rows.isdecimal() or int(rows) == 0):
+        what = f"rows is '{rows}', not a number of rows"
+    elif rows is not None and "[" in split:
+        what = "rows takes the beginning of a whole split: leave the slice out"
+    if what:
+        raise ConfigError(f"{field}: {source}: {what}; expected {_FORM}")
+    number = None if rows is None else int(rows)
+    return DatasetSource(path, revision or None, options.get("name"), options.get("data_dir"), split, number)
 
 
 def fetch_dataset(field: str, source: str) -> Path:
@@ -68,7 +81,6 @@ def fetch_dataset(field: str, source: str) -> Path:
         ConfigError: it cannot be fetched or read.
     """
     from datasets import config
-    from huggingface_hub.errors import HfHubHTTPError
 
     asked = parse_source(field, source)
     folder = Path(config.HF_DATASETS_CACHE) / "almost"
@@ -80,7 +92,7 @@ def fetch_dataset(field: str, source: str) -> Path:
         path = Path(asked.path).expanduser()
         with TemporaryDirectory() as cache:  # the library's own takes a folder that changed just now for the old one
             return _load(asked, str(path), None, cache, folder / asked.file_name(_local_name(path)))
-    except (OSError, ValueError, HfHubHTTPError, RuntimeError) as error:
+    except hub_errors() as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ConfigError(
             f"{field}: dataset '{source}' cannot be fetched: {reason}; check the name and the network, or name local files"
@@ -90,10 +102,17 @@ def fetch_dataset(field: str, source: str) -> Path:
 def _load(asked: DatasetSource, path: str, commit: str | None, cache: str | None, target: Path) -> Path:
     from datasets import load_dataset
 
-    loaded = load_dataset(
-        path, asked.name, data_dir=asked.data_dir, split=asked.split, revision=commit, cache_dir=cache
+    streaming = asked.rows is not None
+    loaded: Any = load_dataset(
+        path,
+        asked.name,
+        data_dir=asked.data_dir,
+        split=asked.split,
+        revision=commit,
+        cache_dir=cache,
+        streaming=streaming,
     )
-    _write(target, loaded, asked.name or asked.data_dir)
+    _write(target, loaded.take(asked.rows) if streaming else loaded, asked.name or asked.data_dir)
     return target
 
 

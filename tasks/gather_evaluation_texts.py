@@ -15,6 +15,7 @@ from data_contracts.world_config import WorldConfig
 from data_contracts.world_tables import WorldQuestions
 from models.evaluation.benchmark_files import rows_of
 from models.tiny_world.world import Split, build_world
+from tasks.fetch_dataset import PART
 from tasks.step import step
 from tasks.step_context import read, write
 
@@ -23,7 +24,7 @@ LEAST_CHARS = 12
 _SPEAKER = re.compile(r"(?:^|\n\n)(?:Human|Assistant):")
 
 
-@step(version="2")
+@step(version="3")
 def gather_evaluation_texts(
     files: tuple[EvaluationFile, ...],
     questions: Artifact[WorldQuestions] | None,
@@ -86,11 +87,16 @@ def _whole_texts(path: Path) -> Iterator[str]:
 
 
 def _strings(value: Any) -> Iterator[str]:
-    """Strings, also those that are keys: TruthfulQA's answers are. A key without a space is a field's name."""
+    """Strings, also those that are keys: TruthfulQA's answers are. A key without a space is a field's name.
+
+    What `fetch_dataset` adds, the name of a data set's part, is no text of it.
+    """
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
         for name, item in value.items():
+            if name == PART:
+                continue
             if isinstance(name, str) and " " in name:
                 yield name
             yield from _strings(item)

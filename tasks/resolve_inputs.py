@@ -16,6 +16,7 @@ from data_contracts.model_handle import FileHandle, ModelHandle, PromptHandle
 from data_contracts.placement import ModelPlacement, Target
 from data_contracts.run_config import TINY_PREFIX, RunConfig
 from models.engines import check_engine
+from models.hub import MODEL_FILES, fetch_model, hub_errors
 from tasks.check_prompts import check_prompts
 from tasks.fetch_dataset import HUB, fetch_dataset
 from tasks.flow_log import started_by_worker
@@ -24,15 +25,6 @@ from tasks.step_context import active_store
 from tasks.training_tracker import check_tracker
 
 BUILTIN_PROMPTS = Path(__file__).resolve().parents[1] / "models" / "prompts"
-WEIGHT_FILES = (
-    "*.safetensors",
-    "config.json",
-    "generation_config.json",
-    "tokenizer*.json",
-    "*.model",
-    "*.jinja",
-    "vocab.*",
-)
 
 
 def resolve_models(config: RunConfig, ladder: dict[str, Artifact[Checkpoint]]) -> dict[str, ModelHandle]:
@@ -61,7 +53,7 @@ def resolve_model(field: str, source: str, ladder: dict[str, Artifact[Checkpoint
 def folder_model(field: str, name: str, folder: Path) -> ModelHandle:
     """A local Hugging Face folder, identified by the hashes of weights, configuration and tokenizer."""
     require_model_files(field, folder)
-    files = sorted({path for pattern in WEIGHT_FILES for path in folder.glob(pattern)})
+    files = sorted({path for pattern in MODEL_FILES for path in folder.glob(pattern)})
     parts = [Part(name=path.name, sha256=_digest(path, path.stat().st_mtime_ns), bytes=0, rows=0) for path in files]
     return ModelHandle(name=name, digest=content_digest("model", parts), folder=str(folder.absolute()))
 
@@ -86,20 +78,15 @@ def require_model_files(field: str, folder: Path) -> None:
 
 def _hub_model(field: str, source: str) -> ModelHandle:
     """A Hub model at a resolved commit; `id@revision` pins one. Only safetensors are fetched."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
-
-    name, _, revision = source.partition("@")
     try:
-        folder = snapshot_download(name, revision=revision or None, allow_patterns=list(WEIGHT_FILES))
-    except (RepositoryNotFoundError, LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0][:160]
+        folder = fetch_model(source)
+    except hub_errors() as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
         raise ConfigError(
             f"{field}: '{source}' is no local folder and cannot be fetched from the Hub: {reason}; "
             "check the name and the network, or give a folder"
         ) from error
-    commit = Path(folder).name
-    return folder_model(field, f"{name}@{commit}", Path(folder))
+    return folder_model(field, f"{source.partition('@')[0]}@{folder.name}", folder)
 
 
 def resolve_prompts(config: RunConfig, world_prompts: Artifact[PromptFiles] | None) -> dict[str, PromptHandle]:

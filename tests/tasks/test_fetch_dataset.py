@@ -133,3 +133,33 @@ def test_what_cannot_be_fetched_is_told_in_one_line(tmp_path: Path, monkeypatch:
 def test_a_benchmark_that_is_none_is_refused():
     with pytest.raises(ValueError, match="'chess' is none of static_hhh"):
         BenchmarkSettings(datasets={"chess": ("x",)})
+
+
+def test_the_beginning_of_a_split_that_is_too_large_to_fetch(publish: Publish, tmp_path: Path):
+    publish("train-00000-of-00002.parquet", [question(n) for n in range(5)])
+    publish("train-00001-of-00002.parquet", [question(n) for n in range(5, 9)])
+    name = f"hub:{tmp_path / 'published'}?split=train"
+
+    def asked(source: str) -> list[str]:
+        return [json.loads(line)["question"] for line in fetch_dataset("f", source).read_text().splitlines()]
+
+    assert asked(f"{name}&rows=6") == [f"Q{n}?" for n in range(6)]
+    assert asked(f"{name}&rows=2") == ["Q0?", "Q1?"], "another number of rows is another file"
+    assert len(asked(f"{name}&rows=100")) == len(asked(name)) == 9
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("rows=0", "rows is '0'"),
+        ("rows=-3", "rows is '-3'"),
+        ("rows=many", "rows is 'many'"),
+        ("rows=", "rows is ''"),
+        ("split=train[:3]&rows=2", "leave the slice out"),
+    ],
+)
+def test_rows_that_cannot_be_taken(options: str, message: str):
+    with pytest.raises(ConfigError) as error:
+        fetch_dataset("as_is.pairs_file", f"hub:a/b?{options}")
+    assert str(error.value).startswith("as_is.pairs_file: hub:a/b?")
+    assert message in str(error.value)
