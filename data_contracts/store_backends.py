@@ -120,16 +120,22 @@ class LocalBackend:
 
 
 FETCHED_AT_ONCE = 64 << 20  # bytes
+BUCKETS = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"})  # the first part of a path must exist already
 
 
 class RemoteBackend:
-    """Any fsspec file system; the conditional write is the file system's own `mode="create"`."""
+    """Any fsspec file system; the conditional write is the file system's own `mode="create"`.
+
+    Others write to it, too, so nothing that it listed is remembered.
+    """
 
     def __init__(self, url: str) -> None:
         try:
-            self.fs, self.root = fsspec.core.url_to_fs(url)
+            self.fs, self.root = fsspec.core.url_to_fs(url, use_listings_cache=False)
         except (ValueError, ImportError) as error:
             raise ConfigError(f"cannot open the store {url}: {error}") from error
+        if url.partition("://")[0] in BUCKETS:
+            self._require_bucket(url)
 
     def put_file(self, local: Path, name: str) -> None:
         """Upload a local file as one object."""
@@ -203,6 +209,22 @@ class RemoteBackend:
     def _upload(self, local: Path, name: str) -> None:
         self._make_parent(name)
         self.fs.put_file(str(local), self._full(name))
+
+    def _require_bucket(self, url: str) -> None:
+        """A misspelt bucket would be made by the first write."""
+        bucket = self.root.partition("/")[0]
+        try:
+            found = self.fs.exists(bucket)
+        except Exception as error:  # every file system has errors of its own
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise ConfigError(
+                f"cannot reach the store {url}: {reason}; check the address, the credentials and the network"
+            ) from error
+        if not found:
+            raise ConfigError(
+                f"cannot open the store {url}: there is no bucket '{bucket}' that these credentials may list; "
+                "create it, or correct ALMOST_HOME or --home"
+            )
 
     def _make_parent(self, name: str) -> None:
         self.fs.makedirs(self._full(name).rsplit("/", 1)[0], exist_ok=True)

@@ -1,4 +1,4 @@
-"""Every test of the store runs on a local folder and on memory://."""
+"""Every test of the store runs on a local folder, on memory://, and on s3:// with a server."""
 
 import uuid
 from collections.abc import Iterator
@@ -10,9 +10,15 @@ from store_cases import Opener
 from data_contracts.store import Store
 
 
-@pytest.fixture(params=["folder", "memory"])
+@pytest.fixture(params=["folder", "memory", "s3"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return str(tmp_path / "home") if request.param == "folder" else f"memory://home-{uuid.uuid4().hex}"
+    match request.param:
+        case "folder":
+            return str(tmp_path / "home")
+        case "memory":
+            return f"memory://home-{uuid.uuid4().hex}"
+        case _:
+            return request.getfixturevalue("s3_home")
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import subprocess
 import sys
 import threading
 import time
-import uuid
 from pathlib import Path
 
 import pytest
@@ -22,9 +21,9 @@ STILL = LockTiming(beat_s=3600, expiry_s=0.5, poll_s=0.02)  # its heart beats on
 LIMIT_S = 30
 
 
-@pytest.fixture(params=["folder", "memory"])
-def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
-    return open_backend(str(tmp_path / "home") if request.param == "folder" else f"memory://lock-{uuid.uuid4().hex}")
+@pytest.fixture
+def backend(url: str) -> Backend:
+    return open_backend(url)
 
 
 def nothing() -> None:

@@ -64,13 +64,15 @@ class Command:
         """Run the mini profile on a home."""
         return self.run("run", "--profile", str(MINI), "--home", str(home), *arguments, **options)
 
-    def start(self, *arguments: str, log: Path, cwd: Path = ROOT) -> subprocess.Popen[bytes]:
+    def start(
+        self, *arguments: str, log: Path, cwd: Path = ROOT, environment: dict[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
         """Start and return at once; output goes to `log`."""
         with log.open("wb") as sink:
             return subprocess.Popen(
                 [sys.executable, "-m", "deployments.command_line", *arguments],
                 cwd=cwd,
-                env=self.environment,
+                env=self.environment | (environment or {}),
                 stdout=sink,
                 stderr=subprocess.STDOUT,
             )
