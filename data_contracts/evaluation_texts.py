@@ -10,6 +10,7 @@ from data_contracts.model_handle import FileHandle
 TEXT_KINDS = ("text", "templated", "term")
 OVERLAP, CLEAN, UNCHECKED = VERDICTS = ("overlap", "clean", "unchecked")
 OVERLAP_KINDS = ("term", "exact", "ngram", "contained")
+DATASET_PART = "dataset_part"  # of a data set by name: column with its configuration's or folder's name, no text of it
 
 
 class EvaluationFile(BaseModel):

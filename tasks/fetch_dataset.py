@@ -17,10 +17,10 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from data_contracts.errors import ConfigError
+from data_contracts.evaluation_texts import DATASET_PART
 from models.hub import hub_errors
 
 HUB = "hub:"
-PART = "dataset_part"  # column with the configuration's name, or the folder's, where one is given
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _OPTIONS = ("name", "data_dir", "split", "rows")
 _FORM = f"hub:ID[@REVISION][?{'&'.join(f'{option}=..' for option in _OPTIONS)}]"
@@ -137,5 +137,5 @@ def _write(target: Path, rows: Any, part: str | None) -> None:
     unfinished = target.with_name(f".{target.name}.{os.getpid()}")
     with unfinished.open("w", encoding="utf-8") as sink:
         for row in rows:
-            sink.write(json.dumps(row | ({PART: part} if part else {}), ensure_ascii=False, default=str) + "\n")
+            sink.write(json.dumps(row | ({DATASET_PART: part} if part else {}), ensure_ascii=False, default=str) + "\n")
     unfinished.replace(target)

@@ -9,13 +9,12 @@ from typing import Any
 
 from data_contracts.artifact import Artifact
 from data_contracts.errors import ConfigError
-from data_contracts.evaluation_texts import EvaluationFile, EvaluationTexts
+from data_contracts.evaluation_texts import DATASET_PART, EvaluationFile, EvaluationTexts
 from data_contracts.text_files import json_lines, open_text, reading
 from data_contracts.world_config import WorldConfig
 from data_contracts.world_tables import WorldQuestions
 from models.evaluation.benchmark_files import rows_of
 from models.tiny_world.world import Split, build_world
-from tasks.fetch_dataset import PART
 from tasks.step import step
 from tasks.step_context import read, write
 
@@ -95,7 +94,7 @@ def _strings(value: Any) -> Iterator[str]:
         yield value
     elif isinstance(value, dict):
         for name, item in value.items():
-            if name == PART:
+            if name == DATASET_PART:
                 continue
             if isinstance(name, str) and " " in name:
                 yield name

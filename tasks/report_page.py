@@ -5,6 +5,7 @@ One file without scripts or anything from elsewhere. Texts of models are untrust
 
 from collections.abc import Iterable, Sequence
 from html import escape
+from pathlib import Path
 
 import yaml
 
@@ -13,6 +14,7 @@ from data_contracts.store import Store
 from data_contracts.training_log import TrainingLog
 from models.evaluation.aggregates import aggregate
 from models.evaluation.paper_tables import PaperTable, paper_tables
+from tasks.cards import CARDS, write_cards
 from tasks.funnel import funnel
 from tasks.metric_rows import COLUMNS, metric_rows
 from tasks.run_summary import RUNS, RunSummary
@@ -38,14 +40,15 @@ svg { background: #f4f6f9 } polyline { fill: none; stroke: #2b6cb0; stroke-width
 
 
 def write_report(store: Store, summary: RunSummary, tables: RunTables) -> str:
-    """Write the report beside summary.json; its path in the store."""
+    """Write the report and the cards it links to beside summary.json; the report's path in the store."""
+    cards = write_cards(store, summary, tables)
     path = f"{RUNS}/{summary.run_id}/{REPORT}"
-    store.backend.put_bytes(path, report_html(summary, tables).encode())
+    store.backend.put_bytes(path, report_html(summary, tables, cards).encode())
     return path
 
 
-def report_html(summary: RunSummary, tables: RunTables) -> str:
-    """The whole page."""
+def report_html(summary: RunSummary, tables: RunTables, cards: Sequence[str] = ()) -> str:
+    """The whole page; `cards` are paths in the store."""
     parts = [_heading(summary)]
     steps = [(row.what, f"{row.rows:,}", row.share(), row.left_out) for row in funnel(tables)]
     parts.append(_section("Funnel", _table(("", "rows", "share kept", "left out"), steps, numbers=(1, 2))))
@@ -57,6 +60,7 @@ def report_html(summary: RunSummary, tables: RunTables) -> str:
         parts.append(_section(table.title, _paper_table(table)))
     for title, sample in SAMPLES:
         parts.append(_section(title, _lines(sample(tables))))
+    parts.append(_section("Cards", _cards(cards)))
     parts += [_section("Stages", _stages(summary)), _section("Configuration", _configuration(summary))]
     page = "\n".join(part for part in parts if part)
     return (
@@ -89,6 +93,11 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]], numbers: Seque
 
 def _paper_table(table: PaperTable) -> str:
     return _table(("", *table.columns), table.rows, numbers=range(1, len(table.columns) + 1))
+
+
+def _cards(paths: Sequence[str]) -> str:
+    links = (f'<li><a href="{CARDS}/{escape(Path(path).name)}">{escape(Path(path).stem)}</a></li>' for path in paths)
+    return f"<ul>{''.join(links)}</ul>" if paths else ""
 
 
 def _stages(summary: RunSummary) -> str:

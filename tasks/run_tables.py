@@ -59,10 +59,21 @@ class RunTables:
             if path in seen:
                 continue
             seen.add(path)
-            provenance = self._manifest(path).provenance
+            provenance = self.manifest(path).provenance
             yield path, provenance.step, list(dict.fromkeys(parent.argument for parent in provenance.parents))
             made_from = [own.get(parent.identity, parent.path) for parent in provenance.parents]
             ahead += [parent for parent in made_from if parent and self._is_there(parent)]
+
+    def manifest(self, path: str) -> Manifest:
+        """Manifest of an artifact.
+
+        Raises:
+            AlmostError: it is gone from the store.
+        """
+        content = self._store.backend.read_bytes(f"{path}/{MANIFEST_FILE}")
+        if content is None:
+            raise AlmostError(f"{self._store.url}/{path} is gone; the same almost run command makes it again")
+        return Manifest.model_validate_json(content)
 
     def rows(self, contract: type[Contract], path: str) -> list[dict[str, Any]]:
         """The rows of one table."""
@@ -87,14 +98,8 @@ class RunTables:
         return self._tables[path]
 
     def _handle(self, path: str) -> Artifact:
-        manifest = self._manifest(path)
+        manifest = self.manifest(path)
         return Artifact(contract=manifest.contract, path=path, digest=manifest.digest, rows=manifest.rows)
-
-    def _manifest(self, path: str) -> Manifest:
-        content = self._store.backend.read_bytes(f"{path}/{MANIFEST_FILE}")
-        if content is None:
-            raise AlmostError(f"{self._store.url}/{path} is gone; the same almost run command makes it again")
-        return Manifest.model_validate_json(content)
 
 
 def _key(path: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from data_contracts.conversation import Conversation, Role, Turn
 from data_contracts.errors import ConfigError
+from data_contracts.evaluation_texts import DATASET_PART
 from models.evaluation.benchmark_files import Row, require, rows_of
 from models.evaluation.choice_items import Choice, ChoiceItem
 from models.evaluation.prompt_template import PromptTemplate, Rendering, behind
@@ -32,7 +33,7 @@ def read_static_hhh(*paths: Path) -> list[BenchmarkQuestion]:
     questions = []
     for number, row in enumerate(row for path in paths for row in rows_of(NAME, path)):
         context, answers, better = _hub_pair(row) if "targets" in row[1] else _pair_of_transcripts(row)
-        split = require(NAME, row, "type" if "type" in row[1] else "dataset_part", str)
+        split = require(NAME, row, "type" if "type" in row[1] else DATASET_PART, str)
         if split not in SPLITS:
             raise ConfigError(f"{NAME}: {row[0]} is of split '{split}'; known: {', '.join(SPLITS)}")
         questions.append(BenchmarkQuestion(f"{number:04d}", context, answers, better, split))

@@ -58,6 +58,18 @@ def test_summary_tells_what_happened(finished: Path):
     assert all(part in report for part in ("<td>queries</td>", "Training: optimize_policy", "reward.heldout_accuracy"))
 
 
+def test_what_others_may_use_has_a_card_that_names_its_files(finished: Path):
+    run = finished / "runs" / "latest"
+    cards = {path.stem: path.read_text() for path in (run / "cards").glob("*.md")}
+    assert set(cards) == {"reward-model", "sft-model", "ppo-model", "comparisons", "demonstrations"}
+    weights = {Path(found.group(1)) for text in cards.values() if (found := re.search(r"Weights: `([^`]+)`", text))}
+    assert weights <= set(checkpoints(finished))
+    assert len(weights) == 3
+    rows = [re.search(r"Rows: `([^`]+)/part-\*", cards[name]) for name in ("comparisons", "demonstrations")]
+    assert all(found and list(Path(found.group(1)).glob("part-*.parquet")) for found in rows)
+    assert all(f'href="cards/{name}.md"' in (run / "report.html").read_text() for name in cards)
+
+
 def test_every_table_opens_with_plain_pyarrow_and_obeys_its_contract(finished: Path):
     contracts = known_contracts()
     seen = set()
