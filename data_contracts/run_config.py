@@ -3,6 +3,7 @@
 from pydantic import Field, model_validator
 
 from data_contracts.evaluation_sections import Evaluation
+from data_contracts.given_section import Given
 from data_contracts.job_spec import TrainingSettings
 from data_contracts.placement import Placement
 from data_contracts.preference_section import PreferenceOptimization
@@ -32,6 +33,7 @@ class RunConfig(Section):
 
     profile: str = Field(title="Profile", description="Name of the profile this configuration came from")
     seeds: Seeds = Seeds()
+    use: Given = Given()
     models: Models
     prompts: Prompts = Prompts()
     world: WorldConfig | None = Field(default=None, title="Tiny world", description="Needed by tiny: models only")

@@ -32,6 +32,9 @@ HomeOption = Annotated[str | None, typer.Option("--home", help="Store: folder or
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="SECTION.FIELD=VALUE", help="Change a field; may be repeated.")
 ]
+UseOption = Annotated[
+    list[str] | None, typer.Option("--use", metavar="queries=FILE", help="Your own in place of what a stage makes.")
+]
 UntilOption = Annotated[str | None, typer.Option("--until", metavar="STAGE", help="Last stage to run.")]
 FromOption = Annotated[
     str | None, typer.Option("--from", metavar="STAGE", help="Stages before it must be in the store already.")
@@ -43,13 +46,14 @@ def run(
     profile: ProfileOption = "tiny",
     home: HomeOption = None,
     settings: SetOption = None,
+    use: UseOption = None,
     until: UntilOption = None,
     from_: FromOption = None,
 ) -> None:
     """Run the paper, from seed queries to a PPO model, with a profile's numbers."""
-    from deployments.run_command import run_profile
+    from deployments.run_command import run_profile, settings_of
 
-    run_profile(profile, home_url(home), settings or [], until, from_)
+    run_profile(profile, home_url(home), [*(settings or []), *settings_of(use or [])], until, from_)
 
 
 @app.command()

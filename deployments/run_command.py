@@ -1,11 +1,29 @@
 """`almost run`: flow `almost` in this process, with progress in the terminal."""
 
+import json
 import sys
 import time
 
+from data_contracts.errors import ConfigError
+from data_contracts.given_section import USABLE
 from data_contracts.profiles import load_profile
 from data_contracts.store import Store
 from deployments.orphans import end_orphaned_servers
+
+
+def settings_of(given: list[str]) -> list[str]:
+    """`--use NAME=FILE` as settings of the section `use`.
+
+    Raises:
+        ConfigError: no file, or a name of nothing that can be brought along.
+    """
+    settings = []
+    for text in given:
+        name, _, source = text.partition("=")
+        if name not in USABLE or not source:
+            raise ConfigError(f"--use {text}: expected NAME=FILE, where NAME is {' or '.join(USABLE)}")
+        settings.append(f"use.{name}={json.dumps(source)}")  # YAML reads JSON
+    return settings
 
 
 def run_profile(profile: str, home: str, settings: list[str], until: str | None, from_: str | None) -> None:

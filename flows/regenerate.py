@@ -38,7 +38,7 @@ from flows.train_policy import train_policy
 from tasks.accumulate_data import accumulate_comparisons, accumulate_queries
 from tasks.check_contamination import check_contamination
 from tasks.filter_comparisons import filter_comparisons
-from tasks.mine_queries import MinedQueries
+from tasks.mined_queries import MinedQueries
 from tasks.publications import Publication, consume, is_consumed, latest, made_by, publish, read
 from tasks.rank_comparisons import rank_comparisons
 from tasks.step_context import active_store

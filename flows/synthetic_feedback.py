@@ -19,8 +19,10 @@ from flows.stages import (
 )
 from tasks.check_contamination import check_contamination
 from tasks.filter_comparisons import filter_comparisons
-from tasks.mine_queries import MinedQueries
+from tasks.load_queries import load_queries
+from tasks.mined_queries import MinedQueries
 from tasks.rank_comparisons import rank_comparisons
+from tasks.resolve_inputs import resolve_file
 from tasks.train_reward_model import TrainedRewardModel
 
 
@@ -48,7 +50,10 @@ def synthetic_feedback(config: RunConfig, given: Ingredients) -> SyntheticFeedba
 
 
 def mine_queries(config: RunConfig, given: Ingredients, earlier: Artifact[Queries] | None = None) -> MinedQueries:
-    """Mine queries with the miner of the profile; none that are in an `earlier` pool."""
+    """Mine queries with the miner of the profile, or take one's own; none that are in an `earlier` pool."""
+    if config.use.queries is not None:
+        file = resolve_file("use.queries", config.use.queries)
+        return load_queries(file, given.evaluation_texts, config.mining, earlier)
     return run_stage(
         MINE_QUERIES,
         config.placement,

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from data_contracts.run_config import TINY_PREFIX, RunConfig
 from data_contracts.world_config import LadderSize
+from models.given_queries import read_given_queries
 from models.hub import cached_folder, hub_parameters
 
 READ, TRAIN = 2, 6  # FLOPs per parameter and token
@@ -91,14 +92,21 @@ def _ladder(config: RunConfig) -> list[Work]:
     return work
 
 
+def _queries(config: RunConfig) -> int:
+    """How many there will be: those of one's own file are counted, unless it is not here yet."""
+    path = Path(config.use.queries or "").expanduser()
+    return sum(1 for _ in read_given_queries(path)) if config.use.queries and path.is_file() else config.mining.queries
+
+
 def _generation(config: RunConfig, size: dict[str, int | None]) -> list[Work]:
-    mining, play = config.mining, config.self_play
+    mining, play, number = config.mining, config.self_play, _queries(config)
     attempts = ceil(mining.queries * mining.max_attempts_per_query)
-    work = [_work("mine_queries", [(attempts * (OWN_PROMPT_TOKENS + mining.max_new_tokens), size[mining.model], READ)])]
-    each = mining.queries * (OWN_PROMPT_TOKENS + config.sampling.max_new_tokens)
+    mined = (attempts * (OWN_PROMPT_TOKENS + mining.max_new_tokens), size[mining.model], READ)
+    work = [] if config.use.queries else [_work("mine_queries", [mined])]
+    each = number * (OWN_PROMPT_TOKENS + config.sampling.max_new_tokens)
     for responder in config.responders:
         work.append(_work(f"sample_responses-{responder.name}", [(each, size[responder.model], READ)]))
-    queries = play.queries or mining.queries
+    queries = play.queries or number
     answers = queries * play.turns * play.candidates * (OWN_PROMPT_TOKENS + play.max_new_tokens)
     asked = queries * (play.turns - 1) * (OWN_PROMPT_TOKENS + play.user_max_new_tokens)
     parts = [(answers, size[play.assistant_model], READ), (asked, size[play.user_model], READ)]
@@ -106,7 +114,7 @@ def _generation(config: RunConfig, size: dict[str, int | None]) -> list[Work]:
 
 
 def _training(config: RunConfig, size: dict[str, int | None]) -> list[Work]:
-    reward, sft, policy, queries = config.reward, config.sft, config.policy, config.mining.queries
+    reward, sft, policy, queries = config.reward, config.sft, config.policy, _queries(config)
     pairs = queries * len(config.responders) * (len(config.responders) - 1) // 2
     longest = OWN_PROMPT_TOKENS + config.sampling.max_new_tokens
     pair_tokens = 2 * min(reward.max_length, longest)

@@ -32,19 +32,12 @@ from models.rouge_l_index import RougeLIndex
 from models.seeding import derive_seed
 from tasks.evaluation_overlap import overlap_index
 from tasks.loaded_models import LazyEngine
+from tasks.mined_queries import MinedQueries
 from tasks.progress import ProgressReporter
-from tasks.step import Outputs, step
+from tasks.step import step
 from tasks.step_context import active_store, count, current, read, write, write_parts
 
 log = logging.getLogger("almost.mining")
-
-
-class MinedQueries(Outputs):
-    """What mining leaves behind."""
-
-    queries: Artifact[Queries]
-    rejected: Artifact[RejectedQueries]
-    lines: Artifact[MinedLines]
 
 
 @step(version="2")

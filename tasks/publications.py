@@ -18,7 +18,7 @@ from data_contracts.queries import Queries
 from data_contracts.responses import Responses
 from data_contracts.run_config import RunConfig
 from data_contracts.store import Store
-from tasks.mine_queries import MinedQueries
+from tasks.mined_queries import MinedQueries
 from tasks.train_reward_model import TrainedRewardModel
 
 FOLDER = "published"

@@ -170,6 +170,8 @@ def check_inputs(config: RunConfig) -> None:
         raise ConfigError(
             "as_is.enabled needs as_is.pairs_file outside the tiny world; set as_is.enabled=false to do without"
         )
+    if config.use.queries is not None:
+        resolve_file("use.queries", config.use.queries)
     from tasks.resolve_benchmarks import resolve_benchmarks  # they resolve files as this module does
     from tasks.resolve_judge import check_judge
 

@@ -29,7 +29,7 @@ class StageName(StrEnum):
 
 STEPS = {
     StageName.WORLD: ("build_tiny_world", "pretrain_model"),
-    StageName.QUERIES: ("gather_evaluation_texts", "mine_queries", "check_contamination"),
+    StageName.QUERIES: ("gather_evaluation_texts", "mine_queries", "load_queries", "check_contamination"),
     StageName.RESPONSES: ("sample_responses",),
     StageName.COMPARISONS: (
         "accumulate_queries",

@@ -126,6 +126,21 @@ def test_until_and_from_limit_a_run(almost: Command, copied: Callable[[], Path])
     assert summary["stages"][-1]["stage"] == "finetune_policy"
 
 
+def test_ones_own_queries_take_the_place_of_mined_ones(almost: Command, copied: Callable[[], Path], tmp_path: Path):
+    home, own = copied(), tmp_path / "my queries.txt"
+    own.write_text("How do I make tea?\nTell me a story.\nHow do I make tea?\n")
+    done = almost.mini(home, "--use", f"queries={own}", "--until", "comparisons")
+    assert done.returncode == 0, done.stdout
+    assert "load_queries: 2 queries, 1 rejected_queries" in done.stdout
+    assert not any(stage["step"] == "mine_queries" for stage in summary_of(home)["stages"])
+    [folder] = [
+        path
+        for path in outputs_of(home, "rank_comparisons")
+        if pq.read_table(path)["query"][0].as_py() in own.read_text()
+    ]
+    assert set(pq.read_table(folder)["query"].to_pylist()) == {"How do I make tea?", "Tell me a story."}
+
+
 def test_the_policy_may_learn_from_the_comparisons_instead(almost: Command, copied: Callable[[], Path]):
     home = copied()
     settings = ("--set", "policy.optimizer=dpo", "--set", "dpo.learning_rate=1e-3", "--set", "dpo.batch_size=8")

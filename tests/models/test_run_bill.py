@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import huggingface_hub.constants
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -45,7 +46,17 @@ def test_a_bill_by_hand():
     assert work["optimize_policy"].hours(1e12) == pytest.approx(work["optimize_policy"].flops / 3.6e15)  # type: ignore[operator]
 
 
-def test_a_model_that_is_only_a_name_has_no_flops_but_tokens():
+def test_ones_own_queries_are_counted_and_not_mined(tmp_path: Path):
+    (tmp_path / "own.txt").write_text("A?\nB?\n\nC?\n")
+    config = load_profile("smoke", [f"use.queries={tmp_path / 'own.txt'}", "sampling.max_new_tokens=8"])
+    work = {stage.stage: stage for stage in bill(config)}
+    assert "mine_queries" not in work
+    assert work["sample_responses-E"].tokens == 3 * (96 + 8)
+    assert work["judge_by_as_is"].tokens == 3 * 10 * 2 * (96 + 8)
+
+
+def test_a_model_that_is_only_a_name_has_no_flops_but_tokens(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     config = load_profile("smoke", ["models.large=org/model"])
     work = {stage.stage: stage for stage in bill(config)}
     assert work["mine_queries"].flops is None

@@ -13,7 +13,7 @@ from data_contracts.queries import Queries
 from data_contracts.store import Store
 from tasks import publications
 from tasks.accumulate_data import accumulate_queries
-from tasks.mine_queries import MinedQueries
+from tasks.mined_queries import MinedQueries
 from tasks.publications import Publication
 from tasks.step_context import read
 
