@@ -46,12 +46,7 @@ def _almost_log() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several workers (-n), a file's tests stay together, and so do all flow tests: they share a warm store.
-
-    A file that shares nothing says so with a group of its own.
-    """
+    """With several workers (-n), a file's tests stay together, and so do all flow tests: they share a warm store."""
     for item in items:
-        if item.get_closest_marker("xdist_group"):
-            continue
         folder = item.path.parent.name
         item.add_marker(pytest.mark.xdist_group(folder if folder == "flows" else str(item.path)))

@@ -22,7 +22,6 @@ WEIGHTS = DATA / "weights" / "stories260K"
 pytestmark = [
     pytest.mark.flow,
     pytest.mark.slow,
-    pytest.mark.xdist_group("hub"),
     pytest.mark.skipif(not WEIGHTS.is_dir(), reason=f"no data at {DATA} (ALMOST_DATA)"),
 ]
 

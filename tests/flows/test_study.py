@@ -10,7 +10,7 @@ from command import MINI, Command, digests, outputs_of
 from data_contracts.effects import Effects
 from deployments.results_page import GOALS
 
-pytestmark = [pytest.mark.flow, pytest.mark.slow, pytest.mark.xdist_group("study")]
+pytestmark = [pytest.mark.flow, pytest.mark.slow]
 
 SETTINGS = (
     "world.questions_per_split=24",

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from command import Command, digests, manifests, outputs_of, stage_of, summary_of
+from command import Command, digests, outputs_of, stage_of, summary_of
 
 import data_contracts
 from data_contracts.contract import CONTRACT_METADATA, Contract
@@ -133,12 +133,10 @@ def test_ones_own_queries_take_the_place_of_mined_ones(almost: Command, copied: 
     assert done.returncode == 0, done.stdout
     assert "load_queries: 2 queries, 1 rejected_queries" in done.stdout
     assert not any(stage["step"] == "mine_queries" for stage in summary_of(home)["stages"])
-    [folder] = [
-        path
-        for path in outputs_of(home, "rank_comparisons")
-        if pq.read_table(path)["query"][0].as_py() in own.read_text()
+    asked = [
+        set(pq.read_table(sorted(f.glob("part-*")))["query"].to_pylist()) for f in outputs_of(home, "rank_comparisons")
     ]
-    assert set(pq.read_table(folder)["query"].to_pylist()) == {"How do I make tea?", "Tell me a story."}
+    assert {"How do I make tea?", "Tell me a story."} in asked
 
 
 def test_the_policy_may_learn_from_the_comparisons_instead(almost: Command, copied: Callable[[], Path]):
@@ -175,12 +173,3 @@ def test_damaged_part_is_rebuilt_and_says_so(almost: Command, copied: Callable[[
     assert digests(home) == before
     assert not stage_of(home, "filter_comparisons")["cached"]
     assert sum(not stage["cached"] for stage in summary_of(home)["stages"]) == 1
-
-
-def test_store_in_memory_takes_the_chain_to_a_reward_model(almost: Command, tmp_path: Path):
-    scratch = {"ALMOST_SCRATCH": str(tmp_path)}
-    done = almost.mini("memory://almost-flow-test", "--until", "reward_model", environment=scratch)
-    assert done.returncode == 0, done.stdout
-    assert "memory://almost-flow-test/runs/" in done.stdout
-    assert re.search(r"train_reward_model: \d+ training_log, [1-9]\d* reward_scores", done.stdout)
-    assert not manifests(tmp_path)
