@@ -69,6 +69,7 @@ class StoreLock:
         self._lost = False
         self._written = 0.0  # when our last heartbeat arrived
         self._stop = threading.Event()
+        self._heartbeat: threading.Thread | None = None
         self._seen: tuple[int, bytes | None] = (0, None)  # the holder's number and heartbeat as last seen
         self._seen_since = 0.0
 
@@ -106,6 +107,8 @@ class StoreLock:
     def release(self, finished: bool) -> None:
         """Let go. When the outputs are there, nothing of the lock stays behind."""
         self._stop.set()
+        if self._heartbeat is not None:  # a beat on its way to the store would arrive after the end
+            self._heartbeat.join(self.timing.expiry_s)
         if self._number == 0 or self._lost:
             return
         if finished:
@@ -130,7 +133,8 @@ class StoreLock:
         self._number, self.fence = number + 1, fence
         self._forget_up_to(number)
         self._put_beat(0)
-        threading.Thread(target=self._keep_beating, name=f"heartbeat of {self._prefix}", daemon=True).start()
+        self._heartbeat = threading.Thread(target=self._keep_beating, name=f"heartbeat of {self._prefix}", daemon=True)
+        self._heartbeat.start()
         return True
 
     def _silent(self, number: int, beat: bytes | None) -> bool:

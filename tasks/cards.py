@@ -1,5 +1,6 @@
 """Cards of everything that a run made for others to use: `runs/RUN/cards/NAME.md` (DESIGN section 2)."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 from data_contracts.folder_contracts import Checkpoint
@@ -15,10 +16,13 @@ CARDS = "cards"
 
 
 def write_cards(store: Store, summary: RunSummary, tables: RunTables) -> list[str]:
-    """Write a card for each model and data set of the run; their paths in the store."""
-    paths = []
+    """Write a card for each model and data set of the run; their paths in the store. A second of a kind is NAME-2."""
+    paths: list[str] = []
+    seen = Counter[str]()
     for name, text in (*_models(summary, tables), *_datasets(summary, tables)):
-        path = f"{RUNS}/{summary.run_id}/{CARDS}/{name}.md"
+        seen[name] += 1
+        number = f"-{seen[name]}" if seen[name] > 1 else ""
+        path = f"{RUNS}/{summary.run_id}/{CARDS}/{name}{number}.md"
         store.backend.put_bytes(path, text.encode())
         paths.append(path)
     return paths
@@ -32,9 +36,11 @@ def _models(summary: RunSummary, tables: RunTables) -> Iterator[tuple[str, str]]
         "optimize_policy": policy_kind(optimizer),
         "optimize_by_preferences": policy_kind(optimizer),
     }
+    told = set[str]()
     for stage in summary.stages:
         kind, folder = kinds.get(stage.step), _output(stage, Checkpoint.contract_id())
-        if kind and folder:
+        if kind and folder and folder not in told:
+            told.add(folder)
             manifest = tables.manifest(folder)
             files = manifest.parts[0].name.split("/")[0]
             yield kind.name, model_card(kind, summary, manifest.provenance, f"{summary.home}/{folder}/{files}")

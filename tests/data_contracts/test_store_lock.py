@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from data_contracts.scratch import job_folder
 from data_contracts.store import Store
 from data_contracts.store_backends import Backend, open_backend
 from data_contracts.store_fence import FencedBackend
-from data_contracts.store_lock import Claim, LockTiming, StoreLock
+from data_contracts.store_lock import RELEASED, Claim, LockTiming, StoreLock
 
 QUICK = LockTiming(beat_s=0.05, expiry_s=0.5, poll_s=0.02)
 STILL = LockTiming(beat_s=3600, expiry_s=0.5, poll_s=0.02)  # its heart beats once
@@ -62,6 +63,43 @@ def test_of_many_at_once_one_computes_and_the_others_find_its_outputs(backend: B
     assert len(made) == 1
     assert found == made * 5
     assert objects(backend) == []
+
+
+class SlowBeat:
+    """A backend in which a heartbeat, but for the first, stays on its way until `gate` opens."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend, self.gate, self.under_way = backend, threading.Event(), threading.Event()
+        self.beats = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.backend, name)
+
+    def put_bytes(self, name: str, content: bytes) -> None:
+        if ".beat-" in name and content != RELEASED:
+            self.beats += 1
+            if self.beats == 2:
+                self.under_way.set()
+                assert self.gate.wait(LIMIT_S)
+        self.backend.put_bytes(name, content)
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_heartbeat_on_its_way_does_not_arrive_after_the_release(backend: Backend, finished: bool):
+    slow = SlowBeat(backend)
+    lock = taken(StoreLock(slow, "k", LockTiming(beat_s=0.01, expiry_s=LIMIT_S, poll_s=0.01)))  # type: ignore[arg-type]
+    assert slow.under_way.wait(LIMIT_S)
+    release = threading.Thread(target=lock.release, args=(finished,))
+    release.start()
+    release.join(0.3)  # time to go wrong: a release that does not wait is over by then
+    slow.gate.set()
+    release.join()
+    for thread in threading.enumerate():
+        if thread.name == "heartbeat of locks/k":
+            thread.join(LIMIT_S)
+    assert objects(backend) == ([] if finished else ["beat-000001", "claim-000001.json"])
+    if not finished:
+        assert backend.read_bytes("locks/k.beat-000001") == RELEASED
 
 
 def test_a_waiter_gives_up_after_its_limit_and_says_what_it_waits_for(backend: Backend):

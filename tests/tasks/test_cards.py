@@ -1,15 +1,21 @@
 """Cards of models and data sets: what they warn of, which figures they show, and that the Hub's own reader takes them."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from huggingface_hub import DatasetCard, ModelCard
 
+from data_contracts.folder_contracts import Checkpoint
 from data_contracts.manifest import Parent, Provenance
+from data_contracts.store import Store
+from tasks.cards import write_cards
 from tasks.dataset_card import COMPARISONS, DEMONSTRATIONS, dataset_card
 from tasks.funnel import FunnelRow
 from tasks.model_card import REWARD, SFT, ModelKind, model_card, policy_kind
+from tasks.run_record import StageRecord
 from tasks.run_summary import RunSummary
+from tasks.run_tables import RunTables
 
 PPO = policy_kind("ppo")
 MADE = Provenance(
@@ -148,3 +154,27 @@ def test_a_data_sets_card():
     assert "agrees" not in silent
     unmeasured = dataset_card(COMPARISONS, summary({}), [], "x")
     assert "How often the order is right was not measured" in unmeasured
+
+
+def test_two_models_of_a_kind_have_a_card_each_and_one_found_again_has_one(store: Store, tmp_path: Path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "tokenizer_config.json").write_text("{}")
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"")
+    stages = []
+    for number in (0, 1, 1):
+        (tmp_path / "model" / "config.json").write_text(f'{{"number": {number}}}')
+        artifact = store.commit_folder(Checkpoint, f"k{number}" * 16, tmp_path / "model", MADE)
+        paths = {artifact.path: 0}
+        seconds = {"seconds": 1.0, "startup_s": 0.0, "working_s": 1.0, "wall_s": 1.0}
+        stages.append(
+            StageRecord(
+                stage="finetune_policy", step="finetune_policy", rows=0, artifact=artifact.path, artifacts=paths,
+                cached=False, **seconds,
+            )
+        )  # fmt: skip
+    run = summary({}).model_copy(update={"stages": stages})
+    written = write_cards(store, run, RunTables(store, stages))
+    assert [Path(path).name for path in written] == ["sft-model.md", "sft-model-2.md"]
+    first, second = ((store.backend.read_bytes(path) or b"").decode() for path in written)
+    assert stages[0].artifact in first
+    assert stages[1].artifact in second
