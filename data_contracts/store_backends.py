@@ -120,7 +120,7 @@ class LocalBackend:
 
 
 FETCHED_AT_ONCE = 64 << 20  # bytes
-BUCKETS = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"})  # the first part of a path must exist already
+OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"})  # nothing but the bucket is a folder
 
 
 class RemoteBackend:
@@ -134,8 +134,9 @@ class RemoteBackend:
             self.fs, self.root = fsspec.core.url_to_fs(url, use_listings_cache=False)
         except (ValueError, ImportError) as error:
             raise ConfigError(f"cannot open the store {url}: {error}") from error
-        if url.partition("://")[0] in BUCKETS:
-            self._require_bucket(url)
+        self._has_folders = url.partition("://")[0] not in OBJECT_STORES
+        if not self._has_folders:
+            self._require_reach(url)
 
     def put_file(self, local: Path, name: str) -> None:
         """Upload a local file as one object."""
@@ -210,24 +211,27 @@ class RemoteBackend:
         self._make_parent(name)
         self.fs.put_file(str(local), self._full(name))
 
-    def _require_bucket(self, url: str) -> None:
-        """A misspelt bucket would be made by the first write."""
-        bucket = self.root.partition("/")[0]
+    def _require_reach(self, url: str) -> None:
+        """List the root, as the store will: what cannot be reached is told before any work."""
         try:
-            found = self.fs.exists(bucket)
+            self.fs.ls(self.root)
+        except FileNotFoundError as error:  # nothing is there yet, or no bucket
+            answer = getattr(error.__cause__, "response", {})
+            if answer.get("Error", {}).get("Code") == "NoSuchBucket":
+                bucket = self.root.partition("/")[0]
+                raise ConfigError(
+                    f"cannot open the store {url}: there is no bucket '{bucket}'; create it, or correct ALMOST_HOME or --home"
+                ) from error
         except Exception as error:  # every file system has errors of its own
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise ConfigError(
                 f"cannot reach the store {url}: {reason}; check the address, the credentials and the network"
             ) from error
-        if not found:
-            raise ConfigError(
-                f"cannot open the store {url}: there is no bucket '{bucket}' that these credentials may list; "
-                "create it, or correct ALMOST_HOME or --home"
-            )
 
     def _make_parent(self, name: str) -> None:
-        self.fs.makedirs(self._full(name).rsplit("/", 1)[0], exist_ok=True)
+        """On an object store there is nothing to make, and a missing bucket must not be."""
+        if self._has_folders:
+            self.fs.makedirs(self._full(name).rsplit("/", 1)[0], exist_ok=True)
 
     def _full(self, name: str) -> str:
         return f"{self.root.rstrip('/')}/{name}"

@@ -60,10 +60,10 @@ def parse_source(field: str, source: str) -> DatasetSource:
     unknown = sorted(set(options) - set(_OPTIONS))
     rows, split = options.get("rows"), options.get("split") or "test"
     what = ""
-    if not path or (query and not options):
-        what = "no dataset named"
     if unknown:
         what = f"unknown option '{unknown[0]}'"
+    elif not path or (query and not options):
+        what = "no dataset named"
     elif rows is not None and (not rows.isdecimal() or int(rows) == 0):
         what = f"rows is '{rows}', not a number of rows"
     elif rows is not None and "[" in split:

@@ -71,11 +71,11 @@ def test_a_large_object_goes_up_in_parts_and_comes_back_the_same(backend: Backen
 @pytest.mark.parametrize(
     ("home", "more", "told"),
     [
-        ("s3://no-such-bucket/home", {}, "no-such-bucket"),
+        ("s3://no-such-bucket/home", {}, "there is no bucket 'no-such-bucket'"),
         (
             "s3://almost-tests/home",
             {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_MAX_ATTEMPTS": "1"},
-            "s3://almost-tests/home",
+            "cannot reach the store s3://almost-tests/home: Could not connect",
         ),
     ],
 )
