@@ -20,8 +20,8 @@ from transformers.generation import GenerationConfig
 
 from benchmarks._measuring import timed
 from models.engines.protocol import Completion, SamplingSettings
-from models.engines.token_rows import encode_rows
 from models.engines.transformers_engine import TransformersEngine
+from models.lm.token_rows import encode_rows
 
 PREFIX_TOKENS, SUFFIX_TOKENS, NEW_TOKENS, REQUESTS = 1024, 32, 64, 256
 VOCABULARY = 4544

@@ -12,12 +12,12 @@ from transformers import AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from data_contracts.conversation import Role, Turn
-from data_contracts.job_spec import TrainingSettings
-from data_contracts.training_specs import PPOSpec
-from models.deepspeed.config import prepare_distributed
-from models.ppo_loop import PPOLoop
-from models.ppo_model import Players, open_players
-from models.ppo_prompts import Prompt
+from data_contracts.specs.job_spec import TrainingSettings
+from data_contracts.specs.training_specs import PPOSpec
+from models.distributed.deepspeed_config import prepare_distributed
+from models.rl.loop import PPOLoop
+from models.rl.players import Players, open_players
+from models.rl.prompts import Prompt
 
 
 def main(root: Path, stage: int) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from benchmarks._measuring import interleaved
-from models.jobs.batch_stream import bucket_by_length, stream_order
+from models.training.batch_stream import bucket_by_length, stream_order
 
 LONGEST, BATCH, MICRO, VOCABULARY, END, PAD = 1024, 64, 8, 4096, 0, 1
 

@@ -13,7 +13,7 @@ from typing import Any
 from rouge_score import rouge_scorer
 
 from benchmarks._measuring import interleaved, timed
-from models.rouge_l_index import RougeLIndex
+from models.text.rouge_l_index import RougeLIndex
 
 MEASURED, COMPARED = 1000, 2000
 

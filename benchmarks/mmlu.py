@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks._measuring import interleaved, timed
 from benchmarks.option_scoring import PEER_BATCHES, SUBJECTS, engine_folder, fresh, open_lm_eval
 from models.engines.transformers_engine import TransformersEngine
-from models.evaluation.benchmarks import (
+from models.evaluation.benchmarks.catalogue import (
     Benchmark,
     Settings,
     ask,
@@ -21,7 +21,7 @@ from models.evaluation.benchmarks import (
     read_questions,
     template_name,
 )
-from models.evaluation.choice_items import ChoiceItem, score_items
+from models.evaluation.benchmarks.choice_items import ChoiceItem, score_items
 
 CLOSE, NEAR_TIE = 1e-3, 2e-3
 

@@ -21,14 +21,14 @@ import torch
 
 from benchmarks._trl_ppo_peer import PACKAGE, run_peer
 from data_contracts.conversation import Role, Turn
-from data_contracts.job_spec import TrainingSettings
-from data_contracts.training_specs import PPOSpec
-from models.chat_template import prepare_tokenizer
-from models.ppo_experience import gather_experience
-from models.ppo_loop import PPOLoop
-from models.ppo_model import open_players
-from models.ppo_prompts import Prompt
-from models.ppo_rollouts import Response
+from data_contracts.specs.job_spec import TrainingSettings
+from data_contracts.specs.training_specs import PPOSpec
+from models.lm.chat_template import prepare_tokenizer
+from models.rl.experience import gather_experience
+from models.rl.loop import PPOLoop
+from models.rl.players import open_players
+from models.rl.prompts import Prompt
+from models.rl.rollouts import Response
 
 BATCH, PROMPT_TOKENS, NEW_TOKENS, EPOCHS, VOCABULARY = 64, 64, 48, 4, 1280
 PAD, END = 1, 2

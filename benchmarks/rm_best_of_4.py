@@ -14,8 +14,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from benchmarks._measuring import interleaved
 from benchmarks._prefix_workload import VOCABULARY, engine_folder
-from models.chat_template import RenderedTurn
-from models.reward_model import RewardModel
+from models.lm.chat_template import RenderedTurn
+from models.reward.reward_model import RewardModel
 
 PROMPT_TOKENS, ANSWER_TOKENS, CANDIDATES = 256, 128, 4
 END, PAD = 1, 2

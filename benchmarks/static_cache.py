@@ -11,7 +11,7 @@ from transformers import StaticCache
 
 from benchmarks import shared_prefix
 from benchmarks._prefix_workload import NEW_TOKENS, PREFIX_TOKENS, REQUESTS, Drawn, drawn
-from models.engines.row_runners import read_prefix
+from models.lm.row_runners import read_prefix
 
 
 def measure(requests: int = REQUESTS, rounds: int = shared_prefix.ROUNDS) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from benchmarks._prefix_workload import engine_folder
-from models.chat_template import fit_embeddings, prepare_tokenizer
+from models.lm.chat_template import fit_embeddings, prepare_tokenizer
 
 WORKER = "benchmarks._zero3_rank"
 STAGES = {"plain": 0, "zero3": 3}

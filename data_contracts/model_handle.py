@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from data_contracts.placement import ModelPlacement
+from data_contracts.config.placement import ModelPlacement
 
 
 class ModelHandle(BaseModel):

@@ -5,12 +5,12 @@ import os
 from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.approval import POLICY_TRAINING, SYNTHETIC_FEEDBACK, await_approval
 from flows.evaluate_run import evaluate_run
 from flows.ingredients import prepare_ingredients
 from flows.metrics import record_run_metrics
-from flows.open_run import open_run
-from flows.parameters import (
+from flows.running.approval import POLICY_TRAINING, SYNTHETIC_FEEDBACK, await_approval
+from flows.running.open_run import open_run
+from flows.running.parameters import (
     Approval,
     DataSeed,
     Home,
@@ -27,7 +27,7 @@ from flows.parameters import (
     configure,
     run_name,
 )
-from flows.prompt_ending import ending_promptly
+from flows.running.prompt_ending import ending_promptly
 from flows.synthetic_feedback import synthetic_feedback
 from flows.train_policy import train_policy
 

@@ -3,18 +3,18 @@
 import json
 from typing import Literal
 
-from data_contracts.artifact import Artifact
 from data_contracts.benchmark_handle import BenchmarkHandle
+from data_contracts.config.evaluation import BenchmarkSettings
+from data_contracts.config.sections import EngineConfig
 from data_contracts.errors import ConfigError
-from data_contracts.evaluation_sections import BenchmarkSettings
-from data_contracts.evaluations import Evaluations
 from data_contracts.model_handle import FileHandle, ModelHandle
-from data_contracts.sections import EngineConfig
-from models.evaluation.benchmarks import FOR_LANGUAGE_MODELS, FOR_REWARD_MODELS, Benchmark
-from tasks.evaluate_benchmark import evaluate_benchmark, reward_benchmark
-from tasks.evaluate_reward_model import score_preference_file
-from tasks.loaded_models import folder_of
-from tasks.resolve_benchmarks import preference_files, resolve_benchmarks
+from data_contracts.store.artifact import Artifact
+from data_contracts.tables.evaluations import Evaluations
+from models.evaluation.benchmarks.catalogue import FOR_LANGUAGE_MODELS, FOR_REWARD_MODELS, Benchmark
+from tasks.evaluation.evaluate_benchmark import evaluate_benchmark, reward_benchmark
+from tasks.inputs.resolve_benchmarks import preference_files, resolve_benchmarks
+from tasks.reward.score_preference_pairs import score_preference_file
+from tasks.runtime.loaded_models import folder_of
 
 
 def is_reward_model(model: ModelHandle) -> bool:

@@ -13,28 +13,28 @@ from prefect import flow
 from prefect.runtime import flow_run
 from pydantic import Field
 
+from data_contracts.config.evaluation import RewardCardSettings
+from data_contracts.config.sections import EngineConfig
 from data_contracts.errors import ConfigError
-from data_contracts.evaluation_sections import RewardCardSettings
-from data_contracts.home import home_url
 from data_contracts.model_handle import ModelHandle
-from data_contracts.sections import EngineConfig
-from data_contracts.store import Store
+from data_contracts.store.artifact_store import Store
+from data_contracts.store.home import home_url
 from flows.asked_benchmarks import Asked
-from flows.parameters import Home
+from flows.running.parameters import Home
 from models.evaluation.alignment_tax import tax_table
-from models.evaluation.benchmarks import Benchmark
+from models.evaluation.benchmarks.catalogue import Benchmark
 from models.run_bill import folder_parameters
-from tasks.evaluate_reward_card import make_preference_card
-from tasks.evaluation_report import aggregates_of, publish_tables, write_evaluation
-from tasks.gpu_slot import gpu_slot
-from tasks.loaded_models import folder_of
-from tasks.report_reward_card import card_text, publish_reward_card, reward_card_metrics
-from tasks.resolve_inputs import resolve_model
-from tasks.run_listener import logging_progress, stage_listener
-from tasks.run_record import RunRecord, recording
-from tasks.run_summary import RunSummary, idle_seconds
-from tasks.step_context import use_store
-from tasks.summarise_metrics import evaluation_metrics, tax_metrics, taxes_of
+from tasks.inputs.resolve_inputs import resolve_model
+from tasks.reporting.evaluation_report import aggregates_of, publish_tables, write_evaluation
+from tasks.reporting.report_reward_card import card_text, publish_reward_card, reward_card_metrics
+from tasks.reporting.run_summary import RunSummary, idle_seconds
+from tasks.reporting.summarise_metrics import evaluation_metrics, tax_metrics, taxes_of
+from tasks.reward.make_reward_card import make_preference_card
+from tasks.runtime.gpu_slot import gpu_slot
+from tasks.runtime.loaded_models import folder_of
+from tasks.runtime.run_listener import logging_progress, stage_listener
+from tasks.runtime.run_record import RunRecord, recording
+from tasks.runtime.step_context import use_store
 
 ModelSources = Annotated[
     tuple[str, ...], Field(min_length=1, json_schema_extra={"title": "Models", "description": "Folders or Hub ids"})

@@ -2,27 +2,27 @@
 
 from dataclasses import dataclass, field
 
-from data_contracts.artifact import Artifact
-from data_contracts.evaluations import Evaluations
+from data_contracts.config.run_config import RunConfig
 from data_contracts.folder_contracts import RewardCardFiles
 from data_contracts.model_handle import ModelHandle
-from data_contracts.run_config import RunConfig
-from data_contracts.topic_scores import TopicScores
-from data_contracts.verdicts import Answers, Verdicts
+from data_contracts.store.artifact import Artifact
+from data_contracts.tables.evaluations import Evaluations
+from data_contracts.tables.topic_scores import TopicScores
+from data_contracts.tables.verdicts import Answers, Verdicts
 from flows.ingredients import Ingredients
-from flows.run_stage import run_stage
-from flows.stages import ANSWER_QUESTIONS, EVALUATE_BENCHMARK, JUDGE_PAIRS, REWARD_BENCHMARK, SCORE_TOPICS
+from flows.running.run_stage import run_stage
+from flows.running.stages import ANSWER_QUESTIONS, EVALUATE_BENCHMARK, JUDGE_PAIRS, REWARD_BENCHMARK, SCORE_TOPICS
 from flows.synthetic_feedback import SyntheticFeedback
 from flows.train_policy import TrainedPolicy
-from models.evaluation.benchmarks import FOR_REWARD_MODELS, Benchmark
-from tasks.evaluate_by_judge import gather_questions
-from tasks.evaluate_reward_card import make_reward_card
-from tasks.evaluate_reward_model import score_gold_pairs, score_preference_file
-from tasks.judge_by_gold import judge_model_by_gold, judge_responses_by_gold
-from tasks.loaded_models import as_model
-from tasks.resolve_benchmarks import resolve_benchmarks
-from tasks.resolve_inputs import resolve_file
-from tasks.resolve_judge import resolve_judge, resolve_judge_prompt, resolve_questions
+from models.evaluation.benchmarks.catalogue import FOR_REWARD_MODELS, Benchmark
+from tasks.evaluation.evaluate_by_judge import gather_questions
+from tasks.inputs.resolve_benchmarks import resolve_benchmarks
+from tasks.inputs.resolve_inputs import resolve_file
+from tasks.inputs.resolve_judge import resolve_judge, resolve_judge_prompt, resolve_questions
+from tasks.reward.make_reward_card import make_reward_card
+from tasks.reward.score_preference_pairs import score_gold_pairs, score_preference_file
+from tasks.runtime.loaded_models import as_model
+from tasks.tiny_world.judge_by_gold import judge_model_by_gold, judge_responses_by_gold
 
 
 @dataclass(frozen=True)

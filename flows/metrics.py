@@ -1,18 +1,16 @@
 """Which tables the headline metrics of a run come from."""
 
-from data_contracts.evaluation_texts import ContaminationVerdicts
+from data_contracts.tables.evaluation_texts import ContaminationVerdicts
 from flows.evaluate_run import EvaluationTables
 from flows.synthetic_feedback import SyntheticFeedback
 from flows.train_policy import TrainedPolicy
 from models.evaluation.alignment_tax import BASES, tax_table
 from models.evaluation.contamination_table import contamination_table
 from models.evaluation.generation_failures import failure_table
-from models.evaluation.judging_table import judging_table
-from tasks.evaluation_report import aggregates_of, publish_tables
-from tasks.report_reward_card import publish_reward_card, reward_card_metrics
-from tasks.run_record import record_metrics
-from tasks.step_context import read
-from tasks.summarise_metrics import (
+from models.evaluation.judging.judging_table import judging_table
+from tasks.reporting.evaluation_report import aggregates_of, publish_tables
+from tasks.reporting.report_reward_card import publish_reward_card, reward_card_metrics
+from tasks.reporting.summarise_metrics import (
     comparison_metrics,
     contamination_metrics,
     evaluation_metrics,
@@ -26,6 +24,8 @@ from tasks.summarise_metrics import (
     tax_metrics,
     taxes_of,
 )
+from tasks.runtime.run_record import record_metrics
+from tasks.runtime.step_context import read
 
 
 def feedback_metrics(feedback: SyntheticFeedback) -> dict[str, float]:

@@ -17,16 +17,16 @@ from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
+from data_contracts.config.run_config import RunConfig
 from data_contracts.errors import ConfigError, TransientStoreError
-from data_contracts.home import home_url
-from data_contracts.run_config import RunConfig
-from data_contracts.store import Store
+from data_contracts.store.artifact_store import Store
+from data_contracts.store.home import home_url
 from flows.evaluate_run import evaluate_run
 from flows.ingredients import Ingredients, prepare_ingredients
 from flows.metrics import record_run_metrics
-from flows.open_run import open_run
-from flows.parameters import Home, Overrides, ProfileName, QueryCount, configure, run_name
-from flows.prompt_ending import ending_promptly
+from flows.running.open_run import open_run
+from flows.running.parameters import Home, Overrides, ProfileName, QueryCount, configure, run_name
+from flows.running.prompt_ending import ending_promptly
 from flows.synthetic_feedback import (
     SyntheticFeedback,
     learn_reward,
@@ -35,13 +35,13 @@ from flows.synthetic_feedback import (
     veto_by_as_is,
 )
 from flows.train_policy import train_policy
-from tasks.accumulate_data import accumulate_comparisons, accumulate_queries
-from tasks.check_contamination import check_contamination
-from tasks.filter_comparisons import filter_comparisons
-from tasks.mined_queries import MinedQueries
-from tasks.publications import Publication, consume, is_consumed, latest, made_by, publish, read
-from tasks.rank_comparisons import rank_comparisons
-from tasks.step_context import active_store
+from tasks.feedback.accumulate_data import accumulate_comparisons, accumulate_queries
+from tasks.feedback.check_contamination import check_contamination
+from tasks.feedback.filter_comparisons import filter_comparisons
+from tasks.feedback.mined_queries import MinedQueries
+from tasks.feedback.publications import Publication, consume, is_consumed, latest, made_by, publish, read
+from tasks.feedback.rank_comparisons import rank_comparisons
+from tasks.runtime.step_context import active_store
 
 PUBLISHED = "almost.data.published"
 TRIES = 3  # at building on the newest pool, while others publish

@@ -2,28 +2,28 @@
 
 from dataclasses import dataclass
 
-from data_contracts.artifact import Artifact
-from data_contracts.comparisons import Comparisons
-from data_contracts.evaluation_texts import ContaminationVerdicts
-from data_contracts.queries import Queries
-from data_contracts.responses import Responses
-from data_contracts.run_config import RunConfig
+from data_contracts.config.run_config import RunConfig
+from data_contracts.store.artifact import Artifact
+from data_contracts.tables.comparisons import Comparisons
+from data_contracts.tables.evaluation_texts import ContaminationVerdicts
+from data_contracts.tables.queries import Queries
+from data_contracts.tables.responses import Responses
 from flows.ingredients import Ingredients
-from flows.run_stage import run_stage
-from flows.stages import (
+from flows.running.run_stage import run_stage
+from flows.running.stages import (
     JUDGE_BY_AS_IS,
     MINE_QUERIES,
     SAMPLE_RESPONSES,
     TRAIN_AS_IS_REWARD_MODEL,
     TRAIN_REWARD_MODEL,
 )
-from tasks.check_contamination import check_contamination
-from tasks.filter_comparisons import filter_comparisons
-from tasks.load_queries import load_queries
-from tasks.mined_queries import MinedQueries
-from tasks.rank_comparisons import rank_comparisons
-from tasks.resolve_inputs import resolve_file
-from tasks.train_reward_model import TrainedRewardModel
+from tasks.feedback.check_contamination import check_contamination
+from tasks.feedback.filter_comparisons import filter_comparisons
+from tasks.feedback.load_queries import load_queries
+from tasks.feedback.mined_queries import MinedQueries
+from tasks.feedback.rank_comparisons import rank_comparisons
+from tasks.inputs.resolve_inputs import resolve_file
+from tasks.reward.train_reward_model import TrainedRewardModel
 
 
 @dataclass(frozen=True)

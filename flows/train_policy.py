@@ -5,22 +5,22 @@
 
 from dataclasses import dataclass
 
-from data_contracts.artifact import Artifact
-from data_contracts.comparisons import Comparisons
-from data_contracts.demonstrations import Demonstrations
+from data_contracts.config.dpo import PreferenceLoss
+from data_contracts.config.run_config import RunConfig
+from data_contracts.config.training_sections import PolicyOptimizer
 from data_contracts.folder_contracts import Checkpoint
-from data_contracts.preference_section import PreferenceLoss
-from data_contracts.queries import Queries
-from data_contracts.rollouts import Rollouts
-from data_contracts.run_config import RunConfig
-from data_contracts.training_sections import PolicyOptimizer
+from data_contracts.store.artifact import Artifact
+from data_contracts.tables.comparisons import Comparisons
+from data_contracts.tables.demonstrations import Demonstrations
+from data_contracts.tables.queries import Queries
+from data_contracts.tables.rollouts import Rollouts
 from flows.ingredients import Ingredients
-from flows.run_stage import run_stage
-from flows.stages import FINETUNE_POLICY, OPTIMIZE_BY_PREFERENCES, OPTIMIZE_POLICY, SELF_PLAY
+from flows.running.run_stage import run_stage
+from flows.running.stages import FINETUNE_POLICY, OPTIMIZE_BY_PREFERENCES, OPTIMIZE_POLICY, SELF_PLAY
 from flows.synthetic_feedback import SyntheticFeedback
-from tasks.finetune_policy import FinetunedPolicy
-from tasks.optimize_by_preferences import PreferredPolicy
-from tasks.optimize_policy import OptimizedPolicy
+from tasks.policy.finetune_policy import FinetunedPolicy
+from tasks.policy.optimize_by_preferences import PreferredPolicy
+from tasks.policy.optimize_policy import OptimizedPolicy
 
 
 @dataclass(frozen=True)

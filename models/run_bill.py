@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
-from data_contracts.run_config import TINY_PREFIX, RunConfig
-from data_contracts.world_config import LadderSize
-from models.given_queries import read_given_queries
+from data_contracts.config.run_config import TINY_PREFIX, RunConfig
+from data_contracts.config.world import LadderSize
 from models.hub import cached_folder, hub_parameters
+from models.text.given_queries import read_given_queries
 
 READ, TRAIN = 2, 6  # FLOPs per parameter and token
 OWN_PROMPT_TOKENS = 96  # of a request, apart from the shared prefix: a query and what frames it

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from s3_server import BUCKET, serve_s3
+
+from tests.s3_server import BUCKET, serve_s3
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 for name in ("PREFECT_API_URL", "PREFECT_API_KEY", "ALMOST_HOME", "ALMOST_PLACEMENT"):
@@ -48,5 +49,5 @@ def _almost_log() -> Iterator[None]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With several workers (-n), a file's tests stay together, and so do all flow tests: they share a warm store."""
     for item in items:
-        folder = item.path.parent.name
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
         item.add_marker(pytest.mark.xdist_group(folder if folder == "flows" else str(item.path)))

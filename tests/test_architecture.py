@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.step_lock import all_steps, changed_steps
+from tasks.runtime.step_lock import all_steps, changed_steps
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ("data_contracts", "models", "tasks", "flows", "deployments")  # each may import those before it
@@ -52,8 +52,8 @@ def test_imports_run_one_way(path: Path):
 def test_steps_do_not_import_each_other():
     """A step's file may import shared modules of tasks/, never another step's."""
     steps = {step.fn.__module__ for step in all_steps().values()}
-    for path in (ROOT / "tasks").glob("*.py"):
-        module = f"tasks.{path.stem}"
+    for path in (ROOT / "tasks").rglob("*.py"):
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
         if module in steps:
             assert not (set(imports(path)) & steps) - {module}, f"{module} imports another step"
 
@@ -100,5 +100,5 @@ def test_nothing_executes_text_or_loads_pickles():
 
 
 def test_every_step_is_locked_at_its_present_source():
-    """A changed step needs a new version, or `python -m tasks.step_lock --same "why the outputs are the same"`."""
+    """A changed step needs a new version, or `python -m tasks.runtime.step_lock --same "why the outputs are the same"`."""
     assert changed_steps() == {}

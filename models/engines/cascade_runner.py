@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from models.engines.cascade_attention import CascadeState
-from models.engines.row_runners import KeyValues, pad_left
-from models.engines.token_rows import TokenIds
+from models.lm.cascade_attention import CascadeState
+from models.lm.row_runners import KeyValues, pad_left
+from models.lm.token_rows import TokenIds
 
 MASKED = -1e30  # finite: a padding row of an all-masked line stays a number
 GROWTH = 64  # slots by which a cache grows at least

@@ -12,10 +12,10 @@ import torch
 
 from data_contracts.errors import EngineError
 from models.engines.protocol import FinishReason, SamplingSettings
-from models.engines.row_runners import RowRunner
-from models.engines.sampling import choose_tokens
-from models.engines.token_rows import TokenIds
-from models.engines.vocabulary import Vocabulary
+from models.lm.row_runners import RowRunner
+from models.lm.sampling import choose_tokens
+from models.lm.token_rows import TokenIds
+from models.lm.vocabulary import Vocabulary
 
 
 @dataclass

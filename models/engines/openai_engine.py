@@ -16,16 +16,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from data_contracts.config.sections import EngineConfig, EngineKind
 from data_contracts.errors import ConfigError, EngineError
-from data_contracts.sections import EngineConfig, EngineKind
 from models.engines.completions_client import CompletionsClient, Reply, RowRefusedError
 from models.engines.echo_scoring import echo_payload, prompt_logprobs
-from models.engines.load_model import open_tokenizer, weight_digest
 from models.engines.option_scoring import OptionScore, encode_options
 from models.engines.protocol import Completion, EngineCounters, FinishReason, SamplingSettings, require_fit
 from models.engines.row_requests import for_each_row
 from models.engines.server_abilities import PROMPT, Abilities, probe
-from models.engines.token_rows import TokenIds, encode_rows, share_prefix
+from models.lm.load_model import open_tokenizer, weight_digest
+from models.lm.token_rows import TokenIds, encode_rows, share_prefix
 
 BLANK_TRIES = 4  # samples of a row under `ban_empty` until one has text
 CONCURRENCY = {EngineKind.VLLM: 256, EngineKind.OPENAI: 8}

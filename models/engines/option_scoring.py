@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from data_contracts.errors import ConfigError
-from models.engines.row_runners import RowRunner
-from models.engines.token_rows import TokenIds, encode_rows
+from models.lm.row_runners import RowRunner
+from models.lm.token_rows import TokenIds, encode_rows
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,10 @@ import httpx
 
 from data_contracts.errors import ConfigError, EngineError, TransientEngineError
 from models.engines.server_commands import visible_devices
-from models.job_lock import signal_group
+from models.processes import job_guard
+from models.processes.job_lock import signal_group
 
-GUARD = Path(__file__).resolve().parent.parent / "job_guard.py"
+GUARD = Path(str(job_guard.__file__))
 POLL_S, STOP_S = 0.25, 10.0
 LAST_LINES = 20
 

@@ -17,12 +17,12 @@ import torch
 from data_contracts.errors import ConfigError, EngineError
 from models.engines.cascade_runner import CascadeRunner
 from models.engines.decode_loop import DrawnRow, complete_rows, distinct_prompts
-from models.engines.load_model import load_model, weight_digest
 from models.engines.option_scoring import OptionRows, OptionScore, encode_options, score_batch
 from models.engines.protocol import Completion, EngineCounters, FinishReason, SamplingSettings, require_fit
-from models.engines.row_runners import KeyValues, PlainRunner, RowRunner, read_prefix
-from models.engines.token_rows import SharedRows, TokenIds, encode_rows, share_prefix
-from models.engines.vocabulary import Vocabulary
+from models.lm.load_model import load_model, weight_digest
+from models.lm.row_runners import KeyValues, PlainRunner, RowRunner, read_prefix
+from models.lm.token_rows import SharedRows, TokenIds, encode_rows, share_prefix
+from models.lm.vocabulary import Vocabulary
 
 PREFIXES_KEPT = 4  # few-shot prefixes whose keys and values stay in memory
 

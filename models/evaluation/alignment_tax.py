@@ -4,9 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from data_contracts.training_sections import PolicyOptimizer
-from models.evaluation.intervals import Estimate, estimate_difference
+from data_contracts.config.training_sections import PolicyOptimizer
 from models.evaluation.paper_tables import PUBLISHED, PaperTable
+from models.evaluation.statistics.intervals import Estimate, estimate_difference
 
 BASES = dict.fromkeys(("sft", *(optimizer.value for optimizer in PolicyOptimizer)), "base")  # in a run
 TAXED = ("mmlu", "lambada")

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from models.evaluation.intervals import Estimate, estimate_mean
 from models.evaluation.paper_tables import PaperTable
+from models.evaluation.statistics.intervals import Estimate, estimate_mean
 
 NGRAM, TOO_OFTEN = 4, 3  # four words in a row that stand in an answer three times
 _WORD = re.compile(r"\w+")

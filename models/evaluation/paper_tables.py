@@ -6,8 +6,8 @@ Cells are percentages with their interval of 95%; a figure that was not measured
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from data_contracts.evaluations import LONGER_WINS
-from models.evaluation.aggregates import ALL, Aggregate
+from data_contracts.tables.evaluations import LONGER_WINS
+from models.evaluation.statistics.aggregates import ALL, Aggregate
 
 PUBLISHED = "paper"
 

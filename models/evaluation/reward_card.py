@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from models.evaluation.calibration import Calibration, calibrate
-from models.evaluation.intervals import Estimate, estimate_mean
+from models.evaluation.statistics.calibration import Calibration, calibrate
+from models.evaluation.statistics.intervals import Estimate, estimate_mean
 
 HISTOGRAM_BINS = 20
 

@@ -1,7 +1,7 @@
 """The reward-model card as Markdown, for the run page and beside the model."""
 
-from models.evaluation.intervals import Estimate
 from models.evaluation.reward_card import RewardCard
+from models.evaluation.statistics.intervals import Estimate
 
 BARS = "▁▂▃▄▅▆▇█"
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from data_contracts.conversation import Role, Turn
 from models.engines.protocol import Engine
-from models.few_shot_prompt import assistant_suffix
+from models.prompts.few_shot_prompt import assistant_suffix
 from models.seeding import derive_seed
 
 

@@ -1,4 +1,4 @@
-"""Job: make one checkpoint of several reward models, and score the held-out pairs with it (`models/reward_ensemble.py`).
+"""Job: make one checkpoint of several reward models, and score the held-out pairs with it (`models/reward/ensemble.py`).
 
 Each member's level is measured on both answers of the first training pairs. How far members disagree is told by the mean
 standard deviation of their levelled scores of held-out answers, and by the share of pairs on which not all of them choose
@@ -10,19 +10,19 @@ from filecmp import cmp
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data_contracts.arrow import compute as pc
 from data_contracts.errors import ConfigError
-from data_contracts.preference_pairs import PreferencePairs
-from data_contracts.reward_scores import RewardScores
-from data_contracts.training_specs import EnsembleSpec
-from models.answer_likelihood import BASE_FOLDER
-from models.deepspeed.config import on_cpu
-from models.heldout_scores import conversations, pair_metrics, score_rows
-from models.jobs.entry import enter_phase, run
-from models.jobs.protocol import read_spec, write_manifest
-from models.reward_combination import RewardCombination
-from models.reward_ensemble import MEMBERS_FOLDER, SETTINGS_FILE, Ensemble
-from models.reward_model import RewardModel
+from data_contracts.specs.training_specs import EnsembleSpec
+from data_contracts.tables.arrow import compute as pc
+from data_contracts.tables.preference_pairs import PreferencePairs
+from data_contracts.tables.reward_scores import RewardScores
+from models.distributed.deepspeed_config import on_cpu
+from models.processes.job_entry import enter_phase, run
+from models.processes.job_protocol import read_spec, write_manifest
+from models.reward.answer_likelihood import BASE_FOLDER
+from models.reward.combination import RewardCombination
+from models.reward.ensemble import MEMBERS_FOLDER, SETTINGS_FILE, Ensemble
+from models.reward.heldout_scores import conversations, pair_metrics, score_rows
+from models.reward.reward_model import RewardModel
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,14 +9,14 @@ from typing import Any
 
 from data_contracts.conversation import from_column
 from data_contracts.errors import EmptyResultError
-from data_contracts.training_conversations import TrainingConversations
-from data_contracts.training_specs import FinetuneSpec
-from models.chat_template import fit_embeddings, prepare_tokenizer
-from models.deepspeed.config import prepare_distributed
-from models.jobs.batch_stream import batch_layout, bucket_by_length, stream_order
-from models.jobs.entry import run
-from models.jobs.protocol import read_spec, write_manifest
-from models.tokenizer_check import TruncationCount, check_tokenizer, fit_response
+from data_contracts.specs.training_specs import FinetuneSpec
+from data_contracts.tables.training_conversations import TrainingConversations
+from models.distributed.deepspeed_config import prepare_distributed
+from models.lm.chat_template import fit_embeddings, prepare_tokenizer
+from models.lm.tokenizer_check import TruncationCount, check_tokenizer, fit_response
+from models.processes.job_entry import run
+from models.processes.job_protocol import read_spec, write_manifest
+from models.training.batch_stream import batch_layout, bucket_by_length, stream_order
 
 JOB = "models.jobs.finetune_policy"
 
@@ -57,7 +57,7 @@ def main() -> None:
     from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import SFTTrainer
 
-    from models.jobs import trl_training as shared
+    from models.training import trl_training as shared
 
     stream = stream_order(len(ids), spec.epochs, spec.batch_size, spec.seed)
     order = bucket_by_length(stream, [len(row) for row in ids], spec.batch_size)

@@ -18,13 +18,19 @@ from safetensors.torch import load_file, save_file
 from trl.trainer.reward_trainer import DataCollatorForPreference, RewardTrainer
 
 from data_contracts.errors import ConfigError, JobError
-from data_contracts.training_specs import LikelihoodFeature, RewardSpec
-from models.answer_likelihood import BASE_FOLDER, READINGS_NAME, SETTINGS_FILE, AnswerLikelihood, LikelihoodWeights
-from models.chat_template import RenderedTurn
-from models.deepspeed.policy_engine import announce_zero, compute_device, shard_frozen
-from models.jobs.protocol import is_rank_zero
-from models.ppo_ranks import Ranks
-from models.tokenizer_check import same_tokenizer
+from data_contracts.specs.training_specs import LikelihoodFeature, RewardSpec
+from models.distributed.deepspeed_engine import announce_zero, compute_device, shard_frozen
+from models.distributed.ranks import Ranks
+from models.lm.chat_template import RenderedTurn
+from models.lm.tokenizer_check import same_tokenizer
+from models.processes.job_protocol import is_rank_zero
+from models.reward.answer_likelihood import (
+    BASE_FOLDER,
+    READINGS_NAME,
+    SETTINGS_FILE,
+    AnswerLikelihood,
+    LikelihoodWeights,
+)
 
 WEIGHT = "likelihood_weight"
 STORED = f"{WEIGHT}.weight"
@@ -99,7 +105,7 @@ def _mean_logprobs(spec: RewardSpec, base: Path, rows: Sequence[RenderedTurn]) -
 
 def same_tokenizer_of(base: Any, tokenizer: Any) -> bool:
     """`same_tokenizer` for a base that has not been prepared yet."""
-    from models.chat_template import prepare_tokenizer
+    from models.lm.chat_template import prepare_tokenizer
 
     prepare_tokenizer(base)
     return same_tokenizer(base, tokenizer)

@@ -15,17 +15,17 @@ from typing import Any
 
 import pyarrow as pa
 
-from data_contracts.arrow import compute as pc
 from data_contracts.conversation import from_column
 from data_contracts.errors import EmptyResultError
-from data_contracts.preference_pairs import PreferencePairs
-from data_contracts.training_specs import PreferenceSpec
-from models.chat_template import fit_embeddings, prepare_tokenizer
-from models.deepspeed.config import prepare_distributed
-from models.jobs.batch_stream import batch_layout, bucket_by_length, stream_order
-from models.jobs.entry import enter_phase, run
-from models.jobs.protocol import read_spec, write_manifest
-from models.tokenizer_check import TruncationCount, check_tokenizer, fit_response
+from data_contracts.specs.training_specs import PreferenceSpec
+from data_contracts.tables.arrow import compute as pc
+from data_contracts.tables.preference_pairs import PreferencePairs
+from models.distributed.deepspeed_config import prepare_distributed
+from models.lm.chat_template import fit_embeddings, prepare_tokenizer
+from models.lm.tokenizer_check import TruncationCount, check_tokenizer, fit_response
+from models.processes.job_entry import enter_phase, run
+from models.processes.job_protocol import read_spec, write_manifest
+from models.training.batch_stream import batch_layout, bucket_by_length, stream_order
 
 JOB = "models.jobs.optimize_by_preferences"
 _MEASURED = {"eval_loss": "loss", "eval_rewards/accuracies": "accuracy", "eval_rewards/margins": "margin"}
@@ -80,7 +80,7 @@ def build_trainer(spec: PreferenceSpec, tokenizer: Any, training: AnswerPairs, h
     from trl.trainer.dpo_config import DPOConfig
     from trl.trainer.dpo_trainer import DPOTrainer
 
-    from models.jobs import trl_training as shared
+    from models.training import trl_training as shared
 
     class TokenizedDPOTrainer(DPOTrainer):
         def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
@@ -149,7 +149,7 @@ def main() -> None:
     require_rows(training.pair_ids, count, spec.max_length)
     heldout = tokenize_pairs(spec, table, "heldout", tokenizer, TruncationCount())
     trainer = build_trainer(spec, tokenizer, training, heldout)
-    from models.jobs import trl_training as shared
+    from models.training import trl_training as shared
 
     shared.train(trainer, spec)
     metrics = shared.write_log(trainer, spec) | count.metrics() | {"pairs_alike_dropped": float(training.alike)}

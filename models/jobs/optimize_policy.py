@@ -1,6 +1,6 @@
 """Job: PPO of the SFT policy against the reward model (ALMoST section 2.3), or RLOO or GRPO, which need no value head.
 
-The loop itself is in `models/ppo_loop.py`. Outputs: `model` (the kept policy), `last_model`, PPO's value head inside each,
+The loop itself is in `models/rl/loop.py`. Outputs: `model` (the kept policy), `last_model`, PPO's value head inside each,
 `rollouts` (one Parquet part per step), `training_log`.
 """
 
@@ -8,15 +8,15 @@ import shutil
 from typing import Any
 
 from data_contracts.errors import ConfigError
-from data_contracts.training_log import TrainingLog, training_log_rows
-from data_contracts.training_specs import KeepModel, PPOSpec, ScoreSource
-from models.chat_template import prepare_tokenizer
-from models.deepspeed.config import check_offload, prepare_distributed
-from models.jobs.entry import enter_phase, run
-from models.jobs.protocol import is_rank_zero, read_spec, report_progress, write_manifest
-from models.jobs.training_checkpoints import checkpoint_folder, claim_checkpoints
-from models.ppo_checkpoint import LoopState
-from models.tokenizer_check import check_tokenizer
+from data_contracts.specs.training_specs import KeepModel, PPOSpec, ScoreSource
+from data_contracts.tables.training_log import TrainingLog, training_log_rows
+from models.distributed.deepspeed_config import check_offload, prepare_distributed
+from models.lm.chat_template import prepare_tokenizer
+from models.lm.tokenizer_check import check_tokenizer
+from models.processes.job_entry import enter_phase, run
+from models.processes.job_protocol import is_rank_zero, read_spec, report_progress, write_manifest
+from models.rl.checkpoint import LoopState
+from models.training.checkpoints import checkpoint_folder, claim_checkpoints
 
 JOB = "models.jobs.optimize_policy"
 MODEL_NAME, LAST_NAME = "model", "last_model"
@@ -56,9 +56,9 @@ def main() -> None:
     from transformers import AutoConfig, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
 
-    from models.ppo_loop import PPOLoop
-    from models.ppo_model import open_players
-    from models.ppo_prompts import read_prompts
+    from models.rl.loop import PPOLoop
+    from models.rl.players import open_players
+    from models.rl.prompts import read_prompts
 
     disable_progress_bar()
     prepare_distributed(spec.training, process_group=True)
@@ -91,7 +91,7 @@ def main() -> None:
 
 def _origin(spec: PPOSpec) -> dict[str, str]:
     """Digests of the models that a checkpoint of this run belongs to."""
-    from models.engines.load_model import weight_digest
+    from models.lm.load_model import weight_digest
 
     models = {"policy": spec.policy}
     if spec.score_source is ScoreSource.REWARD_MODEL:

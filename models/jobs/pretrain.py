@@ -14,21 +14,21 @@ import torch
 from transformers import AutoTokenizer
 
 from data_contracts.errors import JobError
-from data_contracts.pretrain_spec import PretrainSpec
-from data_contracts.training_log import TrainingLog, training_log_rows
-from models.deepspeed.config import prepare_distributed
-from models.deepspeed.policy_engine import compute_device
-from models.jobs import pretrain_checkpoint as checkpoints
-from models.jobs.entry import enter_phase, run
-from models.jobs.learning_watch import attribute_ids, fact_ids, recent_loss, what_has_not_formed
-from models.jobs.pretrain_checkpoint import LoopState
-from models.jobs.pretrain_layout import check_layout, new_model, open_engine
-from models.jobs.pretrain_passes import own_passes, pass_losses, target_count, watched_mean
-from models.jobs.pretraining_data import ASSISTANT, HUMAN, Batch, BatchPlan, plan_batches, read_documents
-from models.jobs.protocol import is_rank_zero, read_spec, report_progress, write_manifest
-from models.jobs.training_checkpoints import checkpoint_folder
-from models.ppo_experience import Precision
-from models.ppo_ranks import Ranks
+from data_contracts.specs.pretrain import PretrainSpec
+from data_contracts.tables.training_log import TrainingLog, training_log_rows
+from models.distributed.deepspeed_config import prepare_distributed
+from models.distributed.deepspeed_engine import compute_device
+from models.distributed.ranks import Ranks
+from models.pretraining import checkpoint as checkpoints
+from models.pretraining.batches import ASSISTANT, HUMAN, Batch, BatchPlan, plan_batches, read_documents
+from models.pretraining.checkpoint import LoopState
+from models.pretraining.layout import check_layout, new_model, open_engine
+from models.pretraining.learning_watch import attribute_ids, fact_ids, recent_loss, what_has_not_formed
+from models.pretraining.passes import own_passes, pass_losses, target_count, watched_mean
+from models.processes.job_entry import enter_phase, run
+from models.processes.job_protocol import is_rank_zero, read_spec, report_progress, write_manifest
+from models.rl.experience import Precision
+from models.training.checkpoints import checkpoint_folder
 
 JOB = "models.jobs.pretrain"
 # Attempts differ in everything random: initial weights and the order of documents.

@@ -12,20 +12,20 @@ from typing import Any
 
 import pyarrow as pa
 
-from data_contracts.arrow import compute as pc
 from data_contracts.conversation import from_column
 from data_contracts.errors import EmptyResultError
-from data_contracts.preference_pairs import PreferencePairs
-from data_contracts.reward_scores import RewardScores
-from data_contracts.training_specs import LikelihoodFeature, RewardSpec
-from models.answer_likelihood import READINGS_NAME
-from models.chat_template import RenderedTurn, fit_embeddings, prepare_tokenizer
-from models.deepspeed.config import on_cpu, prepare_distributed
-from models.heldout_scores import conversations, pair_metrics, score_rows
-from models.jobs.batch_stream import batch_layout, bucket_by_length, stream_order
-from models.jobs.entry import run
-from models.jobs.protocol import is_rank_zero, read_spec, write_manifest
-from models.tokenizer_check import TruncationCount, check_reads_last_token, check_tokenizer, fit_response
+from data_contracts.specs.training_specs import LikelihoodFeature, RewardSpec
+from data_contracts.tables.arrow import compute as pc
+from data_contracts.tables.preference_pairs import PreferencePairs
+from data_contracts.tables.reward_scores import RewardScores
+from models.distributed.deepspeed_config import on_cpu, prepare_distributed
+from models.lm.chat_template import RenderedTurn, fit_embeddings, prepare_tokenizer
+from models.lm.tokenizer_check import TruncationCount, check_reads_last_token, check_tokenizer, fit_response
+from models.processes.job_entry import run
+from models.processes.job_protocol import is_rank_zero, read_spec, write_manifest
+from models.reward.answer_likelihood import READINGS_NAME
+from models.reward.heldout_scores import conversations, pair_metrics, score_rows
+from models.training.batch_stream import batch_layout, bucket_by_length, stream_order
 
 JOB = "models.jobs.train_reward_model"
 SCORES_NAME = "heldout_scores.parquet"
@@ -103,7 +103,7 @@ def load_base(spec: RewardSpec, tokenizer: Any) -> Any:
 
 def score_heldout(spec: RewardSpec, table: pa.Table, folder: Path) -> dict[str, float]:
     """Score the held-out pairs with the saved model, write RewardScores, and return accuracy, loss and count."""
-    from models.reward_model import RewardModel
+    from models.reward.reward_model import RewardModel
 
     heldout = table.filter(pc.field("split") == "heldout").to_pylist()
     model = RewardModel(folder, batch_size=2 * spec.micro_batch_size, device="cpu" if on_cpu(spec.training) else None)
@@ -121,7 +121,7 @@ def build_trainer(spec: RewardSpec, tokenizer: Any, pairs: TokenizedPairs) -> tu
     from trl.trainer.reward_trainer import RewardTrainer
 
     from models.jobs import likelihood_training as feature
-    from models.jobs import trl_training as shared
+    from models.training import trl_training as shared
 
     columns, weights, whole = pairs.columns(), None, ["score"]
     if spec.likelihood is not LikelihoodFeature.OFF:  # before ZeRO-3 is configured for the trainer
@@ -166,7 +166,7 @@ def main() -> None:
     table, count = PreferencePairs.read_parts(spec.pairs), TruncationCount()
     pairs = tokenize_pairs(spec, table, tokenizer, count)
     trainer, likelihood = build_trainer(spec, tokenizer, pairs)
-    from models.jobs import trl_training as shared
+    from models.training import trl_training as shared
 
     shared.train(trainer, spec)
     folder = shared.save_model(trainer, spec)

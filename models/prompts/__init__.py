@@ -1,1 +1,1 @@
-"""The project's own few-shot conversations and seed queries, written for it; read by `models.few_shot_prompt`."""
+"""The project's own few-shot conversations and seed queries, written for it; read by `models.prompts.few_shot_prompt`."""

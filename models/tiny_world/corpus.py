@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from data_contracts.documents import DocumentKind
+from data_contracts.tables.documents import DocumentKind
 from models.tiny_world.answers import Style, write_answer
 from models.tiny_world.questions import Question, QuestionKind, draw_question
 from models.tiny_world.world import Split, World

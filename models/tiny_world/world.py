@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from data_contracts.world_config import WorldConfig
+from data_contracts.config.world import WorldConfig
 from models.tiny_world.vocabulary import ATTRIBUTE_VALUES, NAME_CONSONANTS, NAME_VOWELS, TASK_STEPS
 
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from store_cases import Opener
 
-from data_contracts.store import Store
+from data_contracts.store.artifact_store import Store
+from tests.data_contracts.store.store_cases import Opener
 
 
 @pytest.fixture(params=["folder", "memory", "s3"])

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_contracts.conversation import Role, Turn, from_column, to_column
-from data_contracts.home import PROJECT_ROOT, home_url
-from data_contracts.training_conversations import TrainingConversations
-from data_contracts.training_log import TrainingLog, training_log_rows
+from data_contracts.store.home import PROJECT_ROOT, home_url
+from data_contracts.tables.training_conversations import TrainingConversations
+from data_contracts.tables.training_log import TrainingLog, training_log_rows
 
 TEXT = st.text(st.characters(codec="utf-8"))
 

@@ -48,7 +48,7 @@ class Command:
     ) -> subprocess.CompletedProcess[str]:
         """Run to the end; output and errors together in `stdout`, white space as single blanks."""
         done = subprocess.run(
-            [sys.executable, "-m", "deployments.command_line", *arguments],
+            [sys.executable, "-m", "deployments.cli.command_line", *arguments],
             cwd=cwd,
             env=self.environment | (environment or {}),
             stdout=subprocess.PIPE,
@@ -70,7 +70,7 @@ class Command:
         """Start and return at once; output goes to `log`."""
         with log.open("wb") as sink:
             return subprocess.Popen(
-                [sys.executable, "-m", "deployments.command_line", *arguments],
+                [sys.executable, "-m", "deployments.cli.command_line", *arguments],
                 cwd=cwd,
                 env=self.environment | (environment or {}),
                 stdout=sink,

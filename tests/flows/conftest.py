@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from command import Command
+
+from tests.flows.command import Command
 
 
 @pytest.fixture(scope="session")

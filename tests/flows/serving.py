@@ -10,7 +10,8 @@ from typing import Any
 
 import httpx
 import psutil
-from command import MINI, Command, until
+
+from tests.flows.command import MINI, Command, until
 
 START_LIMIT_S, RUN_LIMIT_S, STOP_LIMIT_S = 180, 600, 60
 READY = "Ctrl-C stops everything"

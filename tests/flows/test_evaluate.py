@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from command import Command, outputs_of, summary_of
 
-from models.evaluation.static_hhh import SPLITS
+from models.evaluation.benchmarks.static_hhh import SPLITS
+from tests.flows.command import Command, outputs_of, summary_of
 
 pytestmark = pytest.mark.flow
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from command import Command, outputs_of
-from hub_server import COMMIT, serve_hub
 
-from data_contracts.profiles import load_profile
+from data_contracts.config.profiles import load_profile
+from tests.flows.command import Command, outputs_of
+from tests.hub_server import COMMIT, serve_hub
 
 DATA = Path(os.environ.get("ALMOST_DATA", "../shared/data"))
 WEIGHTS = DATA / "weights" / "stories260K"

@@ -5,8 +5,9 @@ import os
 from pathlib import Path
 
 import pytest
-from command import ROOT, Command, outputs_of, summary_of
 from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from tests.flows.command import ROOT, Command, outputs_of, summary_of
 
 DATA = Path(os.environ.get("ALMOST_DATA", "../shared/data"))
 PROFILE = ROOT / "tests" / "real_weights" / "profile.yaml"

@@ -11,10 +11,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from command import Command, digests, outputs_of, stage_of, summary_of
 
 import data_contracts
-from data_contracts.contract import CONTRACT_METADATA, Contract
+from data_contracts.tables.contract import CONTRACT_METADATA, Contract
+from tests.flows.command import Command, digests, outputs_of, stage_of, summary_of
 
 pytestmark = pytest.mark.flow
 
@@ -35,8 +35,8 @@ PAPER_TABLES = {
 
 
 def known_contracts() -> dict[str, type[Contract]]:
-    for module in pkgutil.iter_modules(data_contracts.__path__):
-        importlib.import_module(f"data_contracts.{module.name}")
+    for module in pkgutil.walk_packages(data_contracts.__path__, "data_contracts."):
+        importlib.import_module(module.name)
     return {contract.contract_id(): contract for contract in Contract.__subclasses__()}
 
 

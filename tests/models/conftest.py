@@ -75,7 +75,7 @@ def reward_dir(tiny_llama_dir: Path, tmp_path_factory: pytest.TempPathFactory) -
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    from models.chat_template import prepare_tokenizer
+    from models.lm.chat_template import prepare_tokenizer
 
     folder = tmp_path_factory.mktemp("reward")
     tokenizer = AutoTokenizer.from_pretrained(tiny_llama_dir)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from data_contracts.home import PROJECT_ROOT
-from data_contracts.profiles import load_profile
+from data_contracts.config.profiles import load_profile
+from data_contracts.store.home import PROJECT_ROOT
 from models.run_bill import bill, parameters
 
 SMOKE = load_profile("smoke", ["world.vocabulary_size=640"])
@@ -74,7 +74,7 @@ def test_more_of_anything_never_costs_less():
 
 def test_the_command_prints_stages_and_a_sum():
     done = subprocess.run(
-        [sys.executable, "-m", "deployments.command_line", "plan", "--profile", "smoke", "--teraflops", "0.01"],
+        [sys.executable, "-m", "deployments.cli.command_line", "plan", "--profile", "smoke", "--teraflops", "0.01"],
         cwd=PROJECT_ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     lines = done.stdout.splitlines()

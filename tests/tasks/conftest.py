@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from data_contracts.artifact import Artifact
-from data_contracts.contract import Contract
 from data_contracts.folder_contracts import Checkpoint
 from data_contracts.model_handle import ModelHandle, PromptHandle
-from data_contracts.store import Store
-from tasks.step import Step
-from tasks.step_context import StepContext, entered, use_store
+from data_contracts.store.artifact import Artifact
+from data_contracts.store.artifact_store import Store
+from data_contracts.tables.contract import Contract
+from tasks.runtime.step import Step
+from tasks.runtime.step_context import StepContext, entered, use_store
 
 CONVERSATIONS = """Answer kindly.
 
@@ -108,7 +108,7 @@ def reward_folder(tmp_path_factory: pytest.TempPathFactory, tiny_model: ModelHan
     import torch
     from transformers import AutoTokenizer, LlamaForSequenceClassification
 
-    from models.chat_template import prepare_tokenizer
+    from models.lm.chat_template import prepare_tokenizer
 
     folder = tmp_path_factory.mktemp("reward_model")
     tokenizer = AutoTokenizer.from_pretrained(tiny_model.folder)

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from models.engines.protocol import FinishReason, SamplingSettings
-from models.engines.token_rows import encode_rows
 from models.engines.transformers_engine import TransformersEngine
+from models.lm.token_rows import encode_rows
 
 Answer = tuple[int, dict[str, str], bytes]
 Fault = Callable[[dict[str, Any], int], Answer | None]

@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-from model_folders import make_model, make_tokenizer, save_folder
+
+from tests.models.engines.model_folders import make_model, make_tokenizer, save_folder
 
 
 @pytest.fixture(scope="session")

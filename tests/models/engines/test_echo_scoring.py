@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from completions_server import CompletionsServer, as_json, serving
 
+from data_contracts.config.sections import EngineConfig, EngineKind
 from data_contracts.errors import EngineError
-from data_contracts.sections import EngineConfig, EngineKind
 from models.engines import open_engine
 from models.engines.openai_engine import OpenAIEngine
 from models.engines.transformers_engine import TransformersEngine
+from tests.models.engines.completions_server import CompletionsServer, as_json, serving
 
 ITEMS = [
     ("Human: What grows in the garden?\n\nAssistant:", [" Beans", " The blackbird sings early", " sun"]),

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from completions_server import Answer, CompletionsServer, as_json, serving
 
+from data_contracts.config.sections import EngineConfig, EngineKind
 from data_contracts.errors import ConfigError, EngineError, TransientEngineError
-from data_contracts.sections import EngineConfig, EngineKind
 from models.engines import open_engine
 from models.engines.openai_engine import OpenAIEngine
 from models.engines.protocol import FinishReason, SamplingSettings
 from models.engines.transformers_engine import TransformersEngine
+from tests.models.engines.completions_server import Answer, CompletionsServer, as_json, serving
 
 PREFIX = "Human: What grows in the garden?\n\nAssistant: Beans, roses and a little basil.\n\n-----\n\n"
 SUFFIXES = [f"Human: {word}?\n\nAssistant:" for word in ("Who sings", "And the roses", "Is the sun up", "Basil", "Why")]

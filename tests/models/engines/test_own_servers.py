@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from model_folders import make_model, make_tokenizer, save_folder
 from transformers.utils.import_utils import is_serve_available
 
+from data_contracts.config.placement import ModelPlacement
+from data_contracts.config.sections import EngineConfig, EngineKind
 from data_contracts.errors import EngineError, TransientEngineError
-from data_contracts.placement import ModelPlacement
-from data_contracts.sections import EngineConfig, EngineKind
 from models.engines import opened_engine
 from models.engines.openai_engine import OpenAIEngine
 from models.engines.protocol import SamplingSettings
 from models.engines.transformers_engine import TransformersEngine
+from tests.models.engines.model_folders import make_model, make_tokenizer, save_folder
 
 GREEDY = SamplingSettings(10, temperature=0)
 PROMPTS = ["Human: What grows in the garden?", "Human: Who sings?"]

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from data_contracts.config.placement import ModelPlacement
+from data_contracts.config.sections import EngineConfig, EngineKind
 from data_contracts.errors import ConfigError
-from data_contracts.placement import ModelPlacement
-from data_contracts.sections import EngineConfig, EngineKind
 from models.engines.server_commands import VLLM, server_command, visible_devices
 
 MODEL = Path("/models/llama")

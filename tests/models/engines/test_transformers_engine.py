@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 import torch
-from model_folders import make_model, make_tokenizer, save_folder
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from data_contracts.errors import ConfigError, EngineError
-from models.engines.load_model import _say_plain
 from models.engines.protocol import FinishReason, SamplingSettings, naming_rows
-from models.engines.token_rows import encode_rows
 from models.engines.transformers_engine import TransformersEngine
+from models.lm.load_model import _say_plain
+from models.lm.token_rows import encode_rows
+from tests.models.engines.model_folders import make_model, make_tokenizer, save_folder
 
 PREFIX = "Human: What grows in the garden?\n\nAssistant: Beans, roses and a little basil.\n\n-----\n\n"
 SUFFIXES = [
@@ -185,7 +185,7 @@ def test_a_space_between_context_and_option_belongs_to_the_option(llama_folder: 
 def test_long_prompts_are_read_in_chunks(llama_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = TransformersEngine(llama_folder).score_options(SUFFIXES[1], [" It sings long before the sun.", " A"])
     monkeypatch.setattr("models.engines.cascade_runner.SCORE_LIMIT", 2_000)
-    monkeypatch.setattr("models.engines.cascade_attention.SCORE_TILE", 300)
+    monkeypatch.setattr("models.lm.cascade_attention.SCORE_TILE", 300)
     engine = TransformersEngine(llama_folder)
     assert engine.score_options(SUFFIXES[1], [" It sings long before the sun.", " A"]) == pytest.approx(whole, abs=1e-4)
     rows = engine.generate(PREFIX, SUFFIXES, range(4), GREEDY)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from data_contracts.world_config import WorldConfig
+from data_contracts.config.world import WorldConfig
 from models.tiny_world.corpus import write_corpus
 from models.tiny_world.tokenizer import train_tokenizer
 from models.tiny_world.world import build_world

@@ -1,7 +1,7 @@
 """Tables in the paper's shape: own figures above with their interval, the published ones below."""
 
-from models.evaluation.aggregates import aggregate
 from models.evaluation.paper_tables import paper_tables
+from models.evaluation.statistics.aggregates import aggregate
 
 
 def row(benchmark: str, subject: str, item: str, value: float | None, group: str | None = None) -> dict[str, object]:

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.evaluation.calibration import calibrate, sigmoid
 from models.evaluation.reward_card import RewardCard, ScoredPair, make_card
 from models.evaluation.reward_card_page import card_page
+from models.evaluation.statistics.calibration import calibrate, sigmoid
 
 
 def test_figures_by_hand():

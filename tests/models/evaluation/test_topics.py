@@ -7,7 +7,7 @@ import torch
 
 from models.engines.transformers_engine import TransformersEngine
 from models.evaluation.topics import is_off_topic, other_questions, topic_rows
-from models.few_shot_prompt import assistant_suffix
+from models.prompts.few_shot_prompt import assistant_suffix
 from tests.models.engines.model_folders import make_model, make_tokenizer, save_folder
 
 FACTS = {"sky": "blue and wide", "grass": "green and wet", "coal": "black and dry", "snow": "white and cold"}

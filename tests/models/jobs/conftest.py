@@ -32,8 +32,8 @@ def tiny_reward_dir(tiny_llama_dir: Path, tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture(scope="session")
 def pretrain_inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a small corpus and its tokenizer."""
-    from data_contracts.documents import Documents
-    from data_contracts.world_config import WorldConfig
+    from data_contracts.config.world import WorldConfig
+    from data_contracts.tables.documents import Documents
     from models.tiny_world.corpus import write_corpus
     from models.tiny_world.tokenizer import save_tokenizer, train_tokenizer
     from models.tiny_world.world import build_world

@@ -23,9 +23,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from data_contracts.job_spec import TrainingSettings
-from models.jobs.entry import ERROR_MARK
-from models.jobs.protocol import PROGRESS_MARK
+from data_contracts.specs.job_spec import TrainingSettings
+from models.processes.job_entry import ERROR_MARK
+from models.processes.job_protocol import PROGRESS_MARK
 
 LIMIT_S = 120.0
 _PRELOADED = (
@@ -33,7 +33,7 @@ _PRELOADED = (
     "peft",
     "transformers.integrations.deepspeed",
     "transformers.models.llama.modeling_llama",
-    "models.ppo_loop",
+    "models.rl.loop",
     "models.jobs.finetune_policy",
     "models.jobs.likelihood_training",
     "models.jobs.optimize_policy",
@@ -124,7 +124,7 @@ def _import_for_the_next(request: dict[str, Any]) -> None:
 
 def _rank(request: dict[str, Any], environment: dict[str, str], output: int) -> int:
     """Be one rank of a job, in a forked process; returns the exit code."""
-    from models.jobs.entry import run
+    from models.processes.job_entry import run
 
     os.dup2(output, 1)
     os.dup2(output, 2)

@@ -12,13 +12,13 @@ from transformers import AutoTokenizer
 
 from data_contracts.conversation import Role, Turn
 from data_contracts.errors import ConfigError, ContractError
-from data_contracts.job_spec import TrainingSettings
-from data_contracts.policy_prompts import PolicyPrompts
-from data_contracts.preference_pairs import PreferencePairs
-from data_contracts.training_conversations import TrainingConversations
-from models.chat_template import prepare_tokenizer, response_turn
+from data_contracts.specs.job_spec import TrainingSettings
+from data_contracts.tables.policy_prompts import PolicyPrompts
+from data_contracts.tables.preference_pairs import PreferencePairs
+from data_contracts.tables.training_conversations import TrainingConversations
 from models.jobs.pretrain import Pretraining, pretrain
-from models.jobs.training_checkpoints import checkpoint_folder, last_complete
+from models.lm.chat_template import prepare_tokenizer, response_turn
+from models.training.checkpoints import checkpoint_folder, last_complete
 from tests.models.jobs.forked_jobs import ForkedJobs
 from tests.models.jobs.training_inputs import context, finetune_spec, ppo_spec, pretrain_spec, reward_spec
 
@@ -143,7 +143,7 @@ def test_nothing_to_learn_from_is_told(
 def test_answers_of_the_same_tokens_are_left_out_and_counted(tiny_llama_dir: Path, tmp_path: Path) -> None:
     """The contract refuses equal texts; these differ only in what the chat format removes."""
     from models.jobs.train_reward_model import tokenize_pairs
-    from models.tokenizer_check import TruncationCount
+    from models.lm.tokenizer_check import TruncationCount
 
     tokenizer = AutoTokenizer.from_pretrained(tiny_llama_dir)
     prepare_tokenizer(tokenizer)

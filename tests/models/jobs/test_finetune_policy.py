@@ -12,10 +12,10 @@ import pytest
 from safetensors.torch import load_file
 
 from data_contracts.errors import JobError, TransientJobError
-from data_contracts.job_spec import TrainingSettings
-from data_contracts.training_log import TrainingLog
-from models.jobs.batch_stream import batch_layout, bucket_by_length, endless_order, stream_order
-from models.launch import run_job
+from data_contracts.specs.job_spec import TrainingSettings
+from data_contracts.tables.training_log import TrainingLog
+from models.processes.launch import run_job
+from models.training.batch_stream import batch_layout, bucket_by_length, endless_order, stream_order
 from tests.models.jobs.forked_jobs import ForkedJobs
 from tests.models.jobs.training_inputs import finetune_spec
 
@@ -33,7 +33,7 @@ def test_model_log_and_manifest(tiny_llama_dir: Path, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from data_contracts.conversation import from_column
-    from models.chat_template import response_turn
+    from models.lm.chat_template import response_turn
 
     spec, events = finetune_spec(tmp_path, tiny_llama_dir), []
     manifest = run_job(JOB, spec, spec.training, events.append)
@@ -118,7 +118,7 @@ def test_lora_is_merged_into_a_plain_model(forked_jobs: ForkedJobs, tiny_llama_d
 def test_a_loss_that_is_not_finite_stops_with_step_and_rows() -> None:
     from types import SimpleNamespace
 
-    from models.jobs.trl_training import TrainingWatch
+    from models.training.trl_training import TrainingWatch
 
     watch = TrainingWatch([f"r{i}" for i in range(8)], batch_size=4, keep_checkpoints=1)
     state = SimpleNamespace(global_step=2, max_steps=2)

@@ -10,10 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from data_contracts.rollouts import Rollouts
+from data_contracts.tables.rollouts import Rollouts
 from tests.models.jobs.forked_jobs import ForkedJobs
 from tests.models.jobs.trl_groups import LOSSES, RECORDED
-from tests.models.tiny_loop import CountingScorer, make_loop, make_spec
+from tests.models.rl.tiny_loop import CountingScorer, make_loop, make_spec
 
 GROUPS = {"samples_per_prompt": 4, "rollouts": 8, "minibatch_size": 8, "micro_batch_size": 4, "kl_coefficient": 0.05}
 

@@ -11,13 +11,13 @@ from safetensors import safe_open
 from transformers import AutoModelForSequenceClassification
 
 from data_contracts.conversation import Role, Turn, from_column
-from data_contracts.job_spec import MANIFEST_NAME, JobManifest, TrainingSettings
-from data_contracts.preference_pairs import PreferencePairs
-from data_contracts.reward_scores import RewardScores
-from data_contracts.training_specs import EnsembleScore, EnsembleSpec, LikelihoodFeature
-from models.answer_likelihood import LikelihoodWeights
-from models.heldout_scores import conversations
-from models.reward_model import RewardModel
+from data_contracts.specs.job_spec import MANIFEST_NAME, JobManifest, TrainingSettings
+from data_contracts.specs.training_specs import EnsembleScore, EnsembleSpec, LikelihoodFeature
+from data_contracts.tables.preference_pairs import PreferencePairs
+from data_contracts.tables.reward_scores import RewardScores
+from models.reward.answer_likelihood import LikelihoodWeights
+from models.reward.heldout_scores import conversations
+from models.reward.reward_model import RewardModel
 from tests.models.jobs.forked_jobs import ForkedJobs
 from tests.models.jobs.training_inputs import SETTINGS, reward_spec
 

@@ -8,13 +8,13 @@ import torch
 
 from data_contracts.conversation import from_column
 from data_contracts.errors import EmptyResultError
-from data_contracts.job_spec import MANIFEST_NAME, JobManifest
-from data_contracts.preference_pairs import PreferencePairs
-from data_contracts.training_log import TrainingLog
-from data_contracts.training_specs import PreferenceLoss
-from models.chat_template import prepare_tokenizer, response_turn
+from data_contracts.specs.job_spec import MANIFEST_NAME, JobManifest
+from data_contracts.specs.training_specs import PreferenceLoss
+from data_contracts.tables.preference_pairs import PreferencePairs
+from data_contracts.tables.training_log import TrainingLog
 from models.jobs.optimize_by_preferences import JOB, evaluated_rows, heldout_metrics, require_rows, tokenize_pairs
-from models.tokenizer_check import TruncationCount
+from models.lm.chat_template import prepare_tokenizer, response_turn
+from models.lm.tokenizer_check import TruncationCount
 from tests.models.jobs.forked_jobs import ForkedJobs
 from tests.models.jobs.training_inputs import preference_spec
 

@@ -7,11 +7,11 @@ import pytest
 from safetensors.torch import load_file
 
 from data_contracts.errors import ConfigError
-from data_contracts.job_spec import TrainingSettings
-from data_contracts.rollouts import Rollouts
-from data_contracts.training_log import TrainingLog
+from data_contracts.specs.job_spec import TrainingSettings
+from data_contracts.tables.rollouts import Rollouts
+from data_contracts.tables.training_log import TrainingLog
 from models.jobs.optimize_policy import check_spec
-from models.launch import run_job
+from models.processes.launch import run_job
 from tests.models.jobs.forked_jobs import ForkedJobs
 from tests.models.jobs.training_inputs import ppo_spec
 

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
-from data_contracts.documents import Documents
 from data_contracts.errors import ConfigError, JobError
-from data_contracts.job_spec import JobManifest
-from data_contracts.pretrain_spec import PretrainSpec
-from data_contracts.training_log import TrainingLog
+from data_contracts.specs.job_spec import JobManifest
+from data_contracts.specs.pretrain import PretrainSpec
+from data_contracts.tables.documents import Documents
+from data_contracts.tables.training_log import TrainingLog
 from models.jobs import pretrain
-from models.jobs.learning_watch import attribute_ids, fact_ids, has_formed, recent_loss, what_has_not_formed
-from models.jobs.pretrain_passes import own_passes, pass_losses, target_count, watched_mean
-from models.jobs.pretraining_data import IGNORED, Batch
+from models.pretraining.batches import IGNORED, Batch
+from models.pretraining.learning_watch import attribute_ids, fact_ids, has_formed, recent_loss, what_has_not_formed
+from models.pretraining.passes import own_passes, pass_losses, target_count, watched_mean
 from models.tiny_world.vocabulary import ATTRIBUTE_VALUES, ATTRIBUTES
 from tests.models.jobs.training_inputs import PRETRAIN_STEPS, pretrain_spec
 

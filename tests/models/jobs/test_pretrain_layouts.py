@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from data_contracts.job_spec import TrainingSettings
-from data_contracts.pretrain_spec import PretrainSpec
-from data_contracts.training_log import TrainingLog
+from data_contracts.specs.job_spec import TrainingSettings
+from data_contracts.specs.pretrain import PretrainSpec
+from data_contracts.tables.training_log import TrainingLog
 from tests.models.jobs.forked_jobs import ForkedJobs
 from tests.models.jobs.training_inputs import pretrain_spec
 

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from data_contracts.job_spec import TrainingSettings
-from data_contracts.rollouts import Rollouts
-from data_contracts.training_log import TrainingLog
-from data_contracts.training_specs import LikelihoodFeature, PreferenceLoss
-from models.jobs.training_checkpoints import MARKER, checkpoint_folder
+from data_contracts.specs.job_spec import TrainingSettings
+from data_contracts.specs.training_specs import LikelihoodFeature, PreferenceLoss
+from data_contracts.tables.rollouts import Rollouts
+from data_contracts.tables.training_log import TrainingLog
+from models.training.checkpoints import MARKER, checkpoint_folder
 from tests.models.jobs.forked_jobs import ForkedJobs
 from tests.models.jobs.training_inputs import finetune_spec, ppo_spec, preference_spec, pretrain_spec, reward_spec
 

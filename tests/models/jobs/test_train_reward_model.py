@@ -8,15 +8,15 @@ from transformers import AutoTokenizer
 
 from data_contracts.conversation import Role, Turn, from_column
 from data_contracts.errors import EmptyResultError
-from data_contracts.preference_pairs import PreferencePairs
-from data_contracts.reward_scores import RewardScores
-from data_contracts.training_log import TrainingLog
-from models.chat_template import prepare_tokenizer
-from models.heldout_scores import pair_metrics
+from data_contracts.tables.preference_pairs import PreferencePairs
+from data_contracts.tables.reward_scores import RewardScores
+from data_contracts.tables.training_log import TrainingLog
 from models.jobs.train_reward_model import tokenize_pairs
-from models.launch import run_job
-from models.reward_model import RewardModel
-from models.tokenizer_check import TruncationCount
+from models.lm.chat_template import prepare_tokenizer
+from models.lm.tokenizer_check import TruncationCount
+from models.processes.launch import run_job
+from models.reward.heldout_scores import pair_metrics
+from models.reward.reward_model import RewardModel
 from tests.models.jobs.training_inputs import reward_spec
 
 JOB = "models.jobs.train_reward_model"

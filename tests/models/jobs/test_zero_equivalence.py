@@ -16,10 +16,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from data_contracts.job_spec import MANIFEST_NAME, JobManifest, TrainingSettings
-from data_contracts.rollouts import Rollouts
-from data_contracts.training_log import TrainingLog
-from data_contracts.training_specs import PreferenceLoss
+from data_contracts.specs.job_spec import MANIFEST_NAME, JobManifest, TrainingSettings
+from data_contracts.specs.training_specs import PreferenceLoss
+from data_contracts.tables.rollouts import Rollouts
+from data_contracts.tables.training_log import TrainingLog
 from tests.models.jobs.forked_jobs import ForkedJobs
 from tests.models.jobs.training_inputs import finetune_spec, ppo_spec, preference_spec, reward_spec
 

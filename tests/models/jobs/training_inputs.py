@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+from data_contracts.config.world import LadderSize
 from data_contracts.conversation import Role, Turn, to_column
-from data_contracts.job_spec import TrainingSettings
-from data_contracts.policy_prompts import PolicyPrompts
-from data_contracts.preference_pairs import PreferencePairs
-from data_contracts.pretrain_spec import PretrainSpec
-from data_contracts.training_conversations import TrainingConversations
-from data_contracts.training_specs import FinetuneSpec, PPOSpec, PreferenceLoss, PreferenceSpec, RewardSpec
-from data_contracts.world_config import LadderSize
+from data_contracts.specs.job_spec import TrainingSettings
+from data_contracts.specs.pretrain import PretrainSpec
+from data_contracts.specs.training_specs import FinetuneSpec, PPOSpec, PreferenceLoss, PreferenceSpec, RewardSpec
+from data_contracts.tables.policy_prompts import PolicyPrompts
+from data_contracts.tables.preference_pairs import PreferencePairs
+from data_contracts.tables.training_conversations import TrainingConversations
 
 PRETRAIN_STEPS = 40
 NAMES, PETS = ["Mira", "Tovik", "Sanel", "Lurok"], ["fox", "owl", "hen"]

@@ -3,9 +3,9 @@
 import json
 from typing import Any
 
-from data_contracts.training_sections import PolicyOptimizer
-from data_contracts.training_specs import PPOSpec
-from models.jobs.protocol import read_spec
+from data_contracts.config.training_sections import PolicyOptimizer
+from data_contracts.specs.training_specs import PPOSpec
+from models.processes.job_protocol import read_spec
 
 RECORDED, LOSSES = "recorded.json", "losses.json"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from data_contracts.world_config import WorldConfig
+from data_contracts.config.world import WorldConfig
 from models.tiny_world.vocabulary import TASK_STEPS
 from models.tiny_world.world import Split, World, build_world
 

@@ -5,15 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_contracts.sections import HeuristicFilter
-from data_contracts.world_config import WorldConfig
+from data_contracts.config.sections import HeuristicFilter
+from data_contracts.config.world import WorldConfig
 from models.tiny_world.answers import Style, state_items, write_answer
 from models.tiny_world.corpus import draw_style
 from models.tiny_world.judge import GoldJudge
 from models.tiny_world.questions import QuestionKind, draw_question, parse_question
 from models.tiny_world.vocabulary import HEDGE, RAMBLING_OPENINGS, REFUSALS
 from models.tiny_world.world import World, build_world
-from tasks.filter_comparisons import discard_reason
+from tasks.feedback.filter_comparisons import discard_reason
 
 LIST = "List the pet, town and job of Mira."
 

@@ -5,10 +5,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from data_contracts.community_answers import CommunityAnswers
-from data_contracts.documents import DocumentKind, Documents
-from data_contracts.world_config import StyleShares, WorldConfig
-from data_contracts.world_tables import Critiques, FollowUps, WorldQuestions
+from data_contracts.config.world import StyleShares, WorldConfig
+from data_contracts.tables.community_answers import CommunityAnswers
+from data_contracts.tables.documents import DocumentKind, Documents
+from data_contracts.tables.world_tables import Critiques, FollowUps, WorldQuestions
 from models.tiny_world.corpus import (
     ASSISTANT_INSTRUCTION,
     MINING_INSTRUCTION,

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
+from data_contracts.config.world import WorldConfig
 from data_contracts.errors import ConfigError
-from data_contracts.world_config import WorldConfig
 from models.tiny_world.questions import (
     Question,
     QuestionKind,

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from data_contracts.world_config import LadderSize, QuestionShares, WorldConfig
+from data_contracts.config.world import LadderSize, QuestionShares, WorldConfig
 from models.tiny_world.answers import true_items
 from models.tiny_world.questions import parse_question
 from models.tiny_world.seeds_and_prompts import prompt_files

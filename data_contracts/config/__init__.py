@@ -1,0 +1,1 @@
+"""The profile's sections, each field with its unit, bounds and source."""

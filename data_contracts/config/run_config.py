@@ -1,0 +1,137 @@
+"""The configuration of a run: the sum of a profile's sections, checked across sections."""
+
+from pydantic import Field, model_validator
+
+from data_contracts.config.dpo import PreferenceOptimization
+from data_contracts.config.evaluation import Evaluation
+from data_contracts.config.placement import Placement
+from data_contracts.config.reward import RewardTraining
+from data_contracts.config.sections import (
+    AsIs,
+    EngineConfig,
+    HeuristicFilter,
+    Mining,
+    Models,
+    Prompts,
+    Ranking,
+    Responder,
+    Sampling,
+    Section,
+    Seeds,
+)
+from data_contracts.config.training_sections import PolicyOptimization, ScoreSource, SelfPlay, SupervisedFinetuning
+from data_contracts.config.use import Given
+from data_contracts.config.world import LadderLayout, PretrainingConfig, WorldConfig
+from data_contracts.specs.job_spec import TrainingSettings
+
+LADDER = ("small", "mid", "large")
+TINY_PREFIX = "tiny:"
+
+
+class RunConfig(Section):
+    """Everything a run needs to know; a profile file fills it, `--set section.field=value` changes single fields."""
+
+    profile: str = Field(title="Profile", description="Name of the profile this configuration came from")
+    seeds: Seeds = Seeds()
+    use: Given = Given()
+    models: Models
+    prompts: Prompts = Prompts()
+    world: WorldConfig | None = Field(default=None, title="Tiny world", description="Needed by tiny: models only")
+    pretraining: PretrainingConfig | None = Field(default=None, title="Pre-training of the ladder")
+    mining: Mining = Mining()
+    responders: tuple[Responder, ...] = Field(min_length=2, title="Responders", description="Best first")
+    sampling: Sampling = Sampling()
+    ranking: Ranking = Ranking()
+    filter: HeuristicFilter = HeuristicFilter()
+    as_is: AsIs = AsIs()
+    reward: RewardTraining = RewardTraining()
+    self_play: SelfPlay = SelfPlay()
+    sft: SupervisedFinetuning = SupervisedFinetuning()
+    policy: PolicyOptimization = PolicyOptimization()
+    dpo: PreferenceOptimization = PreferenceOptimization()
+    training: TrainingSettings = TrainingSettings()
+    engine: EngineConfig = EngineConfig()
+    placement: Placement = Field(default_factory=Placement)  # reads the environment when a run starts
+    evaluation: Evaluation = Evaluation()
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> "RunConfig":
+        for responder in self.responders:
+            _require(
+                responder.model in LADDER, f"responders: '{responder.name}' uses model '{responder.model}'", LADDER
+            )
+            _require(
+                responder.prompt in ("hhh", "faithful"),
+                f"responders: '{responder.name}' uses prompt '{responder.prompt}'",
+                ("hhh", "faithful"),
+            )
+        names = [responder.name for responder in self.responders]
+        if len(set(names)) < len(names):
+            raise ValueError(f"responders: names repeat in {names}; give each its own")
+        _require(self.mining.model in LADDER, f"mining.model is '{self.mining.model}'", LADDER)
+        _require(self.self_play.assistant_model in LADDER, "self_play.assistant_model", LADDER)
+        _require(self.self_play.user_model in LADDER, "self_play.user_model", LADDER)
+        _require(
+            self.self_play.assistant_prompt in ("hhh", "faithful"), "self_play.assistant_prompt", ("hhh", "faithful")
+        )
+        return self
+
+    def ladder_training(self) -> TrainingSettings:
+        """How the ladder is pre-trained: plain on one process, or as the other jobs, but all weights either way."""
+        if self.pretraining is not None and self.pretraining.layout is LadderLayout.TRAINING:
+            return self.training.model_copy(update={"lora_rank": 0})
+        plain = {"zero_stage": 0, "processes": 1, "offload": False, "lora_rank": 0, "bf16": False}
+        return self.training.model_copy(update=plain | {"gradient_checkpointing": False, "use_cpu": True})
+
+    def gold_world(self) -> tuple[WorldConfig | None, int]:
+        """World and seed of the judge that scores PPO's samples; None and 0 where the reward model does."""
+        if self.policy.score_source is ScoreSource.REWARD_MODEL:
+            return None, 0
+        return self.world, self.seeds.world
+
+    @model_validator(mode="after")
+    def _models_can_be_trained(self) -> "RunConfig":
+        """What a training job would refuse, after everything before it has run."""
+        if self.training.offload and self.training.zero_stage < 2:
+            raise ValueError(
+                f"training.offload needs training.zero_stage 2 or 3, found {self.training.zero_stage}; raise it, or leave "
+                "offload out"
+            )
+        if self.training.lora_rank and self.policy.unfrozen_layers is not None:
+            raise ValueError(
+                "policy.unfrozen_layers does not go with training.lora_rank: adapters learn in every layer; leave one out"
+            )
+        if self.policy.score_source is ScoreSource.GOLD_JUDGE and self.world is None:
+            raise ValueError(
+                "policy.score_source 'gold_judge' needs the section 'world': only there is the truth known"
+            )
+        if self.policy.minibatch_size > self.policy.rollouts:
+            raise ValueError(
+                f"policy.minibatch_size {self.policy.minibatch_size} is more than policy.rollouts "
+                f"{self.policy.rollouts}; lower the one or raise the other"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _world_is_there(self) -> "RunConfig":
+        tiny = {f"models.{role}": source for role, source in self.models.named().items() if source.startswith("tiny:")}
+        if tiny and (self.world is None or self.pretraining is None):
+            raise ValueError(
+                f"{', '.join(tiny)} need the sections 'world' and 'pretraining'; copy them from profile tiny"
+            )
+        for field, source in tiny.items():
+            assert self.pretraining is not None
+            _require(
+                source.removeprefix(TINY_PREFIX) in self.pretraining.sizes,
+                f"{field} is '{source}'",
+                tuple(self.pretraining.sizes),
+            )
+        world_prompts = [name for name, source in self.prompts.model_dump().items() if source == "world"]
+        if world_prompts and self.world is None:
+            raise ValueError(f"prompts.{world_prompts[0]} is 'world', but there is no section 'world'")
+        return self
+
+
+def _require(holds: bool, found: str, known: tuple[str, ...]) -> None:
+    if not holds:
+        raise ValueError(f"{found}; known: {', '.join(known)}")

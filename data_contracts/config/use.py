@@ -1,0 +1,17 @@
+"""Profile section `use`: what a person brings in place of a stage's output (DESIGN section 9, `almost run --use`)."""
+
+from pydantic import Field
+
+from data_contracts.config.sections import Section
+
+USABLE = ("queries",)
+
+
+class Given(Section):
+    """Files in place of what a stage would make."""
+
+    queries: str | None = Field(
+        default=None,
+        title="Own queries",
+        description="In place of mining: .txt (one a line), .jsonl, .json, .parquet or hub:ID; all of them are used",
+    )

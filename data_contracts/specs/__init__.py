@@ -1,0 +1,1 @@
+"""What a job process reads (its spec) and writes (its manifest)."""

@@ -1,0 +1,1 @@
+"""One module per Parquet table: its columns, key and rules."""

@@ -1,0 +1,53 @@
+"""Measured effects: the difference between two groups of evaluated items, with its interval."""
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field
+
+from data_contracts.tables.contract import Contract, at_least, finite, integer, number, text
+
+
+class EffectQuestion(BaseModel):
+    """Which two sets of rows are compared: `first` - `second`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    effect: str = Field(title="Effect", description="What is asked, e.g. 'size: large - mid'")
+    arm: str = Field(title="Arm", description="World and variant, e.g. 'with the as-is veto'")
+    first: str = Field(title="First table", description="Name of a table of evaluations")
+    first_subject: str = Field(title="First subject", description="Its rows")
+    second: str = Field(title="Second table", description="Name of a table of evaluations")
+    second_subject: str = Field(title="Second subject", description="Its rows")
+    group: str | None = Field(None, title="Group", description="Only rows of this group, on both sides; null: all")
+
+
+class Effects(Contract):
+    """A row per question: means of both groups, their difference, and its 95 % interval by a cluster bootstrap.
+
+    `clusters` is the number of people and tasks the questions are about: answers about one person err together.
+    """
+
+    name = "effects"
+    schema = pa.schema(
+        [
+            text("effect_id"),
+            text("effect"),
+            text("arm"),
+            number("first_mean"),
+            number("second_mean"),
+            number("difference"),
+            number("low"),
+            number("high"),
+            integer("first_rows"),
+            integer("second_rows"),
+            integer("clusters"),
+        ]
+    )
+    key = "effect_id"
+    rules = (
+        finite("first_mean"),
+        finite("second_mean"),
+        finite("difference"),
+        at_least("first_rows", 1),
+        at_least("second_rows", 1),
+        at_least("clusters", 1),
+    )

@@ -1,0 +1,91 @@
+"""Texts of the evaluation sets, and each mined query's verdict against them (DESIGN section 10)."""
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field
+
+from data_contracts.model_handle import FileHandle
+from data_contracts.tables.arrow import compute as pc
+from data_contracts.tables.contract import (
+    Contract,
+    Rule,
+    at_least,
+    boolean,
+    finite,
+    integer,
+    not_blank,
+    number,
+    one_of,
+    text,
+)
+
+TEXT_KINDS = ("text", "templated", "term")
+OVERLAP, CLEAN, UNCHECKED = VERDICTS = ("overlap", "clean", "unchecked")
+OVERLAP_KINDS = ("term", "exact", "ngram", "contained")
+DATASET_PART = "dataset_part"  # of a data set by name: column with its configuration's or folder's name, no text of it
+
+
+class EvaluationFile(BaseModel):
+    """A file of an evaluation set; a set may have many."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    set_name: str = Field(description="The benchmark's name, or the file's")
+    file: FileHandle
+
+
+class EvaluationTexts(Contract):
+    """One row per evaluation item; `source` is the set it belongs to.
+
+    A `text` overlaps a query by its words; so does a `templated` one (the tiny world's questions), except by being
+    contained; a `term` (a name of the tiny world's dev and test splits) by occurring in it.
+    """
+
+    name = "evaluation_texts"
+    version = 2
+    schema = pa.schema([text("text_id"), text("source"), text("kind"), text("text")])
+    key = "text_id"
+    rules = (not_blank("text"), one_of("kind", TEXT_KINDS))
+
+
+class ContaminationVerdicts(Contract):
+    """One row per query that reached the check: those kept, and those turned away for their overlap.
+
+    `overlap_kind` says by what it overlaps; `matched_*` is the evaluation text it overlaps, or of a clean query the
+    nearest one, if any shares three words in a row. `score` lies in [0, 1]; see `models/text/overlap.py`. Where a run has no
+    evaluation set (`texts_checked` 0) the verdict is `unchecked`.
+    """
+
+    name = "contamination_verdicts"
+    schema = pa.schema(
+        [
+            text("query_id"),
+            text("query"),
+            boolean("kept"),
+            text("verdict"),
+            text("overlap_kind", nullable=True),
+            text("matched_set", nullable=True),
+            text("matched_text_id", nullable=True),
+            text("matched_text", nullable=True),
+            number("score", nullable=True),
+            integer("sets_checked"),
+            integer("texts_checked"),
+        ]
+    )
+    key = "query_id"
+    rules = (
+        one_of("verdict", VERDICTS),
+        one_of("overlap_kind", OVERLAP_KINDS),
+        finite("score"),
+        at_least("score", 0),
+        Rule(
+            "an overlap says by what, and with which text",
+            lambda t: pc.equal(
+                pc.equal(t["verdict"], OVERLAP),
+                pc.and_(pc.is_valid(t["overlap_kind"]), pc.is_valid(t["matched_text_id"])),
+            ),
+        ),
+        Rule(
+            "unchecked exactly when there was no text",
+            lambda t: pc.equal(pc.equal(t["verdict"], UNCHECKED), pc.equal(t["texts_checked"], 0)),
+        ),
+    )

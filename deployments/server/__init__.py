@@ -1,0 +1,1 @@
+"""Prefect server, work pools and workers of `almost serve`."""

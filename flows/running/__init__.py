@@ -1,0 +1,1 @@
+"""Where and how a run's steps run: inline or on a pool, dispatch, approval, parameters."""

@@ -1,0 +1,110 @@
+"""An optional stop before a run spends: a person sees the bill and the numbers so far, and resumes it in the UI.
+
+The run is suspended: it holds no process, no worker and no slot while it waits, and outlives a restart of either. Once
+resumed it begins anew and finds in the store what it had made. Where the store already holds everything that would be
+paid for, nobody is asked.
+"""
+
+from collections.abc import Callable
+from uuid import UUID
+
+from prefect import get_client
+from prefect.artifacts import create_markdown_artifact
+from prefect.flow_runs import suspend_flow_run
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+
+from data_contracts.config.placement import Target
+from data_contracts.config.run_config import RunConfig
+from flows.metrics import feedback_metrics
+from flows.synthetic_feedback import SyntheticFeedback
+from models.run_bill import Work, bill
+from tasks.runtime.run_record import RunRecord, recording
+from tasks.runtime.stage_range import STEPS, StageName, StageReached, is_covered
+from tasks.runtime.step import NotInStoreError, lookup_only
+
+WAIT_S = 30 * 24 * 3600
+SYNTHETIC_FEEDBACK, POLICY_TRAINING = "synthetic feedback", "policy training"
+POLICY_STEPS = {step for stage in (StageName.DEMONSTRATIONS, StageName.SFT, StageName.POLICY) for step in STEPS[stage]}
+TERAFLOPS = 100.0  # as almost plan assumes
+
+
+def await_approval(
+    config: RunConfig, what: str, ahead: Callable[[RunConfig], object], feedback: SyntheticFeedback | None = None
+) -> None:
+    """Suspend the run before `what`, unless the profile asks for no approval, it was given, or all is in the store.
+
+    Args:
+        ahead: does `what` with a configuration; it is asked here which stages the store holds, and computes nothing.
+        feedback: what was made so far, for its numbers.
+    """
+    if not config.placement.approval or _was_asked(what):
+        return
+    made, complete = _look_ahead(config, ahead)
+    if complete:
+        return
+    create_markdown_artifact(
+        key=f"almost-approval-{what.replace(' ', '-')}",
+        markdown=describe(config, what, made, feedback_metrics(feedback) if feedback else {}),
+        description=f"The bill of {what}: resume the run to start it, or cancel the run",
+    )
+    get_run_logger().info("%s needs approval: read the bill among the artifacts, then Resume or Cancel this run", what)
+    suspend_flow_run(timeout=WAIT_S, key=what)
+
+
+def _was_asked(what: str) -> bool:
+    """Whether this run was suspended for it before: it is running again, so somebody resumed it."""
+    with get_client(sync_client=True) as client:
+        return what in (client.read_flow_run(UUID(flow_run.id)).empirical_policy.pause_keys or ())
+
+
+def _look_ahead(config: RunConfig, ahead: Callable[[RunConfig], object]) -> tuple[set[str], bool]:
+    """The stages that the store holds, up to the first it does not; and whether it holds all of them."""
+    record = RunRecord()
+    here = config.model_copy(update={"placement": config.placement.model_copy(update={"heavy": Target.INLINE})})
+    complete = True
+    try:
+        with lookup_only(), recording(record):
+            ahead(here)
+    except StageReached:
+        pass  # nothing lies behind the last stage that was asked for
+    except NotInStoreError:
+        complete = False
+    return {stage.stage for stage in record.stages}, complete
+
+
+def describe(config: RunConfig, what: str, made: set[str], metrics: dict[str, float]) -> str:
+    """The artifact's text: stages of `what` with their upper bounds, the sum, and the numbers so far."""
+    due = [
+        work
+        for work in bill(config)
+        if _is_policy(work) == (what == POLICY_TRAINING) and is_covered(work.stage.split("-")[0])
+    ]
+    lines = [
+        f"# Approve {what}?",
+        "",
+        f"Profile `{config.profile}`. **Resume** starts it, **Cancel** ends the run.",
+        "",
+    ]
+    lines += [f"| stage | tokens at most | FLOPs at most | hours at {TERAFLOPS:g} TFLOP/s |", "|---|---:|---:|---:|"]
+    lines += [f"| {work.stage} | in the store | | |" if work.stage in made else _row(work) for work in due]
+    left = [work for work in due if work.stage not in made]
+    known = sum(work.flops or 0.0 for work in left)
+    lines += [_row(Work("**together**", sum(work.tokens for work in left), known)), ""]
+    lines += ["Upper bounds: every text at its full length; attention, loading and evaluation are not counted."]
+    if any(work.flops is None for work in left):
+        lines += ["Models that are only names on the Hub have no size here, and their stages no FLOPs."]
+    if metrics:
+        lines += ["", "## Numbers so far", "", "| metric | value |", "|---|---:|"]
+        lines += [f"| {name} | {f'{value:,.3f}'.rstrip('0').rstrip('.')} |" for name, value in metrics.items()]
+    return "\n".join(lines)
+
+
+def _is_policy(work: Work) -> bool:
+    return work.stage.split("-")[0] in POLICY_STEPS
+
+
+def _row(work: Work) -> str:
+    hours = work.hours(TERAFLOPS * 1e12)
+    flops = "unknown" if work.flops is None else f"{work.flops:.1e}"
+    return f"| {work.stage} | {work.tokens:,} | {flops} | {'' if hours is None else f'{hours:.3g}'} |"

@@ -1,0 +1,1 @@
+"""A/B tests: judges, their replies, and win rates (ALMoST section 3.1)."""

@@ -1,0 +1,1 @@
+"""Intervals, aggregates, calibration and cluster bootstrap of evaluated items."""

@@ -1,0 +1,1 @@
+"""Pre-training of the tiny ladder: batches, passes, layouts, checkpoints, and what counts as learnt."""

@@ -1,0 +1,1 @@
+"""Jobs as processes: starting, watching, ending them, and the protocol between launcher and job."""

@@ -1,0 +1,1 @@
+"""Comparing texts: Rouge-L, overlap with evaluation sets, and queries that a person brings."""

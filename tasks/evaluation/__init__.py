@@ -1,0 +1,1 @@
+"""Benchmarks, A/B tests and failures of answers (ALMoST section 3)."""

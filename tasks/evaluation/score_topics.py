@@ -1,0 +1,35 @@
+"""Are answers on topic? The base model says behind which of several questions each is likeliest."""
+
+import logging
+
+from data_contracts.config.sections import EngineConfig
+from data_contracts.errors import EngineError
+from data_contracts.model_handle import ModelHandle
+from data_contracts.store.artifact import Artifact
+from data_contracts.tables.topic_scores import TopicScores
+from data_contracts.tables.verdicts import Answers
+from models.evaluation.topics import topic_rows
+from tasks.runtime.loaded_models import LazyEngine
+from tasks.runtime.step import step
+from tasks.runtime.step_context import count, read, write
+
+log = logging.getLogger("almost.evaluation")
+
+
+@step(version="1")
+def score_topics(
+    answers: list[Artifact[Answers]], base: ModelHandle, others: int, engine: EngineConfig, seed: int
+) -> Artifact[TopicScores]:
+    """One row per answer of every model; none where the engine's server cannot score texts."""
+    rows = [row for artifact in answers for row in read(Answers, artifact).to_pylist()]
+    lazy = LazyEngine(base, engine)
+    try:
+        found = topic_rows(lazy.open(), rows, others, seed)
+    except EngineError as error:
+        if error.transient:
+            raise
+        log.warning("off-topic answers are not measured: %s", error)
+        found = []
+    lazy.count_tokens()
+    count(answers_scored=sum(row["skipped_because"] is None for row in found))
+    return write(TopicScores, TopicScores.from_rows(found))

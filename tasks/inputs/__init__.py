@@ -1,0 +1,1 @@
+"""What a person names in a profile becomes a handle: models, prompts, data sets, benchmark files."""

@@ -1,0 +1,63 @@
+"""Supervised fine-tuning on the demonstrations of the seen half (ALMoST section 2.2, Alpaca's recipe)."""
+
+from data_contracts.config.training_sections import SupervisedFinetuning
+from data_contracts.errors import EmptyResultError
+from data_contracts.folder_contracts import Checkpoint
+from data_contracts.model_handle import ModelHandle
+from data_contracts.specs.job_spec import TrainingSettings
+from data_contracts.specs.training_specs import FinetuneSpec
+from data_contracts.store.artifact import Artifact
+from data_contracts.tables.demonstrations import Demonstrations
+from data_contracts.tables.training_conversations import TrainingConversations
+from data_contracts.tables.training_log import TrainingLog
+from models.seeding import derive_seed
+from tasks.runtime.loaded_models import folder_of
+from tasks.runtime.run_training_job import job_paths, output, run_training_job
+from tasks.runtime.step import Outputs, step
+from tasks.runtime.step_context import read, write, write_folder
+
+JOB = "models.jobs.finetune_policy"
+
+
+class FinetunedPolicy(Outputs):
+    """The SFT model and its training log."""
+
+    checkpoint: Artifact[Checkpoint]
+    training_log: Artifact[TrainingLog]
+
+
+@step(version="2", jobs=(JOB,))
+def finetune_policy(
+    demonstrations: Artifact[Demonstrations],
+    base: ModelHandle,
+    sft: SupervisedFinetuning,
+    training: TrainingSettings,
+    seed: int,
+) -> FinetunedPolicy:
+    """Fine-tune `base` on the usable demonstrations whose query is in the seen half."""
+    rows = read(Demonstrations, demonstrations).to_pylist()
+    seen = [
+        {"row_id": row["demonstration_id"], "context": row["context"], "response": row["response"]}
+        for row in rows
+        if row["split"] == "seen" and row["usable"]
+    ]
+    if not seen:
+        raise EmptyResultError(
+            f"finetune_policy: none of {len(rows)} demonstrations is seen and usable; play more queries"
+        )
+    paths = job_paths("finetune_policy")
+    conversations = paths["work_dir"] / "conversations.parquet"
+    TrainingConversations.write_part(TrainingConversations.from_rows(seen), conversations)
+    spec = FinetuneSpec(
+        **paths,
+        **sft.model_dump(),
+        seed=derive_seed(seed, "finetune_policy") % 2**31,
+        base_model=folder_of(base),
+        conversations=(conversations,),
+        training=training,
+    )
+    manifest = run_training_job(JOB, spec, training)
+    return FinetunedPolicy(
+        checkpoint=write_folder(Checkpoint, output(spec, manifest, "model")),
+        training_log=write(TrainingLog, TrainingLog.read_parts([output(spec, manifest, "training_log")])),
+    )

@@ -1,0 +1,1 @@
+"""How a step runs: keys, locks, records, shards, progress, training jobs."""

@@ -1,0 +1,59 @@
+"""Run a training job for the running step: progress, start-up time, and the job's outputs as paths."""
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+from data_contracts.specs.job_spec import JobManifest, JobSpec, TrainingSettings
+from models.processes.launch import run_job
+from tasks.runtime.progress import ProgressReporter
+from tasks.runtime.step_context import add_startup, count, current, job_folder, require_lock
+from tasks.runtime.training_tracker import FOLDER, tracking
+
+log = logging.getLogger("almost.jobs")
+
+
+def job_paths(name: str) -> dict[str, Path]:
+    """`output_dir` and `work_dir` of a job of the running step, as spec fields."""
+    folder = job_folder(name)
+    return {"output_dir": folder / "output", "work_dir": folder / "work"}
+
+
+def tracker_folder() -> Path:
+    """Where the running step's metrics go for a tracker: one folder per step and inputs, whatever run computes it."""
+    context = current()
+    return context.store.scratch / FOLDER / f"{context.label}-{context.key[:8]}"
+
+
+def run_training_job(module: str, spec: JobSpec, training: TrainingSettings) -> JobManifest:
+    """Start the job, pass its progress on, count its start-up, and return its manifest."""
+    started = time.monotonic()
+    progress = ProgressReporter(1, "steps", current().label)
+    first = True
+
+    def on_progress(event: dict[str, Any]) -> None:
+        nonlocal first
+        if first:
+            add_startup(time.monotonic() - started)
+            first = False
+        metrics = event.get("metrics", {})
+        progress.update(event["done"], event["total"], **metrics)
+        track(event["done"], metrics)
+
+    with tracking(training.report_to, tracker_folder()) as track:
+        manifest = run_job(
+            module,
+            spec,
+            training,
+            on_progress=on_progress,
+            on_log=lambda line: log.info("%s", line),
+            on_tick=require_lock,
+        )
+    count(**{f"job_{name}": value for name, value in manifest.metrics.items()})
+    return manifest
+
+
+def output(spec: JobSpec, manifest: JobManifest, name: str) -> Path:
+    """Path of a named output of a finished job."""
+    return spec.output_dir / manifest.outputs[name]

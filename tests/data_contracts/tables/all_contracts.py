@@ -1,0 +1,13 @@
+"""Every table contract of the project, for tests that go through all of them."""
+
+import importlib
+import pkgutil
+
+import data_contracts
+from data_contracts.tables.contract import Contract
+
+
+def all_contracts() -> list[type[Contract]]:
+    for module in pkgutil.walk_packages(data_contracts.__path__, "data_contracts."):
+        importlib.import_module(module.name)
+    return sorted((c for c in Contract.__subclasses__() if c.__module__.startswith("data_contracts.")), key=str)

@@ -1,0 +1,263 @@
+"""Files that a person gives: evaluation texts, community answers, preference pairs; real ones and broken ones."""
+
+import gzip
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from data_contracts.config.sections import Mining
+from data_contracts.config.world import WorldConfig
+from data_contracts.conversation import Role, Turn
+from data_contracts.errors import ConfigError
+from data_contracts.model_handle import FileHandle
+from data_contracts.tables.community_answers import CommunityAnswers
+from data_contracts.tables.evaluation_texts import EvaluationFile, EvaluationTexts
+from data_contracts.tables.world_tables import WorldQuestions
+from models.evaluation.benchmarks.preferences import read_preference_file
+from models.evaluation.benchmarks.transcripts import parse_transcript
+from models.text.overlap import OverlapKind
+from tasks.feedback.evaluation_overlap import overlap_index
+from tasks.feedback.gather_evaluation_texts import gather_evaluation_texts, texts_of
+from tasks.feedback.load_community_answers import load_community_answers
+from tasks.inputs.resolve_inputs import resolve_file
+from tasks.runtime.step_context import read
+
+DATA = Path(os.environ.get("ALMOST_DATA", Path(__file__).resolve().parents[3] / "../shared/data"))
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"{DATA} is not there (set ALMOST_DATA)")
+
+
+def handle(path: Path) -> FileHandle:
+    return resolve_file("test", str(path))
+
+
+def evaluation_files(*paths: Path) -> tuple[EvaluationFile, ...]:
+    return tuple(EvaluationFile(set_name=path.name, file=handle(path)) for path in paths)
+
+
+# --- evaluation texts -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "texts"),
+    [
+        ("a.txt", "one\n two \n\n", ["one", "two", ""]),
+        ("a.csv", 'q,"a, b",c\n1,"two\nlines",3\n', ["q", "a, b", "c", "1", "two\nlines", "3"]),
+        ("a.json", '{"a": ["x", {"b": "y"}], "c": 3, "d": null}', ["x", "y"]),
+        ("a.jsonl", '{"a": "x"}\n\n["y", 1]\n', ["x", "y"]),
+        ("a.jsonl", '\ufeff{"a": "x\u2028y"}\n', ["x\u2028y"]),
+        ("a.json", '{"mc1": {"one answer": 1}}', ["one answer"]),
+        ("a.jsonl", '{"chosen": "\\n\\nHuman: Who?\\n\\nAssistant: Me.\\nTruly."}\n', ["", "Who?", "Me.\nTruly."]),
+    ],
+)
+@pytest.mark.parametrize("zipped", [False, True])
+def test_texts_of_each_kind_of_file(tmp_path: Path, name: str, content: str, texts: list[str], zipped: bool):
+    path = tmp_path / (f"{name}.gz" if zipped else name)
+    path.write_bytes(gzip.compress(content.encode(), mtime=0) if zipped else content.encode())
+    assert list(texts_of(path)) == texts
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "part"),
+    [
+        ("a.tsv", b"", "ends in '.tsv'; known: txt, csv, json, jsonl, parquet"),
+        ("a.parquet", b"no parquet", "cannot read"),
+        ("a", b"", "ends in ''"),
+        ("a.json", b'{"a": ', "cannot read"),
+        ("a.jsonl", b'{"a": 1}\n{"a": \n', "line 2 is not JSON"),
+        ("a.txt", b"\xff\xfe\x00", "cannot read"),
+        ("a.jsonl", b"\xff\xfe\x00", "cannot read"),
+        ("a.txt.gz", b"plain", "cannot read"),
+        ("a.txt.gz", gzip.compress(b"text " * 999, mtime=0)[:-12], "cannot read"),
+        ("a.csv", b'"' + b"x" * 200_000 + b'"', "cannot read"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, content: bytes, part: str):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(ConfigError) as raised:
+        list(texts_of(path))
+    assert str(raised.value).startswith("evaluation.overlap_files: ")
+    assert str(path) in str(raised.value)
+    assert part in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@needs_data
+def test_real_benchmarks_become_texts_that_catch_their_own_questions(compute: Callable[..., Any]):
+    files = ("mmlu/test/anatomy_test.csv", "hhh/hhh_eval.json", "lambada/lambada_test.jsonl", "vicuna80/question.jsonl")
+    table = read(
+        EvaluationTexts, compute(gather_evaluation_texts, evaluation_files(*(DATA / f for f in files)), None, None, 1)
+    )
+    sources = set(table["source"].to_pylist())
+    assert sources == {Path(file).name for file in files}
+    index = overlap_index(table, Mining())
+    for line in (DATA / "vicuna80/question.jsonl").read_text().splitlines():
+        assert index.find(json.loads(line)["text"]).kind is OverlapKind.EXACT
+    assert index.find("What does my neighbour's cat like for breakfast on a rainy day in Bergen?").kind is None
+
+
+def test_two_files_of_one_name_and_one_file_given_twice_do_no_harm(tmp_path: Path, compute: Callable[..., Any]):
+    for folder in ("dev", "test"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "q.txt").write_text(f"a question of {folder}\nshort\na question of {folder}\n")
+    files = evaluation_files(tmp_path / "dev/q.txt", tmp_path / "test/q.txt", tmp_path / "dev/q.txt")
+    table = read(EvaluationTexts, compute(gather_evaluation_texts, files, None, None, 1))
+    assert table["text"].to_pylist() == ["a question of dev", "a question of test", "a question of dev"]
+
+
+def test_dev_and_test_questions_and_names_of_the_world_count_but_not_train(
+    compute: Callable[..., Any], commit: Callable[..., Any]
+):
+    questions = commit(
+        WorldQuestions,
+        [
+            {"question_id": f"w-{split}", "split": split, "kind": "one", "question": f"Who is {split}?"}
+            for split in ("train", "dev", "test")
+        ],
+    )
+    table = read(EvaluationTexts, compute(gather_evaluation_texts, (), questions, WorldConfig(names=12), 1))
+    texts = [row for row in table.to_pylist() if row["kind"] == "templated"]
+    assert [row["text_id"] for row in texts] == ["w-dev", "w-test"]
+    assert {row["source"] for row in table.to_pylist()} == {"tiny world dev", "tiny world test"}
+    assert any(row["kind"] == "term" for row in table.to_pylist())
+
+
+def test_without_any_evaluation_set_the_table_is_empty(compute: Callable[..., Any]):
+    assert compute(gather_evaluation_texts, (), None, None, 1).rows == 0
+
+
+# --- community answers ------------------------------------------------------------------------------------------
+
+OURS = {"question": "Who?", "chosen": "Me.", "rejected": "You."}
+STACK_EXCHANGE = {"prompt": "Who?", "response_j": "Me.", "response_k": "You."}
+
+
+@pytest.mark.parametrize("row", [OURS, STACK_EXCHANGE | {"score": 3}], ids=["ours", "stack_exchange"])
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.parquet"])
+def test_pairs_are_read_under_either_name(tmp_path: Path, compute: Callable[..., Any], row: dict[str, Any], name: str):
+    path = tmp_path / name
+    if name == "a.parquet":
+        pq.write_table(pa.Table.from_pylist([row, row]), path)
+    else:
+        content = (
+            json.dumps(row) + "\n\n" + json.dumps(row | {"extra": "a\u2028b"}, ensure_ascii=False) + "\n"
+        ).encode()
+        path.write_bytes(gzip.compress(content, mtime=0) if name.endswith("gz") else content)
+    table = read(CommunityAnswers, compute(load_community_answers, handle(path)))
+    assert table.num_rows == 2
+    assert table.select(["question", "chosen", "rejected"]).to_pylist()[0] == OURS
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "part"),
+    [
+        ("a.jsonl", b"", "has no rows"),
+        ("a.jsonl", b'{"question": "q"}\n', "row 1 has no text 'chosen'; found ['question']"),
+        ("a.jsonl", b'{"question": " ", "chosen": "a", "rejected": "b"}\n', "row 1 has no text 'question'"),
+        ("a.jsonl", b'{"question": "q", "chosen": 1, "rejected": "b"}\n', "row 1 has no text 'chosen'"),
+        ("a.jsonl", b"[1, 2]\n", "row 1 is no object"),
+        ("a.jsonl", b"\n{\n", "line 2 is not JSON"),
+        ("a.jsonl", b"\xff\xfe", "cannot read"),
+        ("a.parquet", b"PAR1", "cannot read"),
+        ("a.csv", b"", "ends in '.csv'; known: .jsonl, .parquet"),
+    ],
+)
+def test_a_broken_file_of_pairs_is_named(
+    tmp_path: Path, compute: Callable[..., Any], name: str, content: bytes, part: str
+):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(ConfigError) as raised:
+        compute(load_community_answers, handle(path))
+    assert str(raised.value).startswith("as_is.pairs_file: ")
+    assert str(path) in str(raised.value)
+    assert part in str(raised.value)
+
+
+# --- preference pairs -------------------------------------------------------------------------------------------
+
+
+def test_a_transcript_becomes_turns():
+    assert parse_transcript("\n\nHuman: Hi\nyou?\n\nAssistant: Yes.\n\nHuman: Human: no\n\nAssistant: Fine ") == (
+        Turn(Role.HUMAN, "Hi\nyou?"),
+        Turn(Role.ASSISTANT, "Yes."),
+        Turn(Role.HUMAN, "Human: no"),
+        Turn(Role.ASSISTANT, "Fine"),
+    )
+
+
+@pytest.mark.parametrize(
+    "transcript",
+    [
+        "",
+        "Hello",
+        "Human: Hi",
+        "Assistant: Hi",
+        "Assistant: Hi\n\nHuman: Yes",
+        "Human: Hi\n\nAssistant:",
+        "Human: Hi\n\nAssistant: Yes\n\nHuman: More",
+        "Human: Hi\n\nHuman: Hi\n\nAssistant: Yes",
+        "System: be kind\n\nHuman: Hi\n\nAssistant: Yes",
+    ],
+)
+def test_a_transcript_that_does_not_alternate_or_end_with_an_answer_is_unusable(transcript: str):
+    assert parse_transcript(transcript) is None
+
+
+def pair(answer: str = "Yes.") -> str:
+    return json.dumps(
+        {"chosen": f"\n\nHuman: Hi?\n\nAssistant: {answer}", "rejected": "\n\nHuman: Hi?\n\nAssistant: No."}
+    )
+
+
+def test_unusable_pairs_are_counted_and_blank_lines_skipped(tmp_path: Path):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(f"{pair()}\n\n{pair('')}\n{pair('Sure.')}\n")
+    pairs, unusable = read_preference_file(path)
+    assert [chosen[-1].text for chosen, _ in pairs] == ["Yes.", "Sure."]
+    assert unusable == 1
+    assert len(read_preference_file(path, rows=1)[0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "part"),
+    [
+        (b"", "holds no pair"),
+        (f"{pair('')}\n".encode(), "holds no pair"),
+        (b'{"chosen": "x"}\n', "line 1 has no texts 'chosen' and 'rejected'"),
+        (b'{"chosen": 1, "rejected": 2}\n', "line 1 has no texts"),
+        (b"[]\n", "line 1 has no texts"),
+        (f"{pair()}\n{{\n".encode(), "line 2 is not JSON"),
+        (b"\xff\xfe\n", "cannot read"),
+    ],
+)
+def test_a_broken_preference_file_is_named(tmp_path: Path, content: bytes, part: str):
+    path = tmp_path / "pairs.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError) as raised:
+        read_preference_file(path)
+    assert part in str(raised.value)
+    assert str(path) in str(raised.value)
+    assert "evaluation.preference_files" in str(raised.value)
+
+
+def test_a_missing_preference_file_is_named(tmp_path: Path):
+    for name in ("absent.jsonl", "absent.jsonl.gz"):
+        with pytest.raises(ConfigError, match="cannot read"):
+            read_preference_file(tmp_path / name)
+
+
+@needs_data
+def test_real_preferences():
+    pairs, unusable = read_preference_file(DATA / "hh_rlhf" / "harmless-base_test.jsonl.gz")
+    assert len(pairs) + unusable == 2312
+    assert len(pairs) > 2200
+    for chosen, rejected in pairs:
+        assert chosen[0] == rejected[0]
+        assert chosen[-1].role is rejected[-1].role is Role.ASSISTANT

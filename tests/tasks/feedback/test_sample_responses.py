@@ -1,0 +1,121 @@
+"""Responses of one responder: a row per query, killed and resumed, and prompts that do not fit."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data_contracts.config.sections import EngineConfig, Responder, Sampling
+from data_contracts.errors import ConfigError
+from data_contracts.model_handle import ModelHandle, PromptHandle
+from data_contracts.store.artifact_store import Store
+from data_contracts.tables.queries import Queries
+from data_contracts.tables.responses import Responses
+from tasks.feedback.sample_responses import sample_responses
+from tasks.runtime.step_context import read, use_store
+from tests.tasks.conftest import query
+
+A = Responder(name="A", model="large", prompt="hhh", shots=1)
+SAMPLING = Sampling(max_new_tokens=10, shard_rows=2)
+TEXTS = ("Who is Tim?", "Where is the sea?", "What do birds eat?", "Why is it red?", "How old is she?")
+
+
+@pytest.fixture
+def sample(
+    compute: Callable[..., Any], commit: Callable[..., Any], tiny_model: ModelHandle, conversations: PromptHandle
+) -> Callable[..., Any]:
+    def run(texts: tuple[str, ...] = TEXTS, responder: Responder = A, seed: int = 1, **changes: Any) -> Any:
+        queries = commit(Queries, [query(number, text) for number, text in enumerate(texts)])
+        sampling = SAMPLING.model_copy(update=changes)
+        return compute(
+            sample_responses, queries, responder, 1, tiny_model, conversations, sampling, EngineConfig(), seed
+        )
+
+    return run
+
+
+def test_every_query_gets_one_response(sample: Callable[..., Any], store: Store):
+    artifact = sample()
+    rows = read(Responses, artifact).to_pylist()
+    assert [row["query"] for row in rows] == list(TEXTS)
+    assert [row["response_id"] for row in rows] == [f"q{n}-A" for n in range(5)]
+    assert {(row["responder"], row["responder_rank"], row["prompt_set"], row["shots"]) for row in rows} == {
+        ("A", 1, "hhh", 1)
+    }
+    assert all(1 <= row["tokens"] <= 10 and row["response"] == row["response"].strip() for row in rows)
+    assert len({row["seed"] for row in rows}) == 5
+    assert len(store.manifest(artifact).parts) == 3, "five rows in shards of two"
+
+
+def test_rows_do_not_depend_on_the_other_rows(sample: Callable[..., Any]):
+    """A response follows from its own query, seed and responder; shards only bundle them."""
+    all_rows = {row["query"]: row["response"] for row in read(Responses, sample()).to_pylist()}
+    few = {row["query"]: row["response"] for row in read(Responses, sample(TEXTS[:3], shard_rows=3)).to_pylist()}
+    assert few == {text: all_rows[text] for text in TEXTS[:3]}
+
+
+def test_seed_and_responder_change_the_sample(sample: Callable[..., Any]):
+    texts = [
+        read(Responses, artifact)["response"].to_pylist()
+        for artifact in (sample(), sample(seed=2), sample(responder=A.model_copy(update={"name": "B"})))
+    ]
+    assert texts[0] != texts[1]
+    assert texts[0] != texts[2]
+
+
+def test_no_queries_make_an_empty_table(sample: Callable[..., Any]):
+    assert sample(()).rows == 0
+
+
+def test_a_killed_run_redoes_at_most_one_shard_and_gives_the_same_bytes(
+    compute: Callable[..., Any],
+    commit: Callable[..., Any],
+    tiny_model: ModelHandle,
+    conversations: PromptHandle,
+    store: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    queries = commit(Queries, [query(number, text) for number, text in enumerate(TEXTS)])
+    arguments = (queries, A, 1, tiny_model, conversations, SAMPLING, EngineConfig(), 1)
+    untouched = shutil.copytree(store.url, tmp_path / "untouched")
+    write_shard, written = store.write_shard, []
+
+    def dies_at_third(contract: Any, key: str, shard: int, table: Any) -> Any:
+        if shard == 2:
+            raise KeyboardInterrupt
+        written.append(shard)
+        return write_shard(contract, key, shard, table)
+
+    monkeypatch.setattr(store, "write_shard", dies_at_third)
+    with pytest.raises(KeyboardInterrupt):
+        compute(sample_responses, *arguments)
+    assert written == [0, 1]
+    assert sample_responses.find(*arguments) is None
+    written.clear()
+    monkeypatch.setattr(store, "write_shard", lambda *args: (written.append(args[2]), write_shard(*args))[1])
+    resumed = compute(sample_responses, *arguments)
+    assert written == [2], "only the shard that was lost"
+    cost = store.cost(resumed)
+    assert cost is not None
+    assert (cost.counters["shards_found"], cost.counters["shards_computed"]) == (2, 1)
+    with use_store(Store(str(untouched))):
+        assert compute(sample_responses, *arguments) == resumed
+
+
+def test_a_prompt_longer_than_the_context_names_the_responder_and_both_lengths(
+    sample: Callable[..., Any], store: Store
+):
+    with pytest.raises(ConfigError) as raised:
+        sample(("Who is Tim? " * 80,))
+    message = str(raised.value)
+    assert message.startswith("responder A (tiny_model0, hhh with 1 shots), query q0: prompt 0 has ")
+    assert "the model's context holds 256" in message
+    assert not list(Path(store.url).glob("responses@1/*/*"))
+
+
+def test_more_shots_than_the_file_has_are_refused(sample: Callable[..., Any]):
+    with pytest.raises(ConfigError, match="'hhh' has 2 conversations, but 5 shots"):
+        sample(responder=A.model_copy(update={"shots": 5}))
