@@ -11,9 +11,9 @@ from torch import Tensor
 from transformers import AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
+from data_contracts.config.training import TrainingSettings
 from data_contracts.conversation import Role, Turn
-from data_contracts.specs.job_spec import TrainingSettings
-from data_contracts.specs.training_specs import PPOSpec
+from data_contracts.specs.optimize_policy import PPOSpec
 from models.distributed.deepspeed_config import prepare_distributed
 from models.rl.loop import PPOLoop
 from models.rl.players import Players, open_players

@@ -20,9 +20,9 @@ from typing import Any
 import torch
 
 from benchmarks._trl_ppo_peer import PACKAGE, run_peer
+from data_contracts.config.training import TrainingSettings
 from data_contracts.conversation import Role, Turn
-from data_contracts.specs.job_spec import TrainingSettings
-from data_contracts.specs.training_specs import PPOSpec
+from data_contracts.specs.optimize_policy import PPOSpec
 from models.lm.chat_template import prepare_tokenizer
 from models.rl.experience import gather_experience
 from models.rl.loop import PPOLoop

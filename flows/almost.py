@@ -7,7 +7,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.evaluate_run import evaluate_run
 from flows.ingredients import prepare_ingredients
-from flows.metrics import record_run_metrics
+from flows.metrics import feedback_metrics, record_run_metrics
 from flows.running.approval import POLICY_TRAINING, SYNTHETIC_FEEDBACK, await_approval
 from flows.running.open_run import open_run
 from flows.running.parameters import (
@@ -57,7 +57,12 @@ def almost(
         await_approval(config, SYNTHETIC_FEEDBACK, lambda here: synthetic_feedback(here, prepare_ingredients(here)))
         given = prepare_ingredients(config)
         feedback = synthetic_feedback(config, given)
-        await_approval(config, POLICY_TRAINING, lambda here: train_policy(here, given, feedback), feedback)
+        await_approval(
+            config,
+            POLICY_TRAINING,
+            lambda here: train_policy(here, given, feedback),
+            lambda: feedback_metrics(feedback),
+        )
         policy = train_policy(config, given, feedback)
         evaluations = evaluate_run(config, given, feedback, policy)
         record_run_metrics(feedback, policy, evaluations)

@@ -3,11 +3,10 @@
 import json
 from typing import Literal
 
-from data_contracts.benchmark_handle import BenchmarkHandle
+from data_contracts.config.engine import EngineConfig
 from data_contracts.config.evaluation import BenchmarkSettings
-from data_contracts.config.sections import EngineConfig
 from data_contracts.errors import ConfigError
-from data_contracts.model_handle import FileHandle, ModelHandle
+from data_contracts.handles import BenchmarkHandle, FileHandle, ModelHandle
 from data_contracts.store.artifact import Artifact
 from data_contracts.tables.evaluations import Evaluations
 from models.evaluation.benchmarks.catalogue import FOR_LANGUAGE_MODELS, FOR_REWARD_MODELS, Benchmark

@@ -13,10 +13,10 @@ from prefect import flow
 from prefect.runtime import flow_run
 from pydantic import Field
 
+from data_contracts.config.engine import EngineConfig
 from data_contracts.config.evaluation import RewardCardSettings
-from data_contracts.config.sections import EngineConfig
 from data_contracts.errors import ConfigError
-from data_contracts.model_handle import ModelHandle
+from data_contracts.handles import ModelHandle
 from data_contracts.store.artifact_store import Store
 from data_contracts.store.home import home_url
 from flows.asked_benchmarks import Asked
@@ -24,7 +24,7 @@ from flows.running.parameters import Home
 from models.evaluation.alignment_tax import tax_table
 from models.evaluation.benchmarks.catalogue import Benchmark
 from models.run_bill import folder_parameters
-from tasks.inputs.resolve_inputs import resolve_model
+from tasks.inputs.resolve_models import resolve_model
 from tasks.reporting.evaluation_report import aggregates_of, publish_tables, write_evaluation
 from tasks.reporting.report_reward_card import card_text, publish_reward_card, reward_card_metrics
 from tasks.reporting.run_summary import RunSummary, idle_seconds

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from data_contracts.config.run_config import RunConfig
 from data_contracts.folder_contracts import RewardCardFiles
-from data_contracts.model_handle import ModelHandle
+from data_contracts.handles import ModelHandle
 from data_contracts.store.artifact import Artifact
 from data_contracts.tables.evaluations import Evaluations
 from data_contracts.tables.topic_scores import TopicScores
@@ -17,7 +17,7 @@ from flows.train_policy import TrainedPolicy
 from models.evaluation.benchmarks.catalogue import FOR_REWARD_MODELS, Benchmark
 from tasks.evaluation.evaluate_by_judge import gather_questions
 from tasks.inputs.resolve_benchmarks import resolve_benchmarks
-from tasks.inputs.resolve_inputs import resolve_file
+from tasks.inputs.resolve_files import resolve_file
 from tasks.inputs.resolve_judge import resolve_judge, resolve_judge_prompt, resolve_questions
 from tasks.reward.make_reward_card import make_reward_card
 from tasks.reward.score_preference_pairs import score_gold_pairs, score_preference_file

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from data_contracts.config.reward import LikelihoodFeature, RewardTraining
 from data_contracts.config.run_config import RunConfig
 from data_contracts.folder_contracts import Checkpoint
-from data_contracts.model_handle import ModelHandle, PromptHandle
+from data_contracts.handles import ModelHandle, PromptHandle
 from data_contracts.store.artifact import Artifact
 from data_contracts.tables.community_answers import CommunityAnswers
 from data_contracts.tables.evaluation_texts import EvaluationTexts
@@ -14,7 +14,9 @@ from flows.running.stages import PRETRAIN_LADDER
 from tasks.feedback.gather_evaluation_texts import gather_evaluation_texts
 from tasks.feedback.load_community_answers import load_community_answers
 from tasks.inputs.resolve_evaluation_sets import resolve_evaluation_sets
-from tasks.inputs.resolve_inputs import resolve_file, resolve_models, resolve_prompts
+from tasks.inputs.resolve_files import resolve_file
+from tasks.inputs.resolve_models import resolve_models
+from tasks.inputs.resolve_prompts import resolve_prompts
 from tasks.tiny_world.build_tiny_world import TinyWorld, build_tiny_world
 
 

@@ -22,7 +22,7 @@ from tasks.feedback.filter_comparisons import filter_comparisons
 from tasks.feedback.load_queries import load_queries
 from tasks.feedback.mined_queries import MinedQueries
 from tasks.feedback.rank_comparisons import rank_comparisons
-from tasks.inputs.resolve_inputs import resolve_file
+from tasks.inputs.resolve_files import resolve_file
 from tasks.reward.train_reward_model import TrainedRewardModel
 
 

@@ -6,8 +6,8 @@
 from dataclasses import dataclass
 
 from data_contracts.config.dpo import PreferenceLoss
+from data_contracts.config.policy import PolicyOptimizer
 from data_contracts.config.run_config import RunConfig
-from data_contracts.config.training_sections import PolicyOptimizer
 from data_contracts.folder_contracts import Checkpoint
 from data_contracts.store.artifact import Artifact
 from data_contracts.tables.comparisons import Comparisons

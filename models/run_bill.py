@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
+from data_contracts.config.pretraining import LadderSize
 from data_contracts.config.run_config import TINY_PREFIX, RunConfig
-from data_contracts.config.world import LadderSize
 from models.hub import cached_folder, hub_parameters
 from models.text.given_queries import read_given_queries
 

@@ -7,7 +7,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from data_contracts.config.sections import EngineConfig, Section
+from data_contracts.config.engine import EngineConfig
+from data_contracts.config.section import Section
 from data_contracts.store.keys import NOT_IN_KEY
 
 SUBJECTS = ("base", "sft", "ppo")

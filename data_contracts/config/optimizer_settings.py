@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from data_contracts.config.sections import Section
+from data_contracts.config.section import Section
 from data_contracts.store.keys import NOT_IN_KEY
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from data_contracts.config.sections import Section
+from data_contracts.config.section import Section
 from data_contracts.errors import ConfigError
 
 ModelRole = Literal["small", "mid", "large", "reward", "policy"]

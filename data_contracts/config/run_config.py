@@ -2,27 +2,28 @@
 
 from pydantic import Field, model_validator
 
+from data_contracts.config.as_is import AsIs
 from data_contracts.config.dpo import PreferenceOptimization
+from data_contracts.config.engine import EngineConfig
 from data_contracts.config.evaluation import Evaluation
+from data_contracts.config.filter import HeuristicFilter
+from data_contracts.config.mining import Mining
+from data_contracts.config.models import Models
 from data_contracts.config.placement import Placement
+from data_contracts.config.policy import PolicyOptimization, ScoreSource
+from data_contracts.config.pretraining import LadderLayout, PretrainingConfig
+from data_contracts.config.prompts import Prompts
+from data_contracts.config.ranking import Ranking
+from data_contracts.config.responders import Responder
 from data_contracts.config.reward import RewardTraining
-from data_contracts.config.sections import (
-    AsIs,
-    EngineConfig,
-    HeuristicFilter,
-    Mining,
-    Models,
-    Prompts,
-    Ranking,
-    Responder,
-    Sampling,
-    Section,
-    Seeds,
-)
-from data_contracts.config.training_sections import PolicyOptimization, ScoreSource, SelfPlay, SupervisedFinetuning
+from data_contracts.config.sampling import Sampling
+from data_contracts.config.section import Section
+from data_contracts.config.seeds import Seeds
+from data_contracts.config.self_play import SelfPlay
+from data_contracts.config.sft import SupervisedFinetuning
+from data_contracts.config.training import TrainingSettings
 from data_contracts.config.use import Given
-from data_contracts.config.world import LadderLayout, PretrainingConfig, WorldConfig
-from data_contracts.specs.job_spec import TrainingSettings
+from data_contracts.config.world import WorldConfig
 
 LADDER = ("small", "mid", "large")
 TINY_PREFIX = "tiny:"

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from data_contracts.config.sections import Section
+from data_contracts.config.section import Section
 
 USABLE = ("queries",)
 

@@ -4,57 +4,12 @@ A job gets `spec.json`, writes checkpoints under `work_dir` (it resumes from the
 and rank 0 writes `manifest.json` into `output_dir` last, so that its presence means completion.
 """
 
-from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from data_contracts.store.keys import NOT_IN_KEY
-
 MANIFEST_NAME = "manifest.json"
-
-
-class ReportTo(StrEnum):
-    """Who else is told of a training job's metrics while it runs."""
-
-    NONE = "none"
-    TENSORBOARD = "tensorboard"
-
-
-class TrainingSettings(BaseModel):
-    """How a training job is run; shared by every job that trains (profile section `training`)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    zero_stage: int = Field(default=0, ge=0, le=3, title="ZeRO stage", description="0 runs without DeepSpeed")
-    processes: int = Field(default=1, ge=1, le=1024, title="Processes", description="Ranks, one per GPU")
-    offload: bool = Field(default=False, title="CPU offload", description="ZeRO optimizer and parameter offload")
-    threads_per_process: int = Field(default=1, ge=1, title="CPU threads per process", json_schema_extra=NOT_IN_KEY)
-    bf16: bool = Field(default=False, title="bfloat16", description="Off on CPU; on for current GPUs")
-    gradient_checkpointing: bool = Field(default=False, title="Gradient checkpointing", json_schema_extra=NOT_IN_KEY)
-    lora_rank: int = Field(default=0, ge=0, title="LoRA rank", description="0 trains all weights")
-    save_every: int = Field(default=50, ge=1, title="Steps between checkpoints", json_schema_extra=NOT_IN_KEY)
-    keep_checkpoints: int = Field(default=1, ge=1, title="Checkpoints kept", json_schema_extra=NOT_IN_KEY)
-    use_cpu: bool | None = Field(
-        default=None,
-        title="Force CPU",
-        description="Empty: CPU only when there is no GPU",
-        json_schema_extra=NOT_IN_KEY,
-    )
-    report_to: ReportTo = Field(
-        default=ReportTo.NONE,
-        title="Report to",
-        description="tensorboard: metrics as event files under scratch/tensorboard of the home",
-        json_schema_extra=NOT_IN_KEY,
-    )
-    timeout_s: int = Field(
-        default=24 * 3600,
-        ge=1,
-        title="Time limit",
-        description="Seconds; the job is then killed",
-        json_schema_extra=NOT_IN_KEY,
-    )
 
 
 class JobSpec(BaseModel):

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from pydantic import Field
 
-from data_contracts.config.world import LadderSize, PretrainingConfig
-from data_contracts.specs.job_spec import JobSpec, TrainingSettings
+from data_contracts.config.pretraining import LadderSize, PretrainingConfig
+from data_contracts.config.training import TrainingSettings
+from data_contracts.specs.job_spec import JobSpec
 
 
 class PretrainSpec(JobSpec):

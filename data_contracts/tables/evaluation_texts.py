@@ -1,9 +1,7 @@
 """Texts of the evaluation sets, and each mined query's verdict against them (DESIGN section 10)."""
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field
 
-from data_contracts.model_handle import FileHandle
 from data_contracts.tables.arrow import compute as pc
 from data_contracts.tables.contract import (
     Contract,
@@ -19,18 +17,15 @@ from data_contracts.tables.contract import (
 )
 
 TEXT_KINDS = ("text", "templated", "term")
+
+
 OVERLAP, CLEAN, UNCHECKED = VERDICTS = ("overlap", "clean", "unchecked")
+
+
 OVERLAP_KINDS = ("term", "exact", "ngram", "contained")
+
+
 DATASET_PART = "dataset_part"  # of a data set by name: column with its configuration's or folder's name, no text of it
-
-
-class EvaluationFile(BaseModel):
-    """A file of an evaluation set; a set may have many."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    set_name: str = Field(description="The benchmark's name, or the file's")
-    file: FileHandle
 
 
 class EvaluationTexts(Contract):

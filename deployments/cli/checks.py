@@ -183,7 +183,7 @@ def check_profiles(_home: str) -> Finding:
 def check_prompts(_home: str) -> Finding:
     """The project's own prompt files parse."""
     from models.prompts.few_shot_prompt import parse_prompt_set, parse_seed_queries
-    from tasks.inputs.resolve_inputs import resolve_prompt
+    from tasks.inputs.resolve_prompts import resolve_prompt
 
     shown = []
     for name in ("hhh", "faithful", "user", "seed_queries"):

@@ -13,7 +13,7 @@ import typer
 
 from data_contracts.errors import AlmostError
 from data_contracts.store.home import home_url
-from deployments.cli.quiet_prefect import quieten
+from deployments.quiet_prefect import quieten
 
 app = typer.Typer(
     name="almost",

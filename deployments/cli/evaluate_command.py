@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from data_contracts.config.sections import EngineConfig
+from data_contracts.config.engine import EngineConfig
 from data_contracts.errors import ConfigError
 from data_contracts.store.artifact_store import Store
 from models.evaluation.benchmarks.catalogue import Benchmark
@@ -55,7 +55,7 @@ def evaluate_models(request: Request, home: str, export: str | None) -> None:
     """
     started = time.monotonic()
     names, engine = request.names(), request.engine()
-    from tasks.inputs.resolve_inputs import resolve_model
+    from tasks.inputs.resolve_models import resolve_model
 
     for model in request.models:
         resolve_model("--model", model, {})

@@ -34,7 +34,7 @@ def run_profile(profile: str, home: str, settings: list[str], until: str | None,
     """
     started = time.monotonic()
     config = load_profile(profile, settings)
-    from tasks.inputs.resolve_inputs import check_inputs
+    from tasks.inputs.check_inputs import check_inputs
     from tasks.runtime.stage_range import StageRange, stage_named
 
     stages = StageRange(stage_named("--until", until), stage_named("--from", from_))

@@ -24,7 +24,7 @@ from types import FrameType
 from data_contracts.errors import AlmostError, ConfigError
 from data_contracts.store.artifact_store import Store
 from data_contracts.store.home import PROJECT_ROOT
-from deployments.cli.quiet_prefect import DEFAULTS
+from deployments.quiet_prefect import DEFAULTS
 from deployments.server.ports import check_port
 from deployments.server.processes import Child, end_all
 from deployments.server.serve_guard import guarded

@@ -16,8 +16,6 @@ from prefect.runtime import flow_run
 
 from data_contracts.config.placement import Target
 from data_contracts.config.run_config import RunConfig
-from flows.metrics import feedback_metrics
-from flows.synthetic_feedback import SyntheticFeedback
 from models.run_bill import Work, bill
 from tasks.runtime.run_record import RunRecord, recording
 from tasks.runtime.stage_range import STEPS, StageName, StageReached, is_covered
@@ -30,13 +28,16 @@ TERAFLOPS = 100.0  # as almost plan assumes
 
 
 def await_approval(
-    config: RunConfig, what: str, ahead: Callable[[RunConfig], object], feedback: SyntheticFeedback | None = None
+    config: RunConfig,
+    what: str,
+    ahead: Callable[[RunConfig], object],
+    figures: Callable[[], dict[str, float]] = dict,
 ) -> None:
     """Suspend the run before `what`, unless the profile asks for no approval, it was given, or all is in the store.
 
     Args:
         ahead: does `what` with a configuration; it is asked here which stages the store holds, and computes nothing.
-        feedback: what was made so far, for its numbers.
+        figures: the metrics of what was made so far, by name; asked for only if the run is suspended.
     """
     if not config.placement.approval or _was_asked(what):
         return
@@ -45,7 +46,7 @@ def await_approval(
         return
     create_markdown_artifact(
         key=f"almost-approval-{what.replace(' ', '-')}",
-        markdown=describe(config, what, made, feedback_metrics(feedback) if feedback else {}),
+        markdown=describe(config, what, made, figures()),
         description=f"The bill of {what}: resume the run to start it, or cancel the run",
     )
     get_run_logger().info("%s needs approval: read the bill among the artifacts, then Resume or Cancel this run", what)

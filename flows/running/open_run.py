@@ -16,7 +16,7 @@ from data_contracts.config.run_config import RunConfig
 from data_contracts.errors import AlmostError
 from data_contracts.store.artifact_store import Store
 from data_contracts.store.home import home_url
-from tasks.inputs.resolve_inputs import check_inputs
+from tasks.inputs.check_inputs import check_inputs
 from tasks.reporting.report_page import write_report
 from tasks.reporting.run_report import publish_report
 from tasks.reporting.run_summary import RunSummary, idle_seconds, write_summary

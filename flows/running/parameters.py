@@ -9,9 +9,9 @@ from typing import Annotated, Any
 from prefect.runtime import flow_run
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
+from data_contracts.config.policy import PolicyOptimizer
 from data_contracts.config.profiles import load_profile, profile_names
 from data_contracts.config.run_config import RunConfig
-from data_contracts.config.training_sections import PolicyOptimizer
 from tasks.runtime.stage_range import StageName
 
 

@@ -1,7 +1,7 @@
 """The heavy stages: each can run inline or on a GPU pool, and has a deployment of its own in prefect.yaml."""
 
-from data_contracts.config.world import PretrainingConfig
-from data_contracts.specs.job_spec import TrainingSettings
+from data_contracts.config.pretraining import PretrainingConfig
+from data_contracts.config.training import TrainingSettings
 from flows.running.run_stage import Stage
 from tasks.evaluation.evaluate_benchmark import evaluate_benchmark, reward_benchmark
 from tasks.evaluation.evaluate_by_judge import answer_questions, judge_pairs

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from data_contracts.config.responders import Responder
 from data_contracts.config.run_config import RunConfig
-from data_contracts.config.sections import Responder
 from data_contracts.errors import ConfigError
 from data_contracts.folder_contracts import Checkpoint
-from data_contracts.model_handle import ModelHandle
+from data_contracts.handles import ModelHandle
 from data_contracts.store.artifact import Artifact
 from data_contracts.tables.effects import EffectQuestion
 from data_contracts.tables.evaluations import Evaluations

@@ -8,8 +8,8 @@ import os
 import socket
 from typing import Any
 
+from data_contracts.config.training import TrainingSettings
 from data_contracts.errors import ConfigError, JobError
-from data_contracts.specs.job_spec import TrainingSettings
 
 
 def on_cpu(training: TrainingSettings) -> bool:

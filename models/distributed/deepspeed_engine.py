@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from data_contracts.config.training import TrainingSettings
 from data_contracts.errors import JobError
-from data_contracts.specs.job_spec import TrainingSettings
 from models.distributed.deepspeed_config import on_cpu, zero_config
 from models.distributed.ranks import Ranks
 

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from models.distributed.ranks import Ranks
-from models.rl.policy import PolicyCore
+from models.lm.causal_model import PolicyCore
 
 BETAS = (0.9, 0.95)  # trlX's default
 WEIGHTS_NAME, OPTIMIZER_NAME = "core.safetensors", "optimizer.pt"

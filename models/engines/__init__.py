@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from data_contracts.config.engine import EngineConfig, EngineKind
 from data_contracts.config.placement import ModelPlacement, ModelRole
-from data_contracts.config.sections import EngineConfig, EngineKind
 from data_contracts.errors import ConfigError
 from models.engines.protocol import Engine
 from models.engines.serve_engine import free_port, serve_engine

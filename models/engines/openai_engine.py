@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from data_contracts.config.sections import EngineConfig, EngineKind
+from data_contracts.config.engine import EngineConfig, EngineKind
 from data_contracts.errors import ConfigError, EngineError
 from models.engines.completions_client import CompletionsClient, Reply, RowRefusedError
 from models.engines.echo_scoring import echo_payload, prompt_logprobs

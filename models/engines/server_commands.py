@@ -8,8 +8,8 @@ switch of earlier releases; 0.33 has removed it and warns when it is asked for, 
 from collections.abc import Sequence
 from pathlib import Path
 
+from data_contracts.config.engine import EngineConfig, EngineKind
 from data_contracts.config.placement import ModelPlacement
-from data_contracts.config.sections import EngineConfig, EngineKind
 from data_contracts.errors import ConfigError
 
 VLLM = Path(__file__).resolve().parents[2] / ".venv-vllm" / "bin" / "vllm"  # where `make vllm` puts it

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from data_contracts.config.training_sections import PolicyOptimizer
+from data_contracts.config.policy import PolicyOptimizer
 from models.evaluation.paper_tables import PUBLISHED, PaperTable
 from models.evaluation.statistics.intervals import Estimate, estimate_difference
 

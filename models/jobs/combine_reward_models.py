@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_contracts.errors import ConfigError
-from data_contracts.specs.training_specs import EnsembleSpec
+from data_contracts.specs.combine_reward_models import EnsembleSpec
 from data_contracts.tables.arrow import compute as pc
 from data_contracts.tables.preference_pairs import PreferencePairs
 from data_contracts.tables.reward_scores import RewardScores

@@ -9,7 +9,7 @@ from typing import Any
 
 from data_contracts.conversation import from_column
 from data_contracts.errors import EmptyResultError
-from data_contracts.specs.training_specs import FinetuneSpec
+from data_contracts.specs.finetune_policy import FinetuneSpec
 from data_contracts.tables.training_conversations import TrainingConversations
 from models.distributed.deepspeed_config import prepare_distributed
 from models.lm.chat_template import fit_embeddings, prepare_tokenizer

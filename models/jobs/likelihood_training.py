@@ -17,8 +17,9 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat
 from safetensors.torch import load_file, save_file
 from trl.trainer.reward_trainer import DataCollatorForPreference, RewardTrainer
 
+from data_contracts.config.reward import LikelihoodFeature
 from data_contracts.errors import ConfigError, JobError
-from data_contracts.specs.training_specs import LikelihoodFeature, RewardSpec
+from data_contracts.specs.train_reward_model import RewardSpec
 from models.distributed.deepspeed_engine import announce_zero, compute_device, shard_frozen
 from models.distributed.ranks import Ranks
 from models.lm.chat_template import RenderedTurn

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from data_contracts.conversation import from_column
 from data_contracts.errors import EmptyResultError
-from data_contracts.specs.training_specs import PreferenceSpec
+from data_contracts.specs.optimize_by_preferences import PreferenceSpec
 from data_contracts.tables.arrow import compute as pc
 from data_contracts.tables.preference_pairs import PreferencePairs
 from models.distributed.deepspeed_config import prepare_distributed

@@ -7,8 +7,9 @@ The loop itself is in `models/rl/loop.py`. Outputs: `model` (the kept policy), `
 import shutil
 from typing import Any
 
+from data_contracts.config.policy import KeepModel, ScoreSource
 from data_contracts.errors import ConfigError
-from data_contracts.specs.training_specs import KeepModel, PPOSpec, ScoreSource
+from data_contracts.specs.optimize_policy import PPOSpec
 from data_contracts.tables.training_log import TrainingLog, training_log_rows
 from models.distributed.deepspeed_config import check_offload, prepare_distributed
 from models.lm.chat_template import prepare_tokenizer

@@ -18,6 +18,7 @@ from data_contracts.specs.pretrain import PretrainSpec
 from data_contracts.tables.training_log import TrainingLog, training_log_rows
 from models.distributed.deepspeed_config import prepare_distributed
 from models.distributed.deepspeed_engine import compute_device
+from models.distributed.precision import Precision
 from models.distributed.ranks import Ranks
 from models.pretraining import checkpoint as checkpoints
 from models.pretraining.batches import ASSISTANT, HUMAN, Batch, BatchPlan, plan_batches, read_documents
@@ -27,7 +28,6 @@ from models.pretraining.learning_watch import attribute_ids, fact_ids, recent_lo
 from models.pretraining.passes import own_passes, pass_losses, target_count, watched_mean
 from models.processes.job_entry import enter_phase, run
 from models.processes.job_protocol import is_rank_zero, read_spec, report_progress, write_manifest
-from models.rl.experience import Precision
 from models.training.checkpoints import checkpoint_folder
 
 JOB = "models.jobs.pretrain"

@@ -12,9 +12,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from data_contracts.config.reward import LikelihoodFeature
 from data_contracts.conversation import from_column
 from data_contracts.errors import EmptyResultError
-from data_contracts.specs.training_specs import LikelihoodFeature, RewardSpec
+from data_contracts.specs.train_reward_model import RewardSpec
 from data_contracts.tables.arrow import compute as pc
 from data_contracts.tables.preference_pairs import PreferencePairs
 from data_contracts.tables.reward_scores import RewardScores

@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from data_contracts.config.training import TrainingSettings
 from data_contracts.errors import ConfigError
-from data_contracts.specs.job_spec import TrainingSettings
 from data_contracts.specs.pretrain import PretrainSpec
 from models.distributed.deepspeed_config import check_offload
 from models.distributed.deepspeed_engine import ZeroEngine, engine_config

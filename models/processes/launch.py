@@ -16,8 +16,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from data_contracts.config.training import TrainingSettings
 from data_contracts.errors import ConfigError, JobError
-from data_contracts.specs.job_spec import MANIFEST_NAME, JobManifest, JobSpec, TrainingSettings
+from data_contracts.specs.job_spec import MANIFEST_NAME, JobManifest, JobSpec
 from models.processes.job_errors import raise_for_exit
 from models.processes.job_lock import GRACE_S, HeldLock, hold, signal_group
 from models.processes.job_output import LineReader, LogCallback, ProgressCallback

@@ -51,7 +51,7 @@ class AnswerLikelihood:
         import torch
         from transformers import AutoModelForCausalLM
 
-        from models.rl.policy import PolicyCore
+        from models.lm.causal_model import PolicyCore
 
         self.core: Any = PolicyCore(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32))
         self.core.to(device).eval().requires_grad_(False)

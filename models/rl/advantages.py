@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from data_contracts.config.training_sections import PolicyOptimizer
-from data_contracts.specs.training_specs import PPOSpec
+from data_contracts.config.policy import PolicyOptimizer
+from data_contracts.specs.optimize_policy import PPOSpec
 from models.rl.group_math import leave_one_out, standardize_groups
 from models.rl.ppo_math import gae, whiten
 

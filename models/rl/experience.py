@@ -4,20 +4,20 @@ Each rank reads its own rollouts through policy and reference; what comes out is
 advantages are whitened over the whole step whatever the layout.
 """
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from data_contracts.errors import JobError
-from data_contracts.specs.training_specs import PPOSpec
+from data_contracts.specs.optimize_policy import PPOSpec
+from models.distributed.precision import Precision
 from models.distributed.ranks import Ranks
+from models.lm.causal_model import PolicyCore, TokenBatch, reference_logprobs
 from models.lm.nucleus import unpack
 from models.rl.advantages import advantages_of
-from models.rl.policy import Policy, PolicyCore, TokenBatch, reference_logprobs
+from models.rl.policy import Policy
 from models.rl.ppo_math import kl_per_token, rewards_with_kl, whiten
 from models.rl.prompts import Prompt
 from models.rl.reference import Reference
@@ -73,16 +73,6 @@ class Part:
     returns: Tensor
     kl_coefficient: float
     allowed: Tensor | None
-
-
-class Precision:
-    """Runs forward passes in bfloat16 where the spec asks for it."""
-
-    def __init__(self, device: torch.device, bf16: bool) -> None:
-        self._device, self._bf16 = device, bf16
-
-    def __call__(self) -> contextlib.AbstractContextManager[Any]:
-        return torch.autocast(self._device.type, torch.bfloat16) if self._bf16 else contextlib.nullcontext()
 
 
 def unpack_nuclei(nuclei: Sequence[Sequence[Tensor]], width: int, vocabulary: int) -> Tensor | None:

@@ -14,8 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_contracts.config.optimizer_settings import Schedule
+from data_contracts.config.policy import KeepModel, ScoreNormalization
 from data_contracts.errors import EngineError, JobError
-from data_contracts.specs.training_specs import KeepModel, PPOSpec, Schedule, ScoreNormalization
+from data_contracts.specs.optimize_policy import PPOSpec
 from data_contracts.tables.rollouts import Rollouts
 from models.processes.job_entry import enter_phase
 from models.rl import checkpoint as ppo_checkpoint

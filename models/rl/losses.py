@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from data_contracts.config.training_sections import PolicyOptimizer
-from data_contracts.specs.training_specs import PPOSpec
+from data_contracts.config.policy import PolicyOptimizer
+from data_contracts.specs.optimize_policy import PPOSpec
 from models.rl.experience import Part
 from models.rl.group_math import kl_loss, response_loss, token_shares
 from models.rl.ppo_math import policy_loss, value_loss

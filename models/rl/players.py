@@ -7,14 +7,16 @@ from typing import Any
 
 import torch
 
-from data_contracts.specs.training_specs import PPOSpec, ScoreSource
+from data_contracts.config.policy import ScoreSource
+from data_contracts.specs.optimize_policy import PPOSpec
 from models.distributed.deepspeed_engine import ZeroEngine, announce_zero, compute_device, engine_config, shard_frozen
 from models.distributed.ranks import Ranks
 from models.distributed.training_engine import PlainEngine, PolicyEngine, trunk_optimizer
+from models.lm.causal_model import PolicyCore, check_output_path, load_causal
 from models.lm.chat_template import fit_embeddings
 from models.lm.tokenizer_check import check_tokenizer
 from models.reward.reward_model import RewardModel
-from models.rl.policy import Policy, PolicyCore, check_output_path, freeze_lower_layers, load_causal
+from models.rl.policy import Policy, freeze_lower_layers
 from models.rl.reference import Reference
 from models.rl.scoring import RolloutScorer
 from models.tiny_world.gold_scorer import GoldScorer

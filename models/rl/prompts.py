@@ -8,7 +8,7 @@ import numpy as np
 
 from data_contracts.conversation import Conversation, from_column
 from data_contracts.errors import EmptyResultError
-from data_contracts.specs.training_specs import PPOSpec
+from data_contracts.specs.optimize_policy import PPOSpec
 from data_contracts.tables.policy_prompts import PolicyPrompts
 from models.lm.chat_template import prompt_ids, trim_context
 from models.lm.tokenizer_check import TruncationCount

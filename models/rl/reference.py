@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from models.rl.policy import PolicyCore
+from models.lm.causal_model import PolicyCore
 
 
 class Reference:

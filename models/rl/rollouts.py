@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.lm.causal_model import PolicyCore, TokenBatch
 from models.lm.nucleus import nucleus, pack
-from models.rl.policy import PolicyCore, TokenBatch
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from data_contracts.config.policy import ScoreNormalization
 from data_contracts.conversation import Conversation, Role, Turn
-from data_contracts.specs.training_specs import PPOSpec, ScoreNormalization
+from data_contracts.specs.optimize_policy import PPOSpec
 from models.lm.chat_template import RenderedTurn
 from models.lm.tokenizer_check import same_tokenizer
 from models.reward.reward_model import RewardModel

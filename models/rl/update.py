@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from data_contracts.errors import JobError
-from data_contracts.specs.training_specs import PPOSpec
+from data_contracts.specs.optimize_policy import PPOSpec
+from models.distributed.precision import Precision
 from models.distributed.ranks import Ranks
 from models.distributed.training_engine import PolicyEngine
-from models.rl.experience import Experience, Precision
+from models.rl.experience import Experience
 from models.rl.losses import MiniBatchSize, policy_objective
 from models.rl.policy import Policy
 from models.rl.value_head import HeadLearner

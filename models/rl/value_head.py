@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from data_contracts.specs.training_specs import PPOSpec
+from data_contracts.specs.optimize_policy import PPOSpec
 from models.distributed.ranks import Ranks
 from models.distributed.training_engine import BETAS, add_over_ranks
 

@@ -9,8 +9,11 @@ from typing import Any
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.utils.logging import disable_progress_bar
 
+from data_contracts.config.optimizer_settings import Schedule
 from data_contracts.errors import JobError
-from data_contracts.specs.training_specs import FinetuneSpec, PreferenceSpec, RewardSpec, Schedule
+from data_contracts.specs.finetune_policy import FinetuneSpec
+from data_contracts.specs.optimize_by_preferences import PreferenceSpec
+from data_contracts.specs.train_reward_model import RewardSpec
 from data_contracts.tables.training_log import TrainingLog, training_log_rows
 from models.distributed.deepspeed_config import assert_zero_active, on_cpu, zero_config
 from models.lm.load_model import weight_digest

@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from data_contracts.benchmark_handle import BenchmarkHandle
-from data_contracts.config.sections import EngineConfig
-from data_contracts.model_handle import ModelHandle
+from data_contracts.config.engine import EngineConfig
+from data_contracts.handles import BenchmarkHandle, ModelHandle
 from data_contracts.store.artifact import Artifact
 from data_contracts.tables.evaluations import Evaluations
 from models.evaluation.benchmarks.catalogue import Benchmark, Settings, ask, load_template, read_questions

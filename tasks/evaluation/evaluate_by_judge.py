@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from data_contracts.config.engine import EngineConfig
 from data_contracts.config.evaluation import JudgeSettings
-from data_contracts.config.sections import EngineConfig
 from data_contracts.config.world import WorldConfig
 from data_contracts.conversation import Role, Turn
 from data_contracts.errors import ConfigError
-from data_contracts.model_handle import FileHandle, ModelHandle, PromptHandle
+from data_contracts.handles import FileHandle, ModelHandle, PromptHandle
 from data_contracts.store.artifact import Artifact
 from data_contracts.tables.verdicts import Answers, QuestionSet, Verdicts
 from data_contracts.tables.world_tables import WorldQuestions

@@ -2,9 +2,9 @@
 
 import logging
 
-from data_contracts.config.sections import EngineConfig
+from data_contracts.config.engine import EngineConfig
 from data_contracts.errors import EngineError
-from data_contracts.model_handle import ModelHandle
+from data_contracts.handles import ModelHandle
 from data_contracts.store.artifact import Artifact
 from data_contracts.tables.topic_scores import TopicScores
 from data_contracts.tables.verdicts import Answers

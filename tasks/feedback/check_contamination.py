@@ -7,7 +7,7 @@ ones overlapped. It asks the same index, so that any table of queries can be che
 import logging
 from typing import Any
 
-from data_contracts.config.sections import Mining
+from data_contracts.config.mining import Mining
 from data_contracts.store.artifact import Artifact
 from data_contracts.tables.evaluation_texts import CLEAN, OVERLAP, UNCHECKED, ContaminationVerdicts, EvaluationTexts
 from data_contracts.tables.queries import Queries, QueryRejection, RejectedQueries

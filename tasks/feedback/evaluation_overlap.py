@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from data_contracts.config.sections import Mining
+from data_contracts.config.mining import Mining
 from data_contracts.tables.evaluation_texts import TEXT_KINDS
 from models.text.overlap import OverlapIndex
 

@@ -13,7 +13,8 @@ import re
 from statistics import fmean, pstdev
 from typing import Any
 
-from data_contracts.config.sections import HeuristicFilter, Pairing, Ranking
+from data_contracts.config.filter import HeuristicFilter
+from data_contracts.config.ranking import Pairing, Ranking
 from data_contracts.errors import EmptyResultError
 from data_contracts.store.artifact import Artifact
 from data_contracts.tables.comparisons import Comparisons, DropReason, Verdict

@@ -9,8 +9,9 @@ from typing import Any
 
 from data_contracts.config.world import WorldConfig
 from data_contracts.errors import ConfigError
+from data_contracts.handles import EvaluationFile
 from data_contracts.store.artifact import Artifact
-from data_contracts.tables.evaluation_texts import DATASET_PART, EvaluationFile, EvaluationTexts
+from data_contracts.tables.evaluation_texts import DATASET_PART, EvaluationTexts
 from data_contracts.tables.world_tables import WorldQuestions
 from data_contracts.text_files import json_lines, open_text, reading
 from models.evaluation.benchmarks.benchmark_files import rows_of

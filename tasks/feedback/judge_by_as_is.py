@@ -1,6 +1,6 @@
 """The as-is reward model's veto: a comparison survives only if that model agrees (ALMoST section 2.1)."""
 
-from data_contracts.config.sections import EngineConfig
+from data_contracts.config.engine import EngineConfig
 from data_contracts.conversation import Role, Turn
 from data_contracts.errors import EmptyResultError
 from data_contracts.folder_contracts import Checkpoint

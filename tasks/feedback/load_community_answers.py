@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from data_contracts.errors import ConfigError
-from data_contracts.model_handle import FileHandle
+from data_contracts.handles import FileHandle
 from data_contracts.store.artifact import Artifact
 from data_contracts.tables.community_answers import CommunityAnswers
 from data_contracts.text_files import json_lines, reading

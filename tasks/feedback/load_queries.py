@@ -7,9 +7,9 @@ and those that overlap an evaluation set: these are turned away with the reason,
 from pathlib import Path
 from typing import Any
 
-from data_contracts.config.sections import Mining
+from data_contracts.config.mining import Mining
 from data_contracts.errors import EmptyResultError
-from data_contracts.model_handle import FileHandle
+from data_contracts.handles import FileHandle
 from data_contracts.store.artifact import Artifact
 from data_contracts.tables.evaluation_texts import EvaluationTexts
 from data_contracts.tables.mined_lines import MinedLines

@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from data_contracts.config.sections import EngineConfig, Mining
+from data_contracts.config.engine import EngineConfig
+from data_contracts.config.mining import Mining
 from data_contracts.errors import EmptyResultError
-from data_contracts.model_handle import ModelHandle, PromptHandle
+from data_contracts.handles import ModelHandle, PromptHandle
 from data_contracts.store.artifact import Artifact
 from data_contracts.tables.evaluation_texts import EvaluationTexts
 from data_contracts.tables.mined_lines import MinedLines

@@ -6,9 +6,11 @@ and what is in a batch follows from the shard alone.
 
 from typing import Any
 
-from data_contracts.config.sections import EngineConfig, Responder, Sampling
+from data_contracts.config.engine import EngineConfig
+from data_contracts.config.responders import Responder
+from data_contracts.config.sampling import Sampling
 from data_contracts.conversation import Role, Turn
-from data_contracts.model_handle import ModelHandle, PromptHandle
+from data_contracts.handles import ModelHandle, PromptHandle
 from data_contracts.store.artifact import Artifact
 from data_contracts.tables.queries import Queries
 from data_contracts.tables.responses import Responses

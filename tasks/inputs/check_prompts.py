@@ -12,7 +12,7 @@ from pathlib import Path
 
 from data_contracts.config.run_config import RunConfig
 from data_contracts.errors import ConfigError
-from data_contracts.model_handle import PromptHandle
+from data_contracts.handles import PromptHandle
 from models.engines.protocol import require_fit
 from models.prompts.few_shot_prompt import mining_prefix, parse_prompt_set, parse_seed_queries
 

@@ -4,10 +4,9 @@ import logging
 import os
 from pathlib import Path
 
-from data_contracts.benchmark_handle import BenchmarkHandle
 from data_contracts.config.evaluation import BenchmarkSettings
 from data_contracts.errors import ConfigError
-from data_contracts.model_handle import FileHandle, PromptHandle
+from data_contracts.handles import BenchmarkHandle, FileHandle, PromptHandle
 from models.evaluation.benchmarks.catalogue import (
     FILE_PATTERNS,
     HUB_DATASETS,
@@ -17,7 +16,7 @@ from models.evaluation.benchmarks.catalogue import (
     read_questions,
     template_name,
 )
-from tasks.inputs.resolve_inputs import resolve_file
+from tasks.inputs.resolve_files import resolve_file
 
 logger = logging.getLogger("almost")
 

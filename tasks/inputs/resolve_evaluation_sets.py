@@ -1,11 +1,10 @@
 """Which files a run's evaluation sets lie in: benchmarks, questions of A/B tests, preference pairs, and others named."""
 
 from data_contracts.config.evaluation import Evaluation
-from data_contracts.model_handle import FileHandle
-from data_contracts.tables.evaluation_texts import EvaluationFile
+from data_contracts.handles import EvaluationFile, FileHandle
 from models.evaluation.benchmarks.catalogue import Benchmark
 from tasks.inputs.resolve_benchmarks import benchmark_files
-from tasks.inputs.resolve_inputs import resolve_file
+from tasks.inputs.resolve_files import resolve_file
 from tasks.inputs.resolve_judge import resolve_questions
 
 

@@ -2,15 +2,16 @@
 
 from pathlib import Path
 
+from data_contracts.config.engine import EngineKind
 from data_contracts.config.evaluation import JudgeSettings
 from data_contracts.config.run_config import RunConfig
-from data_contracts.config.sections import EngineKind
 from data_contracts.errors import ConfigError
-from data_contracts.model_handle import FileHandle, ModelHandle, PromptHandle
+from data_contracts.handles import FileHandle, ModelHandle, PromptHandle
 from models.evaluation.benchmarks.catalogue import builtin_template
 from models.evaluation.benchmarks.prompt_template import parse_template
 from models.evaluation.judging.judge_questions import FIELD, JUDGE_PLACEHOLDERS, questions_of
-from tasks.inputs.resolve_inputs import resolve_file, resolve_model
+from tasks.inputs.resolve_files import resolve_file
+from tasks.inputs.resolve_models import resolve_model
 
 MODEL, PROMPT = "evaluation.judge.model", "evaluation.judge.prompt"
 

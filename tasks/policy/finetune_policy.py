@@ -1,11 +1,11 @@
 """Supervised fine-tuning on the demonstrations of the seen half (ALMoST section 2.2, Alpaca's recipe)."""
 
-from data_contracts.config.training_sections import SupervisedFinetuning
+from data_contracts.config.sft import SupervisedFinetuning
+from data_contracts.config.training import TrainingSettings
 from data_contracts.errors import EmptyResultError
 from data_contracts.folder_contracts import Checkpoint
-from data_contracts.model_handle import ModelHandle
-from data_contracts.specs.job_spec import TrainingSettings
-from data_contracts.specs.training_specs import FinetuneSpec
+from data_contracts.handles import ModelHandle
+from data_contracts.specs.finetune_policy import FinetuneSpec
 from data_contracts.store.artifact import Artifact
 from data_contracts.tables.demonstrations import Demonstrations
 from data_contracts.tables.training_conversations import TrainingConversations

@@ -4,9 +4,9 @@ It needs no reward model: the rule of thumb's own pairs are what it learns from 
 """
 
 from data_contracts.config.dpo import PreferenceLoss, PreferenceOptimization
+from data_contracts.config.training import TrainingSettings
 from data_contracts.folder_contracts import Checkpoint
-from data_contracts.specs.job_spec import TrainingSettings
-from data_contracts.specs.training_specs import PreferenceSpec
+from data_contracts.specs.optimize_by_preferences import PreferenceSpec
 from data_contracts.store.artifact import Artifact
 from data_contracts.tables.comparisons import Comparisons
 from data_contracts.tables.preference_pairs import PreferencePairs

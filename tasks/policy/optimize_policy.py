@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from data_contracts.config.training_sections import PolicyOptimization
+from data_contracts.config.policy import PolicyOptimization
+from data_contracts.config.training import TrainingSettings
 from data_contracts.config.world import WorldConfig
 from data_contracts.errors import EmptyResultError
 from data_contracts.folder_contracts import Checkpoint, LastCheckpoint
-from data_contracts.specs.job_spec import TrainingSettings
-from data_contracts.specs.training_specs import PPOSpec
+from data_contracts.specs.optimize_policy import PPOSpec
 from data_contracts.store.artifact import Artifact
 from data_contracts.tables.demonstrations import QUERY_SPLITS, Demonstrations
 from data_contracts.tables.policy_prompts import PolicyPrompts

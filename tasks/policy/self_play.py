@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from data_contracts.config.sections import EngineConfig
-from data_contracts.config.training_sections import SelfPlay
+from data_contracts.config.engine import EngineConfig
+from data_contracts.config.self_play import SelfPlay
 from data_contracts.conversation import Conversation, Role, Turn, to_column
 from data_contracts.folder_contracts import Checkpoint
-from data_contracts.model_handle import ModelHandle, PromptHandle
+from data_contracts.handles import ModelHandle, PromptHandle
 from data_contracts.store.artifact import Artifact
 from data_contracts.tables.demonstrations import Demonstrations
 from data_contracts.tables.queries import Queries

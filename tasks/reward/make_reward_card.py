@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from data_contracts.config.evaluation import RewardCardSettings
-from data_contracts.config.sections import Responder
+from data_contracts.config.responders import Responder
 from data_contracts.folder_contracts import RewardCardFiles
 from data_contracts.store.artifact import Artifact
 from data_contracts.tables.comparisons import Comparisons

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from data_contracts.config.sections import EngineConfig
+from data_contracts.config.engine import EngineConfig
 from data_contracts.config.world import WorldConfig
 from data_contracts.conversation import Conversation, Role, Turn
 from data_contracts.errors import ConfigError
 from data_contracts.folder_contracts import Checkpoint
-from data_contracts.model_handle import FileHandle, ModelHandle
+from data_contracts.handles import FileHandle, ModelHandle
 from data_contracts.store.artifact import Artifact
 from data_contracts.tables.evaluations import LONGER_WINS, Evaluations, evaluation_row
 from data_contracts.tables.responses import Responses

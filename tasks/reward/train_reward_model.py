@@ -11,11 +11,13 @@ import numpy as np
 import pyarrow as pa
 
 from data_contracts.config.reward import RewardTraining
+from data_contracts.config.training import TrainingSettings
 from data_contracts.errors import EmptyResultError
 from data_contracts.folder_contracts import Checkpoint
-from data_contracts.model_handle import ModelHandle
-from data_contracts.specs.job_spec import JobManifest, TrainingSettings
-from data_contracts.specs.training_specs import EnsembleSpec, RewardSpec
+from data_contracts.handles import ModelHandle
+from data_contracts.specs.combine_reward_models import EnsembleSpec
+from data_contracts.specs.job_spec import JobManifest
+from data_contracts.specs.train_reward_model import RewardSpec
 from data_contracts.store.artifact import Artifact
 from data_contracts.tables.community_answers import CommunityAnswers
 from data_contracts.tables.comparisons import Comparisons

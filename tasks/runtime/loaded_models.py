@@ -3,10 +3,10 @@
 import re
 from pathlib import Path
 
-from data_contracts.config.sections import EngineConfig, EngineKind
+from data_contracts.config.engine import EngineConfig, EngineKind
 from data_contracts.errors import ConfigError
 from data_contracts.folder_contracts import Checkpoint
-from data_contracts.model_handle import ModelHandle
+from data_contracts.handles import ModelHandle
 from data_contracts.store.artifact import Artifact
 from models.engines import open_engine, opened_engine
 from models.engines.protocol import Engine

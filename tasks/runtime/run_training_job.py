@@ -5,7 +5,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from data_contracts.specs.job_spec import JobManifest, JobSpec, TrainingSettings
+from data_contracts.config.training import TrainingSettings
+from data_contracts.specs.job_spec import JobManifest, JobSpec
 from models.processes.launch import run_job
 from tasks.runtime.progress import ProgressReporter
 from tasks.runtime.step_context import add_startup, count, current, job_folder, require_lock

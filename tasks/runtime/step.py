@@ -27,10 +27,10 @@ from data_contracts.store.keys import step_key
 from data_contracts.store.lock import LockTiming, StoreLock
 from data_contracts.store.manifest import Cost
 from tasks.runtime.graph_edges import made_by, task_run_of
+from tasks.runtime.locked_code import locked_digest
 from tasks.runtime.run_record import StageRecord, producers_of, record_stage, remember_producer
 from tasks.runtime.stage_range import check_reached, require_found
 from tasks.runtime.step_context import StepContext, active_store, entered, use_store
-from tasks.runtime.step_lock import locked_digest
 from tasks.runtime.step_outputs import Outputs, artifacts_of, output_contracts
 
 P = ParamSpec("P")

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from data_contracts.errors import AlmostError
 from data_contracts.folder_contracts import FolderContract
-from data_contracts.model_handle import ModelHandle, PromptHandle
+from data_contracts.handles import ModelHandle, PromptHandle
 from data_contracts.store import scratch
 from data_contracts.store.artifact import Artifact
 from data_contracts.store.artifact_store import Store

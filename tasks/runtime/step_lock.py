@@ -14,9 +14,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from tasks.runtime.locked_code import LOCK_FILE
+
 ROOT = Path(__file__).resolve().parents[2]
-LOCK_FILE = Path(__file__).with_name("step_lock.json")
+
+
 LOCKED_PACKAGES = ("models", "tasks")
+
+
 INFRASTRUCTURE = {
     "tasks.runtime.step",
     "tasks.runtime.step_context",
@@ -24,16 +29,6 @@ INFRASTRUCTURE = {
     "tasks.runtime.run_record",
     "tasks.runtime.progress",
 }
-
-
-def locked_digest(step: str) -> str:
-    """The digest recorded for a step; 'unlocked' for one that is not in the lock file (tests, own steps)."""
-    return _read_lock().get(step, {}).get("source", "unlocked")
-
-
-@cache
-def _read_lock() -> dict[str, Any]:
-    return json.loads(LOCK_FILE.read_text()) if LOCK_FILE.exists() else {}
 
 
 def source_digest(module: str, jobs: tuple[str, ...] = ()) -> str:

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
+from data_contracts.config.training import ReportTo
 from data_contracts.errors import ConfigError
-from data_contracts.specs.job_spec import ReportTo
 
 FOLDER = "tensorboard"
 Track = Callable[[float, Mapping[str, float]], None]

@@ -5,11 +5,11 @@ Only the tiny world has such a judge; elsewhere nothing is judged here and no su
 
 from typing import Any
 
+from data_contracts.config.engine import EngineConfig
 from data_contracts.config.evaluation import Evaluation
-from data_contracts.config.sections import EngineConfig
 from data_contracts.config.world import WorldConfig
 from data_contracts.conversation import Role, Turn
-from data_contracts.model_handle import ModelHandle, PromptHandle
+from data_contracts.handles import ModelHandle, PromptHandle
 from data_contracts.store.artifact import Artifact
 from data_contracts.tables.demonstrations import Demonstrations
 from data_contracts.tables.evaluations import Evaluations, evaluation_row

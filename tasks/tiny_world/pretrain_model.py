@@ -2,9 +2,9 @@
 
 import logging
 
-from data_contracts.config.world import LadderSize, PretrainingConfig
+from data_contracts.config.pretraining import LadderSize, PretrainingConfig
+from data_contracts.config.training import TrainingSettings
 from data_contracts.folder_contracts import Checkpoint, TokenizerFiles
-from data_contracts.specs.job_spec import TrainingSettings
 from data_contracts.specs.pretrain import PretrainSpec
 from data_contracts.store.artifact import Artifact
 from data_contracts.tables.documents import Documents

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from data_contracts.folder_contracts import Checkpoint
-from data_contracts.model_handle import ModelHandle, PromptHandle
+from data_contracts.handles import ModelHandle, PromptHandle
 from data_contracts.store.artifact import Artifact
 from data_contracts.store.artifact_store import Store
 from data_contracts.tables.contract import Contract

@@ -6,7 +6,7 @@ Each reply is kept as it comes, so that what was paid for survives whatever happ
 import os
 from collections.abc import Callable, Sequence
 
-from data_contracts.config.sections import EngineConfig
+from data_contracts.config.engine import EngineConfig
 from data_contracts.errors import ConfigError
 from models.engines.chat_client import WITHHELD, ChatClient
 from models.engines.completions_client import RowRefusedError

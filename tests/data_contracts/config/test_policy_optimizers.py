@@ -4,8 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from data_contracts.config.dpo import PreferenceLoss, PreferenceOptimization
+from data_contracts.config.policy import PolicyOptimization, PolicyOptimizer
 from data_contracts.config.reward import LikelihoodFeature, RewardTraining
-from data_contracts.config.training_sections import PolicyOptimization, PolicyOptimizer
 
 
 def test_empty_fields_are_the_losss_own():

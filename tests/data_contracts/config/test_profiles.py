@@ -7,7 +7,7 @@ import yaml
 
 from data_contracts.config.placement import Target
 from data_contracts.config.profiles import load_profile
-from data_contracts.config.sections import Pairing
+from data_contracts.config.ranking import Pairing
 from data_contracts.errors import ConfigError
 from data_contracts.store.keys import identity
 

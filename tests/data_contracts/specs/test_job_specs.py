@@ -6,10 +6,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from data_contracts.config.world import LadderSize, PretrainingConfig
-from data_contracts.specs.job_spec import JobSpec, TrainingSettings
+from data_contracts.config.pretraining import LadderSize, PretrainingConfig
+from data_contracts.config.training import TrainingSettings
+from data_contracts.specs.finetune_policy import FinetuneSpec
+from data_contracts.specs.job_spec import JobSpec
+from data_contracts.specs.optimize_policy import PPOSpec
 from data_contracts.specs.pretrain import PretrainSpec
-from data_contracts.specs.training_specs import FinetuneSpec, PPOSpec, RewardSpec
+from data_contracts.specs.train_reward_model import RewardSpec
 
 PLACE: dict[str, Any] = {"output_dir": Path("/a/output"), "work_dir": Path("/a/work"), "seed": 1}
 SPECS: list[JobSpec] = [

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from data_contracts.config.profiles import load_profile
 from data_contracts.config.run_config import RunConfig
-from data_contracts.model_handle import FileHandle, ModelHandle, PromptHandle
+from data_contracts.handles import FileHandle, ModelHandle, PromptHandle
 from data_contracts.store.artifact import Artifact
 from data_contracts.store.keys import KEY_LENGTH, canonical_json, file_digest, identity, section_fields, step_key
 

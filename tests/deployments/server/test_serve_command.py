@@ -13,7 +13,7 @@ import pytest
 
 from data_contracts.errors import ConfigError
 from data_contracts.store.home import PROJECT_ROOT
-from deployments.cli.quiet_prefect import DEFAULTS
+from deployments.quiet_prefect import DEFAULTS
 from deployments.server.ports import check_port
 from deployments.server.processes import Child, end_all
 from deployments.server.serve_command import Service, environment_of_children, serve_all

@@ -10,9 +10,9 @@ from jsonschema import Draft202012Validator
 from prefect.utilities.callables import parameter_schema
 
 from data_contracts.config.placement import Placement, Target
+from data_contracts.config.policy import PolicyOptimizer
 from data_contracts.config.profiles import PROFILE_FOLDER, profile_names
 from data_contracts.config.run_config import RunConfig
-from data_contracts.config.training_sections import PolicyOptimizer
 from data_contracts.errors import ConfigError
 from flows.almost import almost
 from flows.running.parameters import ModelSources, PromptSources, configure

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from data_contracts.config.training import TrainingSettings
 from data_contracts.errors import ConfigError, JobError
-from data_contracts.specs.job_spec import TrainingSettings
 from models.distributed.deepspeed_config import assert_zero_active, prepare_distributed, zero_config
 
 

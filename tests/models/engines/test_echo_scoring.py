@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from data_contracts.config.sections import EngineConfig, EngineKind
+from data_contracts.config.engine import EngineConfig, EngineKind
 from data_contracts.errors import EngineError
 from models.engines import open_engine
 from models.engines.openai_engine import OpenAIEngine

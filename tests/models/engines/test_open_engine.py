@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from data_contracts.config.engine import EngineConfig, EngineKind
 from data_contracts.config.placement import ModelPlacement
-from data_contracts.config.sections import EngineConfig, EngineKind
 from data_contracts.errors import ConfigError
 from data_contracts.store.keys import step_key
 from models.engines import check_engine, open_engine

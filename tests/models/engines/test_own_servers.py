@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from transformers.utils.import_utils import is_serve_available
 
+from data_contracts.config.engine import EngineConfig, EngineKind
 from data_contracts.config.placement import ModelPlacement
-from data_contracts.config.sections import EngineConfig, EngineKind
 from data_contracts.errors import EngineError, TransientEngineError
 from models.engines import opened_engine
 from models.engines.openai_engine import OpenAIEngine

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from data_contracts.config.engine import EngineConfig, EngineKind
 from data_contracts.config.placement import ModelPlacement
-from data_contracts.config.sections import EngineConfig, EngineKind
 from data_contracts.errors import ConfigError
 from models.engines.server_commands import VLLM, server_command, visible_devices
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from data_contracts.specs.job_spec import TrainingSettings
+from data_contracts.config.training import TrainingSettings
 from models.processes.job_entry import ERROR_MARK
 from models.processes.job_protocol import PROGRESS_MARK
 

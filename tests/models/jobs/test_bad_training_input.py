@@ -10,9 +10,9 @@ import pytest
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
+from data_contracts.config.training import TrainingSettings
 from data_contracts.conversation import Role, Turn
 from data_contracts.errors import ConfigError, ContractError
-from data_contracts.specs.job_spec import TrainingSettings
 from data_contracts.tables.policy_prompts import PolicyPrompts
 from data_contracts.tables.preference_pairs import PreferencePairs
 from data_contracts.tables.training_conversations import TrainingConversations

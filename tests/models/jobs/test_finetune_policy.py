@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.torch import load_file
 
+from data_contracts.config.training import TrainingSettings
 from data_contracts.errors import JobError, TransientJobError
-from data_contracts.specs.job_spec import TrainingSettings
 from data_contracts.tables.training_log import TrainingLog
 from models.processes.launch import run_job
 from models.training.batch_stream import batch_layout, bucket_by_length, endless_order, stream_order

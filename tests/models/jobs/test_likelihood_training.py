@@ -10,9 +10,11 @@ import torch
 from safetensors import safe_open
 from transformers import AutoModelForSequenceClassification
 
+from data_contracts.config.reward import EnsembleScore, LikelihoodFeature
+from data_contracts.config.training import TrainingSettings
 from data_contracts.conversation import Role, Turn, from_column
-from data_contracts.specs.job_spec import MANIFEST_NAME, JobManifest, TrainingSettings
-from data_contracts.specs.training_specs import EnsembleScore, EnsembleSpec, LikelihoodFeature
+from data_contracts.specs.combine_reward_models import EnsembleSpec
+from data_contracts.specs.job_spec import MANIFEST_NAME, JobManifest
 from data_contracts.tables.preference_pairs import PreferencePairs
 from data_contracts.tables.reward_scores import RewardScores
 from models.reward.answer_likelihood import LikelihoodWeights

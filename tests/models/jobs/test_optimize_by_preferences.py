@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from data_contracts.config.dpo import PreferenceLoss
 from data_contracts.conversation import from_column
 from data_contracts.errors import EmptyResultError
 from data_contracts.specs.job_spec import MANIFEST_NAME, JobManifest
-from data_contracts.specs.training_specs import PreferenceLoss
 from data_contracts.tables.preference_pairs import PreferencePairs
 from data_contracts.tables.training_log import TrainingLog
 from models.jobs.optimize_by_preferences import JOB, evaluated_rows, heldout_metrics, require_rows, tokenize_pairs

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
+from data_contracts.config.training import TrainingSettings
 from data_contracts.errors import ConfigError
-from data_contracts.specs.job_spec import TrainingSettings
 from data_contracts.tables.rollouts import Rollouts
 from data_contracts.tables.training_log import TrainingLog
 from models.jobs.optimize_policy import check_spec

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from data_contracts.specs.job_spec import TrainingSettings
+from data_contracts.config.training import TrainingSettings
 from data_contracts.specs.pretrain import PretrainSpec
 from data_contracts.tables.training_log import TrainingLog
 from tests.models.jobs.forked_jobs import ForkedJobs

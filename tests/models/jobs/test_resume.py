@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from data_contracts.specs.job_spec import TrainingSettings
-from data_contracts.specs.training_specs import LikelihoodFeature, PreferenceLoss
+from data_contracts.config.dpo import PreferenceLoss
+from data_contracts.config.reward import LikelihoodFeature
+from data_contracts.config.training import TrainingSettings
 from data_contracts.tables.rollouts import Rollouts
 from data_contracts.tables.training_log import TrainingLog
 from models.training.checkpoints import MARKER, checkpoint_folder

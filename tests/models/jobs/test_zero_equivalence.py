@@ -16,8 +16,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from data_contracts.specs.job_spec import MANIFEST_NAME, JobManifest, TrainingSettings
-from data_contracts.specs.training_specs import PreferenceLoss
+from data_contracts.config.dpo import PreferenceLoss
+from data_contracts.config.training import TrainingSettings
+from data_contracts.specs.job_spec import MANIFEST_NAME, JobManifest
 from data_contracts.tables.rollouts import Rollouts
 from data_contracts.tables.training_log import TrainingLog
 from tests.models.jobs.forked_jobs import ForkedJobs

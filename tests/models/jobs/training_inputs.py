@@ -3,11 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-from data_contracts.config.world import LadderSize
+from data_contracts.config.dpo import PreferenceLoss
+from data_contracts.config.pretraining import LadderSize
+from data_contracts.config.training import TrainingSettings
 from data_contracts.conversation import Role, Turn, to_column
-from data_contracts.specs.job_spec import TrainingSettings
+from data_contracts.specs.finetune_policy import FinetuneSpec
+from data_contracts.specs.optimize_by_preferences import PreferenceSpec
+from data_contracts.specs.optimize_policy import PPOSpec
 from data_contracts.specs.pretrain import PretrainSpec
-from data_contracts.specs.training_specs import FinetuneSpec, PPOSpec, PreferenceLoss, PreferenceSpec, RewardSpec
+from data_contracts.specs.train_reward_model import RewardSpec
 from data_contracts.tables.policy_prompts import PolicyPrompts
 from data_contracts.tables.preference_pairs import PreferencePairs
 from data_contracts.tables.training_conversations import TrainingConversations

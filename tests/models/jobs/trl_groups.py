@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from data_contracts.config.training_sections import PolicyOptimizer
-from data_contracts.specs.training_specs import PPOSpec
+from data_contracts.config.policy import PolicyOptimizer
+from data_contracts.specs.optimize_policy import PPOSpec
 from models.processes.job_protocol import read_spec
 
 RECORDED, LOSSES = "recorded.json", "losses.json"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from data_contracts.config.training import TrainingSettings
 from data_contracts.errors import ConfigError, JobError, TransientJobError
-from data_contracts.specs.job_spec import TrainingSettings
 from data_contracts.store.process_mark import process_start
 from models.processes.launch import PROJECT_ROOT, _command, job_environment, run_job
 from tests.models.processes.launch_jobs import JOB, BehaviourSpec

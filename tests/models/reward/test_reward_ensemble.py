@@ -10,10 +10,10 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from data_contracts.config.reward import EnsembleScore
+from data_contracts.config.training import TrainingSettings
 from data_contracts.conversation import Role, Turn
 from data_contracts.errors import ConfigError
-from data_contracts.specs.job_spec import TrainingSettings
-from data_contracts.specs.training_specs import EnsembleSpec
+from data_contracts.specs.combine_reward_models import EnsembleSpec
 from models.jobs.combine_reward_models import disagreement, write_folder, write_settings
 from models.lm.chat_template import prepare_tokenizer
 from models.reward.answer_likelihood import BASE_FOLDER, AnswerLikelihood, LikelihoodWeights

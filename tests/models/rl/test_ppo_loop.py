@@ -8,9 +8,10 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from data_contracts.config.optimizer_settings import Schedule
+from data_contracts.config.policy import ScoreNormalization
+from data_contracts.config.training import TrainingSettings
 from data_contracts.errors import JobError
-from data_contracts.specs.job_spec import TrainingSettings
-from data_contracts.specs.training_specs import Schedule, ScoreNormalization
 from data_contracts.tables.rollouts import Rollouts
 from models.rl.loop import learning_rate_factors
 from models.rl.scoring import RunningMoments, pairwise_advantage, shape_scores

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from data_contracts.errors import ConfigError
+from models.lm.causal_model import PolicyCore, check_output_path, load_causal, reference_logprobs
 from models.lm.nucleus import nucleus, pack, unpack
 from models.rl.experience import unpack_nuclei
-from models.rl.policy import Policy, PolicyCore, check_output_path, freeze_lower_layers, load_causal, reference_logprobs
+from models.rl.policy import Policy, freeze_lower_layers
 from models.rl.rollouts import Sampling, choose_tokens, sample_responses, to_batch, uniforms
 
 END, PAD = 2, 3
@@ -174,6 +175,6 @@ def test_unfrozen_layers(tiny_llama_dir: Path) -> None:
 
 def test_a_family_that_changes_its_logits_is_refused(model, monkeypatch: pytest.MonkeyPatch) -> None:
     check_output_path(PolicyCore(model), PROMPTS[0])
-    monkeypatch.setattr("models.rl.policy.head_logits", lambda m, hidden: m.get_output_embeddings()(hidden) * 2)
+    monkeypatch.setattr("models.lm.causal_model.head_logits", lambda m, hidden: m.get_output_embeddings()(hidden) * 2)
     with pytest.raises(ConfigError, match="LlamaForCausalLM"):
         check_output_path(PolicyCore(model), PROMPTS[0])

@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 from transformers import AutoTokenizer
 
+from data_contracts.config.training import TrainingSettings
 from data_contracts.conversation import Role, Turn
-from data_contracts.specs.job_spec import TrainingSettings
-from data_contracts.specs.training_specs import PPOSpec
+from data_contracts.specs.optimize_policy import PPOSpec
 from models.distributed.ranks import Ranks
 from models.lm.chat_template import prepare_tokenizer, prompt_ids
 from models.rl.loop import Players, PPOLoop

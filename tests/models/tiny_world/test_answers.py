@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_contracts.config.sections import HeuristicFilter
+from data_contracts.config.filter import HeuristicFilter
 from data_contracts.config.world import WorldConfig
 from models.tiny_world.answers import Style, state_items, write_answer
 from models.tiny_world.corpus import draw_style

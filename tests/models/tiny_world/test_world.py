@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from data_contracts.config.world import LadderSize, QuestionShares, WorldConfig
+from data_contracts.config.pretraining import LadderSize
+from data_contracts.config.world import QuestionShares, WorldConfig
 from models.tiny_world.answers import true_items
 from models.tiny_world.questions import parse_question
 from models.tiny_world.seeds_and_prompts import prompt_files

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from data_contracts.config.engine import EngineConfig
 from data_contracts.config.evaluation import JudgeSettings
 from data_contracts.config.profiles import load_profile
-from data_contracts.config.sections import EngineConfig
 from data_contracts.errors import ConfigError, EngineError, TransientEngineError
-from data_contracts.model_handle import PromptHandle
+from data_contracts.handles import PromptHandle
 from data_contracts.store.artifact_store import Store
 from data_contracts.tables.verdicts import Answers, Verdicts
 from models.evaluation.benchmarks.catalogue import builtin_template

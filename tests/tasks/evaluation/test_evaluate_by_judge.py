@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from data_contracts.config.engine import EngineConfig
 from data_contracts.config.evaluation import JudgeSettings
 from data_contracts.config.run_config import RunConfig
-from data_contracts.config.sections import EngineConfig
 from data_contracts.config.world import WorldConfig
 from data_contracts.errors import ConfigError
-from data_contracts.model_handle import ModelHandle, PromptHandle
+from data_contracts.handles import ModelHandle, PromptHandle
 from data_contracts.tables.verdicts import Answers, QuestionSet, Verdicts
 from data_contracts.tables.world_tables import WorldQuestions
 from models.evaluation.benchmarks.catalogue import builtin_template
@@ -21,7 +21,7 @@ from models.tiny_world.answers import Style, write_answer
 from models.tiny_world.questions import Question, sample_questions
 from models.tiny_world.world import Split, build_world
 from tasks.evaluation.evaluate_by_judge import answer_questions, gather_questions, judge_pairs
-from tasks.inputs.resolve_inputs import resolve_file
+from tasks.inputs.resolve_files import resolve_file
 from tasks.runtime.step_context import read
 from tests.models.engines.completions_server import CompletionsServer, as_json, serving
 

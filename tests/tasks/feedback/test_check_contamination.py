@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from data_contracts.config.evaluation import BenchmarkSettings, Evaluation, JudgeSettings
-from data_contracts.config.sections import Mining
+from data_contracts.config.mining import Mining
 from data_contracts.errors import ConfigError
 from data_contracts.tables.evaluation_texts import ContaminationVerdicts, EvaluationTexts
 from data_contracts.tables.queries import Queries, RejectedQueries

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_contracts.config.sections import HeuristicFilter, Pairing, Ranking
+from data_contracts.config.filter import HeuristicFilter
+from data_contracts.config.ranking import Pairing, Ranking
 from data_contracts.errors import EmptyResultError
 from data_contracts.tables.comparisons import VERDICT_COLUMNS, Comparisons, DropReason
 from tasks.feedback.filter_comparisons import discard_reason, filter_comparisons, judge_comparisons, long_enough

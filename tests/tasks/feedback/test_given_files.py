@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data_contracts.config.sections import Mining
+from data_contracts.config.mining import Mining
 from data_contracts.config.world import WorldConfig
 from data_contracts.conversation import Role, Turn
 from data_contracts.errors import ConfigError
-from data_contracts.model_handle import FileHandle
+from data_contracts.handles import EvaluationFile, FileHandle
 from data_contracts.tables.community_answers import CommunityAnswers
-from data_contracts.tables.evaluation_texts import EvaluationFile, EvaluationTexts
+from data_contracts.tables.evaluation_texts import EvaluationTexts
 from data_contracts.tables.world_tables import WorldQuestions
 from models.evaluation.benchmarks.preferences import read_preference_file
 from models.evaluation.benchmarks.transcripts import parse_transcript
@@ -25,7 +25,7 @@ from models.text.overlap import OverlapKind
 from tasks.feedback.evaluation_overlap import overlap_index
 from tasks.feedback.gather_evaluation_texts import gather_evaluation_texts, texts_of
 from tasks.feedback.load_community_answers import load_community_answers
-from tasks.inputs.resolve_inputs import resolve_file
+from tasks.inputs.resolve_files import resolve_file
 from tasks.runtime.step_context import read
 
 DATA = Path(os.environ.get("ALMOST_DATA", Path(__file__).resolve().parents[3] / "../shared/data"))

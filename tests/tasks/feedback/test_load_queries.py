@@ -10,14 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data_contracts.config.sections import Mining
+from data_contracts.config.mining import Mining
 from data_contracts.errors import ConfigError, EmptyResultError
 from data_contracts.tables.evaluation_texts import EvaluationTexts
 from data_contracts.tables.mined_lines import MinedLines
 from data_contracts.tables.queries import Queries, RejectedQueries
 from models.text.given_queries import read_given_queries
 from tasks.feedback.load_queries import load_queries
-from tasks.inputs.resolve_inputs import resolve_file
+from tasks.inputs.resolve_files import resolve_file
 from tasks.runtime.step_context import read
 from tests.tasks.conftest import query
 

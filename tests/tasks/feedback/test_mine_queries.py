@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_contracts.config.sections import EngineConfig, Mining
+from data_contracts.config.engine import EngineConfig
+from data_contracts.config.mining import Mining
 from data_contracts.errors import ConfigError, EmptyResultError
-from data_contracts.model_handle import ModelHandle, PromptHandle
+from data_contracts.handles import ModelHandle, PromptHandle
 from data_contracts.store.artifact_store import Store
 from data_contracts.tables.evaluation_texts import EvaluationTexts
 from data_contracts.tables.mined_lines import MinedLines

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from data_contracts.config.sections import EngineConfig, Responder, Sampling
+from data_contracts.config.engine import EngineConfig
+from data_contracts.config.responders import Responder
+from data_contracts.config.sampling import Sampling
 from data_contracts.errors import ConfigError
-from data_contracts.model_handle import ModelHandle, PromptHandle
+from data_contracts.handles import ModelHandle, PromptHandle
 from data_contracts.store.artifact_store import Store
 from data_contracts.tables.queries import Queries
 from data_contracts.tables.responses import Responses

@@ -14,7 +14,7 @@ from data_contracts.errors import ConfigError
 from models.evaluation.benchmarks.catalogue import HUB_DATASETS, Benchmark, read_questions
 from tasks.inputs.fetch_dataset import DatasetSource, fetch_dataset, parse_source
 from tasks.inputs.resolve_benchmarks import preference_files, resolve_benchmarks
-from tasks.inputs.resolve_inputs import resolve_file
+from tasks.inputs.resolve_files import resolve_file
 
 CARD = """---
 configs:

@@ -56,7 +56,7 @@ def weights_fetched(server: HubServer) -> int:
 
 def test_a_model_is_fetched_once_at_its_commit_and_its_size_is_known_before(repositories: Path, tmp_path: Path):
     look = (
-        "import json; from models import hub; from tasks.inputs.resolve_inputs import resolve_model\n"
+        "import json; from models import hub; from tasks.inputs.resolve_models import resolve_model\n"
         f"size, early = hub.hub_parameters({NAME!r}), hub.cached_folder({NAME!r})\n"
         f"model = resolve_model('models.small', {NAME!r}, {{}}); hub.cached_folder.cache_clear()\n"
         f"print(json.dumps([size, str(early), model.name, model.folder, str(hub.cached_folder({NAME!r}))]))"
@@ -90,7 +90,7 @@ def test_the_beginning_of_a_dataset(repositories: Path, tmp_path: Path):
 def test_a_hub_that_is_not_there_is_told_in_one_line(tmp_path: Path):
     look = (
         "import json; from data_contracts.errors import ConfigError; from models import hub\n"
-        "from tasks.inputs.fetch_dataset import fetch_dataset; from tasks.inputs.resolve_inputs import resolve_model\n"
+        "from tasks.inputs.fetch_dataset import fetch_dataset; from tasks.inputs.resolve_models import resolve_model\n"
         "told = []\n"
         "for ask in (lambda: resolve_model('models.small', 'a/b', {}), lambda: fetch_dataset('field', 'hub:a/b')):\n"
         "    try: ask()\n"

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_contracts.config.sections import EngineConfig
-from data_contracts.config.training_sections import SelfPlay
+from data_contracts.config.engine import EngineConfig
+from data_contracts.config.self_play import SelfPlay
 from data_contracts.conversation import from_column
 from data_contracts.errors import ConfigError
 from data_contracts.folder_contracts import Checkpoint
-from data_contracts.model_handle import ModelHandle, PromptHandle
+from data_contracts.handles import ModelHandle, PromptHandle
 from data_contracts.store.artifact import Artifact
 from data_contracts.store.artifact_store import Store
 from data_contracts.tables.demonstrations import Demonstrations

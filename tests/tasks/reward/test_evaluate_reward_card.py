@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from data_contracts.config.evaluation import RewardCardSettings
-from data_contracts.config.sections import Responder
+from data_contracts.config.responders import Responder
 from data_contracts.tables.comparisons import Comparisons
 from data_contracts.tables.evaluations import LONGER_WINS, Evaluations, evaluation_row
 from data_contracts.tables.reward_scores import RewardScores

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_contracts.config.engine import EngineConfig
 from data_contracts.config.reward import RewardTraining
-from data_contracts.config.sections import EngineConfig
-from data_contracts.config.training_sections import SupervisedFinetuning
+from data_contracts.config.sft import SupervisedFinetuning
+from data_contracts.config.training import TrainingSettings
 from data_contracts.errors import EmptyResultError
 from data_contracts.folder_contracts import Checkpoint
-from data_contracts.model_handle import ModelHandle
-from data_contracts.specs.job_spec import TrainingSettings
+from data_contracts.handles import ModelHandle
 from data_contracts.store.artifact import Artifact
 from data_contracts.tables.community_answers import CommunityAnswers
 from data_contracts.tables.comparisons import Comparisons

@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
-from data_contracts.config.sections import EngineConfig, EngineKind, Mining, Responder, Sampling
-from data_contracts.config.training_sections import SelfPlay
+from data_contracts.config.engine import EngineConfig, EngineKind
+from data_contracts.config.mining import Mining
+from data_contracts.config.responders import Responder
+from data_contracts.config.sampling import Sampling
+from data_contracts.config.self_play import SelfPlay
 from data_contracts.errors import EngineError
 from data_contracts.folder_contracts import Checkpoint
-from data_contracts.model_handle import ModelHandle, PromptHandle
+from data_contracts.handles import ModelHandle, PromptHandle
 from data_contracts.store.artifact import Artifact
 from data_contracts.store.artifact_store import Store
 from data_contracts.tables.demonstrations import Demonstrations

@@ -10,7 +10,7 @@ import pytest
 
 from data_contracts.config.run_config import RunConfig
 from data_contracts.errors import AlmostError, ConfigError, ContractError, EngineError, JobError, TransientJobError
-from data_contracts.model_handle import ModelHandle
+from data_contracts.handles import ModelHandle
 from data_contracts.store.artifact import Artifact
 from data_contracts.store.artifact_store import Store
 from data_contracts.tables.contract import Contract, integer, text

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from tasks.runtime import step_lock
-from tasks.runtime.step_lock import changed_steps, locked_digest, source_digest, update_lock
+from tasks.runtime import locked_code, step_lock
+from tasks.runtime.locked_code import locked_digest
+from tasks.runtime.step_lock import changed_steps, source_digest, update_lock
 
 STEP = '''"""A step."""
 from models.words import shout
@@ -44,6 +45,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name).write_text(content)
     monkeypatch.setattr(step_lock, "ROOT", tmp_path)
     monkeypatch.setattr(step_lock, "LOCK_FILE", tmp_path / "lock.json")
+    monkeypatch.setattr(locked_code, "LOCK_FILE", tmp_path / "lock.json")
     monkeypatch.setattr(step_lock, "all_steps", lambda: {"speak": FakeStep()})
     forget()
     yield tmp_path
@@ -51,7 +53,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def forget() -> None:
-    for cached in (step_lock._tree, step_lock._imports, step_lock._meaning, step_lock._read_lock):
+    for cached in (step_lock._tree, step_lock._imports, step_lock._meaning, locked_code._read_lock):
         cached.cache_clear()
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from data_contracts.config.training import ReportTo, TrainingSettings
 from data_contracts.errors import ConfigError
-from data_contracts.specs.job_spec import ReportTo, TrainingSettings
 from data_contracts.store.artifact_store import Store
 from tasks.runtime import training_tracker
 from tasks.runtime.run_training_job import job_paths, run_training_job

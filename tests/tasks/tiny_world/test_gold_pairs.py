@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from data_contracts.config.sections import EngineConfig
+from data_contracts.config.engine import EngineConfig
 from data_contracts.folder_contracts import Checkpoint
 from data_contracts.store.artifact import Artifact
 from data_contracts.tables.evaluations import Evaluations, evaluation_row
@@ -99,7 +99,7 @@ def test_queries_the_reward_model_was_trained_on_do_not_count(
 def test_a_preference_file_is_scored_in_pairs(
     compute: Callable[..., Any], reward_checkpoint: Artifact[Checkpoint], tmp_path: Any
 ):
-    from tasks.inputs.resolve_inputs import resolve_file
+    from tasks.inputs.resolve_files import resolve_file
     from tasks.reward.score_preference_pairs import score_preference_file
     from tasks.runtime.loaded_models import as_model
 

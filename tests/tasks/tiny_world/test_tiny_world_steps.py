@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from data_contracts.config.engine import EngineConfig
 from data_contracts.config.evaluation import Evaluation
-from data_contracts.config.sections import EngineConfig
 from data_contracts.config.world import CommunityConfig, WorldConfig
-from data_contracts.model_handle import ModelHandle
+from data_contracts.handles import ModelHandle
 from data_contracts.store.artifact_store import Store
 from data_contracts.tables.community_answers import CommunityAnswers
 from data_contracts.tables.documents import Documents

@@ -10,17 +10,12 @@ import pytest
 from data_contracts.config.profiles import config_from
 from data_contracts.config.run_config import RunConfig
 from data_contracts.errors import ConfigError
-from data_contracts.model_handle import ModelHandle
+from data_contracts.handles import ModelHandle
 from models.prompts.few_shot_prompt import parse_prompt_set, parse_seed_queries
-from tasks.inputs.resolve_inputs import (
-    check_inputs,
-    folder_model,
-    resolve_file,
-    resolve_model,
-    resolve_models,
-    resolve_prompt,
-    resolve_prompts,
-)
+from tasks.inputs.check_inputs import check_inputs
+from tasks.inputs.resolve_files import resolve_file
+from tasks.inputs.resolve_models import folder_model, resolve_model, resolve_models
+from tasks.inputs.resolve_prompts import resolve_prompt, resolve_prompts
 
 TURNS = "\n\n-----\n\nHuman: Who is Tim?\n\nAssistant: Tim is a boy.\n"
 ROLES = ("small", "mid", "large", "reward", "policy")

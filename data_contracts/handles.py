@@ -1,8 +1,8 @@
-"""Handles to things outside the store: models in a folder or on the Hub, and prompt files. Identified by content."""
+"""Handles to things outside the store, known by their content: models, prompt files, data files, benchmarks."""
 
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -58,3 +58,30 @@ class FileHandle(BaseModel):
     def key_identity(self) -> Any:
         """Name and content; not the path."""
         return f"{self.name}:{self.digest}"
+
+
+class BenchmarkHandle(BaseModel):
+    """One benchmark, resolved before any work."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(description="static_hhh, truthfulqa_mc1, mmlu, lambada")
+    files: tuple[FileHandle, ...]
+    template: PromptHandle
+    shots: int = 0
+    style: Literal["plain", "chat"] = "plain"
+    items: int | None = None
+
+    @property
+    def title(self) -> str:
+        """The benchmark's name in tables: with the number of shots, if there are any."""
+        return f"{self.name}_{self.shots}shot" if self.shots else self.name
+
+
+class EvaluationFile(BaseModel):
+    """A file of an evaluation set; a set may have many."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    set_name: str = Field(description="The benchmark's name, or the file's")
+    file: FileHandle
