@@ -53,10 +53,28 @@ class Checkpoint(FolderContract):
             raise ContractError(f"{cls.contract_id()}: {folder} has no .safetensors file")
 
 
-class LastCheckpoint(Checkpoint):
-    """The model after the last step, kept beside the one that validation chose."""
+class VanillaCheckpoint(Checkpoint):
+    """A language model as pre-training left it: no demonstration, no reward."""
 
-    name = "last_checkpoint"
+    name = "vanilla_model"
+
+
+class RewardCheckpoint(Checkpoint):
+    """A model that scores conversations: a reward model or the as-is one, also several as one (ensemble)."""
+
+    name = "reward_model"
+
+
+class PolicyCheckpoint(Checkpoint):
+    """A language model that answers: after SFT, or after policy optimisation."""
+
+    name = "policy"
+
+
+class LastPolicyCheckpoint(PolicyCheckpoint):
+    """The policy after the last step, kept beside the one that validation chose."""
+
+    name = "last_policy"
 
 
 class PromptFiles(FolderContract):

@@ -8,7 +8,7 @@ from data_contracts.config.evaluation import BenchmarkSettings
 from data_contracts.errors import ConfigError
 from data_contracts.handles import BenchmarkHandle, FileHandle, ModelHandle
 from data_contracts.store.artifact import Artifact
-from data_contracts.tables.evaluations import Evaluations
+from data_contracts.tables.evaluations import EvaluatedItem
 from models.evaluation.benchmarks.catalogue import FOR_LANGUAGE_MODELS, FOR_REWARD_MODELS, Benchmark
 from tasks.evaluation.evaluate_benchmark import evaluate_benchmark, reward_benchmark
 from tasks.inputs.resolve_benchmarks import preference_files, resolve_benchmarks
@@ -43,7 +43,7 @@ class Asked:
         self.benchmarks: list[BenchmarkHandle] = resolve_benchmarks(self.settings)
         self._preferences: list[FileHandle] | None = None
 
-    def tables(self, subject: str, model: ModelHandle, engine: EngineConfig) -> list[Artifact[Evaluations]]:
+    def tables(self, subject: str, model: ModelHandle, engine: EngineConfig) -> list[Artifact[EvaluatedItem]]:
         """Every benchmark that was asked for and suits the model."""
         suits = FOR_REWARD_MODELS if is_reward_model(model) else FOR_LANGUAGE_MODELS
         if self.names and not set(self.names) & set(suits):
@@ -54,7 +54,7 @@ class Asked:
         own = [benchmark for benchmark in self.benchmarks if Benchmark(benchmark.name) in suits]
         return [score(subject, model, benchmark, engine) for benchmark in own]
 
-    def preferences(self, subject: str, model: ModelHandle, engine: EngineConfig) -> list[Artifact[Evaluations]]:
+    def preferences(self, subject: str, model: ModelHandle, engine: EngineConfig) -> list[Artifact[EvaluatedItem]]:
         """A reward model's scores of preference pairs, a table per file; none for other models."""
         wanted = not self.names or Benchmark.PREFERENCES in self.names
         if not wanted or not is_reward_model(model):

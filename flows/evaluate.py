@@ -30,11 +30,11 @@ from tasks.reporting.report_reward_card import card_text, publish_reward_card, r
 from tasks.reporting.run_summary import RunSummary, idle_seconds
 from tasks.reporting.summarise_metrics import evaluation_metrics, tax_metrics, taxes_of
 from tasks.reward.make_reward_card import make_preference_card
+from tasks.runtime.context import use_store
 from tasks.runtime.gpu_slot import gpu_slot
 from tasks.runtime.loaded_models import folder_of
 from tasks.runtime.run_listener import logging_progress, stage_listener
 from tasks.runtime.run_record import RunRecord, recording
-from tasks.runtime.step_context import use_store
 
 ModelSources = Annotated[
     tuple[str, ...], Field(min_length=1, json_schema_extra={"title": "Models", "description": "Folders or Hub ids"})

@@ -6,9 +6,9 @@ from data_contracts.config.run_config import RunConfig
 from data_contracts.folder_contracts import RewardCardFiles
 from data_contracts.handles import ModelHandle
 from data_contracts.store.artifact import Artifact
-from data_contracts.tables.evaluations import Evaluations
-from data_contracts.tables.topic_scores import TopicScores
-from data_contracts.tables.verdicts import Answers, Verdicts
+from data_contracts.tables.evaluations import EvaluatedItem
+from data_contracts.tables.topic_scores import TopicScore
+from data_contracts.tables.verdicts import JudgeVerdict, ModelAnswer
 from flows.ingredients import Ingredients
 from flows.running.run_stage import run_stage
 from flows.running.stages import ANSWER_QUESTIONS, EVALUATE_BENCHMARK, JUDGE_PAIRS, REWARD_BENCHMARK, SCORE_TOPICS
@@ -29,15 +29,15 @@ from tasks.tiny_world.judge_by_gold import judge_model_by_gold, judge_responses_
 class EvaluationTables:
     """Tables of evaluations; gold ones only exist in the tiny world."""
 
-    responses: Artifact[Evaluations] | None = None
-    gold_pairs: Artifact[Evaluations] | None = None
-    models: list[Artifact[Evaluations]] = field(default_factory=list)
-    preferences: list[Artifact[Evaluations]] = field(default_factory=list)
-    benchmarks: list[Artifact[Evaluations]] = field(default_factory=list)
-    verdicts: list[Artifact[Verdicts]] = field(default_factory=list)
-    answers: dict[str, Artifact[Answers]] = field(default_factory=dict)
+    responses: Artifact[EvaluatedItem] | None = None
+    gold_pairs: Artifact[EvaluatedItem] | None = None
+    models: list[Artifact[EvaluatedItem]] = field(default_factory=list)
+    preferences: list[Artifact[EvaluatedItem]] = field(default_factory=list)
+    benchmarks: list[Artifact[EvaluatedItem]] = field(default_factory=list)
+    verdicts: list[Artifact[JudgeVerdict]] = field(default_factory=list)
+    answers: dict[str, Artifact[ModelAnswer]] = field(default_factory=dict)
     reward_card: Artifact[RewardCardFiles] | None = None
-    topics: Artifact[TopicScores] | None = None
+    topics: Artifact[TopicScore] | None = None
 
 
 def evaluate_run(
@@ -93,7 +93,7 @@ def evaluate_run(
     return EvaluationTables(responses, pairs, models, preferences, benchmarks, verdicts, answers, card, topics)
 
 
-def _score_preferences(config: RunConfig, reward: ModelHandle) -> list[Artifact[Evaluations]]:
+def _score_preferences(config: RunConfig, reward: ModelHandle) -> list[Artifact[EvaluatedItem]]:
     evaluation = config.evaluation
     files = [resolve_file("evaluation.preference_files", file) for file in evaluation.preference_files]
     return [score_preference_file(file, evaluation.preference_rows, "reward", reward, config.engine) for file in files]
@@ -101,7 +101,7 @@ def _score_preferences(config: RunConfig, reward: ModelHandle) -> list[Artifact[
 
 def _run_benchmarks(
     config: RunConfig, subjects: dict[str, ModelHandle], reward: ModelHandle
-) -> list[Artifact[Evaluations]]:
+) -> list[Artifact[EvaluatedItem]]:
     tables = []
     for benchmark in resolve_benchmarks(config.evaluation.benchmarks):
         for subject, model in subjects.items():
@@ -113,7 +113,7 @@ def _run_benchmarks(
 
 def _judge_pairs(
     config: RunConfig, given: Ingredients, subjects: dict[str, ModelHandle], policy: str
-) -> tuple[dict[str, Artifact[Answers]], list[Artifact[Verdicts]]]:
+) -> tuple[dict[str, Artifact[ModelAnswer]], list[Artifact[JudgeVerdict]]]:
     judging = config.evaluation.judge
     if judging.kind == "none":
         return {}, []
@@ -156,8 +156,8 @@ def _judge_pairs(
 
 
 def _score_topics(
-    config: RunConfig, base: ModelHandle, answers: dict[str, Artifact[Answers]]
-) -> Artifact[TopicScores] | None:
+    config: RunConfig, base: ModelHandle, answers: dict[str, Artifact[ModelAnswer]]
+) -> Artifact[TopicScore] | None:
     others = config.evaluation.judge.topic_questions
     if not answers or not others:
         return None

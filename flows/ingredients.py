@@ -7,8 +7,8 @@ from data_contracts.config.run_config import RunConfig
 from data_contracts.folder_contracts import Checkpoint
 from data_contracts.handles import ModelHandle, PromptHandle
 from data_contracts.store.artifact import Artifact
-from data_contracts.tables.community_answers import CommunityAnswers
-from data_contracts.tables.evaluation_texts import EvaluationTexts
+from data_contracts.tables.community_answers import CommunityAnswer
+from data_contracts.tables.evaluation_texts import EvaluationText
 from flows.running.run_stage import run_stage
 from flows.running.stages import PRETRAIN_LADDER
 from tasks.feedback.gather_evaluation_texts import gather_evaluation_texts
@@ -26,8 +26,8 @@ class Ingredients:
 
     models: dict[str, ModelHandle]
     prompts: dict[str, PromptHandle]
-    evaluation_texts: Artifact[EvaluationTexts]
-    community_answers: Artifact[CommunityAnswers] | None
+    evaluation_texts: Artifact[EvaluationText]
+    community_answers: Artifact[CommunityAnswer] | None
     world: TinyWorld | None
 
     def likelihood_base(self, reward: RewardTraining) -> ModelHandle | None:
@@ -70,7 +70,7 @@ def _ladder(config: RunConfig, world: TinyWorld | None) -> dict[str, Artifact[Ch
     return {name: model.checkpoint for name, model in trained.items()}
 
 
-def _community_answers(config: RunConfig, world: TinyWorld | None) -> Artifact[CommunityAnswers] | None:
+def _community_answers(config: RunConfig, world: TinyWorld | None) -> Artifact[CommunityAnswer] | None:
     if not config.as_is.enabled:
         return None
     if config.as_is.pairs_file:

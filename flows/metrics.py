@@ -1,6 +1,6 @@
 """Which tables the headline metrics of a run come from."""
 
-from data_contracts.tables.evaluation_texts import ContaminationVerdicts
+from data_contracts.tables.evaluation_texts import ContaminationVerdict
 from flows.evaluate_run import EvaluationTables
 from flows.synthetic_feedback import SyntheticFeedback
 from flows.train_policy import TrainedPolicy
@@ -25,7 +25,6 @@ from tasks.reporting.summarise_metrics import (
     taxes_of,
 )
 from tasks.runtime.run_record import record_metrics
-from tasks.runtime.step_context import read
 
 
 def feedback_metrics(feedback: SyntheticFeedback) -> dict[str, float]:
@@ -43,7 +42,7 @@ def record_run_metrics(feedback: SyntheticFeedback, policy: TrainedPolicy, evalu
     contamination = None
     if feedback.contamination is not None:
         record_metrics(contamination_metrics(feedback.contamination))
-        contamination = contamination_table(read(ContaminationVerdicts, feedback.contamination).to_pylist())
+        contamination = contamination_table(read(ContaminationVerdict, feedback.contamination).to_pylist())
     record_metrics(comparison_metrics(feedback.comparisons, evaluations.responses))
     if feedback.as_is is not None:
         record_metrics(reward_metrics("as_is", feedback.as_is.scores))

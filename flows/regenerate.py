@@ -41,7 +41,6 @@ from tasks.feedback.filter_comparisons import filter_comparisons
 from tasks.feedback.mined_queries import MinedQueries
 from tasks.feedback.publications import Publication, consume, is_consumed, latest, made_by, publish, read
 from tasks.feedback.rank_comparisons import rank_comparisons
-from tasks.runtime.step_context import active_store
 
 PUBLISHED = "almost.data.published"
 TRIES = 3  # at building on the newest pool, while others publish

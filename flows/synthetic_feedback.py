@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from data_contracts.config.run_config import RunConfig
 from data_contracts.store.artifact import Artifact
-from data_contracts.tables.comparisons import Comparisons
-from data_contracts.tables.evaluation_texts import ContaminationVerdicts
-from data_contracts.tables.queries import Queries
-from data_contracts.tables.responses import Responses
+from data_contracts.tables.comparisons import Comparison
+from data_contracts.tables.evaluation_texts import ContaminationVerdict
+from data_contracts.tables.queries import Query
+from data_contracts.tables.responses import Response
 from flows.ingredients import Ingredients
 from flows.running.run_stage import run_stage
 from flows.running.stages import (
@@ -31,11 +31,11 @@ class SyntheticFeedback:
     """Everything step 1 makes."""
 
     mined: MinedQueries
-    responses: list[Artifact[Responses]]
-    comparisons: Artifact[Comparisons]
+    responses: list[Artifact[Response]]
+    comparisons: Artifact[Comparison]
     as_is: TrainedRewardModel | None
     reward: TrainedRewardModel
-    contamination: Artifact[ContaminationVerdicts] | None = None
+    contamination: Artifact[ContaminationVerdict] | None = None
 
 
 def synthetic_feedback(config: RunConfig, given: Ingredients) -> SyntheticFeedback:
@@ -49,7 +49,7 @@ def synthetic_feedback(config: RunConfig, given: Ingredients) -> SyntheticFeedba
     return SyntheticFeedback(mined, responses, comparisons, as_is, reward, contamination)
 
 
-def mine_queries(config: RunConfig, given: Ingredients, earlier: Artifact[Queries] | None = None) -> MinedQueries:
+def mine_queries(config: RunConfig, given: Ingredients, earlier: Artifact[Query] | None = None) -> MinedQueries:
     """Mine queries with the miner of the profile, or take one's own; none that are in an `earlier` pool."""
     if config.use.queries is not None:
         file = resolve_file("use.queries", config.use.queries)
@@ -67,9 +67,7 @@ def mine_queries(config: RunConfig, given: Ingredients, earlier: Artifact[Querie
     )
 
 
-def sample_all_responses(
-    config: RunConfig, given: Ingredients, queries: Artifact[Queries]
-) -> list[Artifact[Responses]]:
+def sample_all_responses(config: RunConfig, given: Ingredients, queries: Artifact[Query]) -> list[Artifact[Response]]:
     """Let every responder answer every query; responders are listed best first."""
     return [
         run_stage(
@@ -89,8 +87,8 @@ def sample_all_responses(
 
 
 def veto_by_as_is(
-    config: RunConfig, given: Ingredients, comparisons: Artifact[Comparisons]
-) -> tuple[Artifact[Comparisons], TrainedRewardModel | None]:
+    config: RunConfig, given: Ingredients, comparisons: Artifact[Comparison]
+) -> tuple[Artifact[Comparison], TrainedRewardModel | None]:
     """Train the as-is reward model and let it judge, unless the profile does without."""
     if given.community_answers is None:
         return comparisons, None
@@ -107,7 +105,7 @@ def veto_by_as_is(
     return run_stage(JUDGE_BY_AS_IS, config.placement, comparisons, as_is.checkpoint, config.engine), as_is
 
 
-def learn_reward(config: RunConfig, given: Ingredients, comparisons: Artifact[Comparisons]) -> TrainedRewardModel:
+def learn_reward(config: RunConfig, given: Ingredients, comparisons: Artifact[Comparison]) -> TrainedRewardModel:
     """Train the reward model on the comparisons that every filter kept."""
     return run_stage(
         TRAIN_REWARD_MODEL,

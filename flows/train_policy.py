@@ -10,10 +10,10 @@ from data_contracts.config.policy import PolicyOptimizer
 from data_contracts.config.run_config import RunConfig
 from data_contracts.folder_contracts import Checkpoint
 from data_contracts.store.artifact import Artifact
-from data_contracts.tables.comparisons import Comparisons
-from data_contracts.tables.demonstrations import Demonstrations
-from data_contracts.tables.queries import Queries
-from data_contracts.tables.rollouts import Rollouts
+from data_contracts.tables.comparisons import Comparison
+from data_contracts.tables.demonstrations import Demonstration
+from data_contracts.tables.queries import Query
+from data_contracts.tables.rollouts import Rollout
 from flows.ingredients import Ingredients
 from flows.running.run_stage import run_stage
 from flows.running.stages import FINETUNE_POLICY, OPTIMIZE_BY_PREFERENCES, OPTIMIZE_POLICY, SELF_PLAY
@@ -27,11 +27,11 @@ from tasks.policy.optimize_policy import OptimizedPolicy
 class TrainedPolicy:
     """Everything steps 2 and 3 make; `optimizer` says how `checkpoint` came about, rollouts are those it sampled."""
 
-    demonstrations: Artifact[Demonstrations]
+    demonstrations: Artifact[Demonstration]
     sft: FinetunedPolicy
     optimizer: PolicyOptimizer
     checkpoint: Artifact[Checkpoint]
-    rollouts: Artifact[Rollouts] | None
+    rollouts: Artifact[Rollout] | None
 
 
 def train_policy(config: RunConfig, given: Ingredients, feedback: SyntheticFeedback) -> TrainedPolicy:
@@ -47,8 +47,8 @@ def train_policy(config: RunConfig, given: Ingredients, feedback: SyntheticFeedb
 
 
 def play_with_reward_model(
-    config: RunConfig, given: Ingredients, queries: Artifact[Queries], reward_model: Artifact[Checkpoint]
-) -> Artifact[Demonstrations]:
+    config: RunConfig, given: Ingredients, queries: Artifact[Query], reward_model: Artifact[Checkpoint]
+) -> Artifact[Demonstration]:
     """RM-guided self-play from the mined queries."""
     play = config.self_play
     return run_stage(
@@ -66,7 +66,7 @@ def play_with_reward_model(
     )
 
 
-def fine_tune(config: RunConfig, given: Ingredients, demonstrations: Artifact[Demonstrations]) -> FinetunedPolicy:
+def fine_tune(config: RunConfig, given: Ingredients, demonstrations: Artifact[Demonstration]) -> FinetunedPolicy:
     """SFT on the seen half."""
     return run_stage(
         FINETUNE_POLICY,
@@ -81,7 +81,7 @@ def fine_tune(config: RunConfig, given: Ingredients, demonstrations: Artifact[De
 
 def optimize(
     config: RunConfig,
-    demonstrations: Artifact[Demonstrations],
+    demonstrations: Artifact[Demonstration],
     sft: Artifact[Checkpoint],
     reward_model: Artifact[Checkpoint],
 ) -> OptimizedPolicy:
@@ -100,7 +100,7 @@ def optimize(
 
 
 def optimize_on_pairs(
-    config: RunConfig, comparisons: Artifact[Comparisons], sft: Artifact[Checkpoint]
+    config: RunConfig, comparisons: Artifact[Comparison], sft: Artifact[Checkpoint]
 ) -> PreferredPolicy:
     """DPO on the kept comparisons, from the SFT model."""
     normalised = config.policy.optimizer is PolicyOptimizer.SIGMOID_NORM

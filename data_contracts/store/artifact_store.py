@@ -10,9 +10,11 @@ import logging
 import os
 import shutil
 import uuid
+from collections.abc import Mapping
 from copy import copy
 from hashlib import sha256
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
@@ -25,10 +27,13 @@ from data_contracts.store.home import PROJECT_ROOT
 from data_contracts.store.keys import file_digest
 from data_contracts.store.lock import StoreLock
 from data_contracts.store.manifest import COST_FILE, MANIFEST_FILE, Cost, Manifest, Part, Provenance, content_digest
-from data_contracts.tables.contract import Contract
+from data_contracts.store.stored import RepeatedKeys, StoredFolder, StoredRows, StoredShards
+from data_contracts.tables.row import Row
+from data_contracts.tables.rows import Rows
 
 log = logging.getLogger("almost.store")
-AnyContract = type[Contract] | type[FolderContract]
+AnyContract = type[Row] | type[FolderContract]
+R = TypeVar("R", bound=Row)
 
 
 class Store:
@@ -65,7 +70,7 @@ class Store:
         folder.mkdir(parents=True)
         return folder
 
-    def write_shard(self, contract: type[Contract], key: str, shard: int, table: pa.Table) -> Part:
+    def write_shard(self, contract: type[Row], key: str, shard: int, table: pa.Table) -> Part:
         """Store one part of a table before the artifact is complete; its receipt makes a rerun skip it."""
         staging = self.stage(key)
         try:
@@ -80,7 +85,7 @@ class Store:
             shutil.rmtree(staging, ignore_errors=True)
         return part
 
-    def find_shard(self, contract: type[Contract], key: str, shard: int) -> Part | None:
+    def find_shard(self, contract: type[Row], key: str, shard: int) -> Part | None:
         """The part a previous run stored for this shard, if its bytes are still what the receipt says."""
         content = self.backend.read_bytes(self._receipt(contract, key, shard))
         if content is None:
@@ -91,7 +96,7 @@ class Store:
             return None  # the writer died while writing the receipt
         return part if self._part_is_intact(f"{contract.contract_id()}/{key}", part) else None
 
-    def read_shard(self, contract: type[Contract], key: str, part: Part) -> pa.Table:
+    def read_shard(self, contract: type[Row], key: str, part: Part) -> pa.Table:
         """The table of one stored part."""
         name = f"{contract.contract_id()}/{key}/{part.name}"
         path = self._local_copy(name, part)
@@ -120,9 +125,36 @@ class Store:
         self._warn_when_rebuilt_differently(folder, manifest)
         return _handle(manifest)
 
-    def commit_table(self, contract: type[Contract], key: str, table: pa.Table, provenance: Provenance) -> Artifact:
+    def commit_table(self, contract: type[Row], key: str, table: pa.Table, provenance: Provenance) -> Artifact:
         """Check, store and commit a table of one part."""
         return self.commit_parts(contract, key, [self.write_shard(contract, key, 0, table)], provenance)
+
+    def commit_rows(self, key: str, rows: Rows[R], provenance: Provenance) -> StoredRows[R]:
+        """Check, store and commit rows part by part; memory does not grow with their number.
+
+        Rows that lie in the store already are returned as they are.
+        """
+        if isinstance(rows, StoredRows):
+            return rows
+        parts = rows.parts if isinstance(rows, StoredShards) else self._write_parts(key, rows)
+        return StoredRows(rows.row, self.commit_parts(rows.row, key, parts, provenance), self)
+
+    def _write_parts(self, key: str, rows: Rows[R]) -> list[Part]:
+        parts, keys = [], RepeatedKeys(rows.row)
+        for number, table in enumerate(rows.tables()):
+            keys.add(table)
+            parts.append(self.write_shard(rows.row, key, number, table))
+        keys.require_none()
+        return parts
+
+    def stored(
+        self, contract: AnyContract, handle: Artifact | Mapping[str, Any]
+    ) -> StoredRows[Any] | StoredFolder[Any]:
+        """The rows or the folder behind a handle."""
+        artifact = handle if isinstance(handle, Artifact) else Artifact.model_validate(handle)
+        if issubclass(contract, Row):
+            return StoredRows(contract, artifact, self)
+        return StoredFolder(contract, artifact, self)
 
     def commit_folder(self, contract: type[FolderContract], key: str, folder: Path, provenance: Provenance) -> Artifact:
         """Check, store and commit a folder of files, each under its own name."""
@@ -212,7 +244,7 @@ class Store:
         depth = len(Path(first).parts) - 1  # files-<digest>/relative/name
         return self.materialise(artifact)[0].parents[depth - 1]
 
-    def read(self, contract: type[Contract], artifact: Artifact) -> pa.Table:
+    def read(self, contract: type[Row], artifact: Artifact) -> pa.Table:
         """The artifact's table."""
         return contract.read_parts(self.materialise(artifact))
 
@@ -247,7 +279,7 @@ class Store:
             log.warning("%s was damaged; its rebuilt bytes differ from what later stages were built on", folder)
         self.backend.delete(f"{folder}/damaged-{MANIFEST_FILE}")
 
-    def _receipt(self, contract: type[Contract], key: str, shard: int) -> str:
+    def _receipt(self, contract: type[Row], key: str, shard: int) -> str:
         return f"{contract.contract_id()}/{key}/receipts/{shard:05d}.json"
 
 

@@ -1,26 +1,20 @@
 """Question-and-answer pairs with community votes, for the as-is reward model (ALMoST section 2.1, StackExchange)."""
 
-import pyarrow as pa
-
 from data_contracts.tables.arrow import compute as pc
-from data_contracts.tables.contract import Contract, Rule, integer, not_blank, text
+from data_contracts.tables.row import Row
+from data_contracts.tables.rules import Rule, not_blank
 
 
-class CommunityAnswers(Contract):
+class CommunityAnswer(Row, table="community_answers", key="pair_id"):
     """Two answers to one question; the one with more votes is chosen."""
 
-    name = "community_answers"
-    schema = pa.schema(
-        [
-            text("pair_id"),
-            text("question"),
-            text("chosen"),
-            text("rejected"),
-            integer("chosen_votes"),
-            integer("rejected_votes"),
-        ]
-    )
-    key = "pair_id"
+    pair_id: str
+    question: str
+    chosen: str
+    rejected: str
+    chosen_votes: int
+    rejected_votes: int
+
     rules = (
         not_blank("question"),
         Rule("chosen has more votes", lambda t: pc.greater(t["chosen_votes"], t["rejected_votes"])),

@@ -8,10 +8,11 @@ from enum import StrEnum
 import pyarrow as pa
 
 from data_contracts.tables.arrow import compute as pc
-from data_contracts.tables.contract import Contract, Rule, boolean, finite, integer, number, one_of, text
+from data_contracts.tables.row import Row, column
+from data_contracts.tables.rules import Rule, finite
 
 
-class Verdict(StrEnum):
+class FilterVerdict(StrEnum):
     """What one filter says of a comparison."""
 
     KEEP = "keep"
@@ -36,46 +37,44 @@ VERDICT_COLUMNS = ("verdict_words", "verdict_length", "verdict_pairing", "verdic
 
 
 def _kept_means_no_drop(table: pa.Table) -> pa.Array | pa.ChunkedArray:
-    dropped = pc.equal(table[VERDICT_COLUMNS[0]], Verdict.DROP.value)
-    for column in VERDICT_COLUMNS[1:]:
-        dropped = pc.or_(dropped, pc.equal(table[column], Verdict.DROP.value))
+    dropped = pc.equal(table[VERDICT_COLUMNS[0]], FilterVerdict.DROP.value)
+    for name in VERDICT_COLUMNS[1:]:
+        dropped = pc.or_(dropped, pc.equal(table[name], FilterVerdict.DROP.value))
     return pc.not_equal(table["kept"], dropped)
 
 
-class Comparisons(Contract):
+class Comparison(Row, table="comparisons", key="comparison_id"):
     """One row per ordered pair of the assumed ranking, verdicts of every filter beside it."""
 
-    name = "comparisons"
-    schema = pa.schema(
-        [
-            text("comparison_id"),
-            text("query_id"),
-            text("query"),
-            text("chosen_response_id"),
-            text("rejected_response_id"),
-            text("chosen"),
-            text("rejected"),
-            text("chosen_responder"),
-            text("rejected_responder"),
-            integer("chosen_rank"),
-            integer("rejected_rank"),
-            text("verdict_words"),
-            text("verdict_length"),
-            text("verdict_pairing"),
-            text("verdict_as_is"),
-            number("length_mean", nullable=True),
-            number("length_std", nullable=True),
-            number("as_is_margin", nullable=True),
-            boolean("kept"),
-            text("dropped_because", nullable=True),
-            text("evidence", nullable=True),
-        ]
-    )
-    key = "comparison_id"
+    comparison_id: str
+    query_id: str
+    query: str
+    chosen_response_id: str
+    rejected_response_id: str
+    chosen: str
+    rejected: str
+    chosen_responder: str
+    rejected_responder: str
+    chosen_rank: int
+    rejected_rank: int
+    verdict_words: FilterVerdict = FilterVerdict.NOT_JUDGED
+    verdict_length: FilterVerdict = FilterVerdict.NOT_JUDGED
+    verdict_pairing: FilterVerdict = FilterVerdict.NOT_JUDGED
+    verdict_as_is: FilterVerdict = FilterVerdict.NOT_JUDGED
+    length_mean: float | None = None
+    length_std: float | None = None
+    as_is_margin: float | None = None
+    dropped_because: DropReason | None = None
+    evidence: str | None = None
+
+    @column
+    def kept(self) -> bool:
+        """Whether no filter drops the comparison."""
+        verdicts = (self.verdict_words, self.verdict_length, self.verdict_pairing, self.verdict_as_is)
+        return FilterVerdict.DROP not in verdicts
+
     rules = (
         Rule("chosen outranks rejected", lambda t: pc.less(t["chosen_rank"], t["rejected_rank"])),
-        *(one_of(column, Verdict) for column in VERDICT_COLUMNS),
-        one_of("dropped_because", DropReason),
         Rule("kept exactly when no filter drops", _kept_means_no_drop),
         Rule(
             "a dropped comparison has a reason",

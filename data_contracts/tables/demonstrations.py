@@ -1,49 +1,51 @@
 """Demonstrations made by RM-guided self-play (ALMoST section 2.2): a row per assistant turn, all candidates kept."""
 
-import pyarrow as pa
+from dataclasses import dataclass
+from enum import StrEnum
 
-from data_contracts.conversation import CONVERSATION_TYPE
+from data_contracts.conversation import Conversation
+from data_contracts.finish_reason import FinishReason
 from data_contracts.tables.arrow import compute as pc
-from data_contracts.tables.contract import Contract, Rule, at_least, boolean, finite, integer, number, one_of, text
-
-QUERY_SPLITS = ("seen", "unseen")
-CANDIDATE_TYPE = pa.list_(
-    pa.struct(
-        [
-            pa.field("text", pa.string(), False),
-            pa.field("score", pa.float64(), True),
-            pa.field("tokens", pa.int64(), False),
-            pa.field("finish_reason", pa.string(), False),
-            pa.field("seed", pa.int64(), False),
-        ]
-    )
-)
+from data_contracts.tables.row import Row
+from data_contracts.tables.rules import Rule, at_least, finite
 
 
-class Demonstrations(Contract):
+class QuerySplit(StrEnum):
+    """Whether the queries' demonstrations are seen in SFT, or kept as prompts that PPO sees first (ALMoST section 2.3)."""
+
+    SEEN = "seen"
+    UNSEEN = "unseen"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One sampled response to a context; an empty one has no score."""
+
+    text: str
+    score: float | None
+    tokens: int
+    finish_reason: FinishReason
+    seed: int
+
+
+class Demonstration(Row, table="demonstrations", key="demonstration_id"):
     """`context` ends with the human turn that `response` answers; `split` is set per query, never per turn.
 
     `usable` is False when no candidate had any text (the row is kept as a record, and not trained on).
     """
 
-    name = "demonstrations"
-    schema = pa.schema(
-        [
-            text("demonstration_id"),
-            text("query_id"),
-            integer("turn"),
-            text("split"),
-            pa.field("context", CONVERSATION_TYPE, nullable=False),
-            text("response"),
-            number("score", nullable=True),
-            pa.field("candidates", CANDIDATE_TYPE, nullable=False),
-            integer("chosen_candidate"),
-            boolean("usable"),
-        ]
-    )
-    key = "demonstration_id"
+    demonstration_id: str
+    query_id: str
+    turn: int
+    split: QuerySplit
+    context: Conversation
+    response: str
+    score: float | None
+    candidates: tuple[Candidate, ...]
+    chosen_candidate: int
+    usable: bool
+
     rules = (
-        one_of("split", QUERY_SPLITS),
         at_least("turn", 1),
         finite("score"),
         Rule(

@@ -2,9 +2,8 @@
 
 from enum import StrEnum
 
-import pyarrow as pa
-
-from data_contracts.tables.contract import Contract, not_blank, one_of, text
+from data_contracts.tables.row import Row
+from data_contracts.tables.rules import not_blank
 
 
 class DocumentKind(StrEnum):
@@ -15,10 +14,11 @@ class DocumentKind(StrEnum):
     QUERY_LIST = "query_list"
 
 
-class Documents(Contract):
+class Document(Row, table="documents", key="document_id"):
     """One row per document: plain text, without any tokenizer's special tokens."""
 
-    name = "documents"
-    schema = pa.schema([text("document_id"), text("kind"), text("text")])
-    key = "document_id"
-    rules = (one_of("kind", DocumentKind), not_blank("text"))
+    document_id: str
+    kind: DocumentKind
+    text: str
+
+    rules = (not_blank("text"),)

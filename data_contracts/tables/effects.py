@@ -1,9 +1,9 @@
 """Measured effects: the difference between two groups of evaluated items, with its interval."""
 
-import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
-from data_contracts.tables.contract import Contract, at_least, finite, integer, number, text
+from data_contracts.tables.row import Row
+from data_contracts.tables.rules import at_least, finite
 
 
 class EffectQuestion(BaseModel):
@@ -20,29 +20,24 @@ class EffectQuestion(BaseModel):
     group: str | None = Field(None, title="Group", description="Only rows of this group, on both sides; null: all")
 
 
-class Effects(Contract):
+class Effect(Row, table="effects", key="effect_id"):
     """A row per question: means of both groups, their difference, and its 95 % interval by a cluster bootstrap.
 
     `clusters` is the number of people and tasks the questions are about: answers about one person err together.
     """
 
-    name = "effects"
-    schema = pa.schema(
-        [
-            text("effect_id"),
-            text("effect"),
-            text("arm"),
-            number("first_mean"),
-            number("second_mean"),
-            number("difference"),
-            number("low"),
-            number("high"),
-            integer("first_rows"),
-            integer("second_rows"),
-            integer("clusters"),
-        ]
-    )
-    key = "effect_id"
+    effect_id: str
+    effect: str
+    arm: str
+    first_mean: float
+    second_mean: float
+    difference: float
+    low: float
+    high: float
+    first_rows: int
+    second_rows: int
+    clusters: int
+
     rules = (
         finite("first_mean"),
         finite("second_mean"),

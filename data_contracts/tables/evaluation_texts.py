@@ -1,20 +1,8 @@
 """Texts of the evaluation sets, and each mined query's verdict against them (DESIGN section 10)."""
 
-import pyarrow as pa
-
 from data_contracts.tables.arrow import compute as pc
-from data_contracts.tables.contract import (
-    Contract,
-    Rule,
-    at_least,
-    boolean,
-    finite,
-    integer,
-    not_blank,
-    number,
-    one_of,
-    text,
-)
+from data_contracts.tables.row import Row
+from data_contracts.tables.rules import Rule, at_least, finite, not_blank, one_of
 
 TEXT_KINDS = ("text", "templated", "term")
 
@@ -28,21 +16,22 @@ OVERLAP_KINDS = ("term", "exact", "ngram", "contained")
 DATASET_PART = "dataset_part"  # of a data set by name: column with its configuration's or folder's name, no text of it
 
 
-class EvaluationTexts(Contract):
+class EvaluationText(Row, table="evaluation_texts", key="text_id", version=2):
     """One row per evaluation item; `source` is the set it belongs to.
 
     A `text` overlaps a query by its words; so does a `templated` one (the tiny world's questions), except by being
     contained; a `term` (a name of the tiny world's dev and test splits) by occurring in it.
     """
 
-    name = "evaluation_texts"
-    version = 2
-    schema = pa.schema([text("text_id"), text("source"), text("kind"), text("text")])
-    key = "text_id"
+    text_id: str
+    source: str
+    kind: str
+    text: str
+
     rules = (not_blank("text"), one_of("kind", TEXT_KINDS))
 
 
-class ContaminationVerdicts(Contract):
+class ContaminationVerdict(Row, table="contamination_verdicts", key="query_id"):
     """One row per query that reached the check: those kept, and those turned away for their overlap.
 
     `overlap_kind` says by what it overlaps; `matched_*` is the evaluation text it overlaps, or of a clean query the
@@ -50,23 +39,18 @@ class ContaminationVerdicts(Contract):
     evaluation set (`texts_checked` 0) the verdict is `unchecked`.
     """
 
-    name = "contamination_verdicts"
-    schema = pa.schema(
-        [
-            text("query_id"),
-            text("query"),
-            boolean("kept"),
-            text("verdict"),
-            text("overlap_kind", nullable=True),
-            text("matched_set", nullable=True),
-            text("matched_text_id", nullable=True),
-            text("matched_text", nullable=True),
-            number("score", nullable=True),
-            integer("sets_checked"),
-            integer("texts_checked"),
-        ]
-    )
-    key = "query_id"
+    query_id: str
+    query: str
+    kept: bool
+    verdict: str
+    overlap_kind: str | None
+    matched_set: str | None
+    matched_text_id: str | None
+    matched_text: str | None
+    score: float | None
+    sets_checked: int
+    texts_checked: int
+
     rules = (
         one_of("verdict", VERDICTS),
         one_of("overlap_kind", OVERLAP_KINDS),

@@ -2,15 +2,14 @@
 
 from typing import Any
 
-import pyarrow as pa
-
 from data_contracts.tables.arrow import compute as pc
-from data_contracts.tables.contract import Contract, Rule, finite, integer, number, text
+from data_contracts.tables.row import Row
+from data_contracts.tables.rules import Rule, finite
 
 LONGER_WINS = "longer_wins"  # the subject that prefers the longer answer; its option scores are lengths in characters
 
 
-class Evaluations(Contract):
+class EvaluatedItem(Row, table="evaluations", key="evaluation_id", version=2):
     """`subject` is the role of the model judged (base, sft, ppo, reward, as_is); `value` is the item's score.
 
     Multiple-choice rows carry `options`, `option_scores` and `correct_option`; judged generations carry `output`. An
@@ -18,28 +17,22 @@ class Evaluations(Contract):
     that other items share. An item that could not be asked has no value and says why in `skipped_because`.
     """
 
-    name = "evaluations"
-    version = 2
-    schema = pa.schema(
-        [
-            text("evaluation_id"),
-            text("benchmark"),
-            text("group", nullable=True),
-            text("subject"),
-            text("item_id"),
-            text("variant", nullable=True),
-            text("prompt"),
-            text("output", nullable=True),
-            pa.field("options", pa.list_(pa.string()), nullable=True),
-            pa.field("option_scores", pa.list_(pa.float64()), nullable=True),
-            integer("correct_option", nullable=True),
-            text("metric"),
-            number("value", nullable=True),
-            text("skipped_because", nullable=True),
-            text("explanation", nullable=True),
-        ]
-    )
-    key = "evaluation_id"
+    evaluation_id: str
+    benchmark: str
+    group: str | None = None
+    subject: str
+    item_id: str
+    variant: str | None = None
+    prompt: str
+    output: str | None = None
+    options: tuple[str, ...] | None = None
+    option_scores: tuple[float, ...] | None = None
+    correct_option: int | None = None
+    metric: str
+    value: float | None
+    skipped_because: str | None = None
+    explanation: str | None = None
+
     rules = (
         finite("value"),
         Rule(
@@ -49,19 +42,18 @@ class Evaluations(Contract):
     )
 
 
-def evaluation_row(
+def evaluated_item(
     benchmark: str, subject: str, item_id: str, prompt: str, metric: str, value: float | None, **more: Any
-) -> dict[str, Any]:
-    """A row of `Evaluations`; columns that are not given are null."""
-    variant = more.get("variant")
-    empty = dict.fromkeys(Evaluations.schema.names)
-    return empty | {
-        "evaluation_id": ":".join(part for part in (benchmark, subject, item_id, variant) if part is not None),
-        "benchmark": benchmark,
-        "subject": subject,
-        "item_id": item_id,
-        "prompt": prompt,
-        "metric": metric,
-        "value": value,
+) -> EvaluatedItem:
+    """An `EvaluatedItem` whose id follows from benchmark, subject, item and variant."""
+    parts = (benchmark, subject, item_id, more.get("variant"))
+    return EvaluatedItem(
+        evaluation_id=":".join(part for part in parts if part is not None),
+        benchmark=benchmark,
+        subject=subject,
+        item_id=item_id,
+        prompt=prompt,
+        metric=metric,
+        value=value,
         **more,
-    }
+    )

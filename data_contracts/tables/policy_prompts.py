@@ -1,27 +1,17 @@
 """The prompts PPO samples from: half seen in SFT, half not (ALMoST section 2.3)."""
 
-import pyarrow as pa
-
-from data_contracts.conversation import CONVERSATION_TYPE
-from data_contracts.tables.arrow import compute as pc
-from data_contracts.tables.contract import Contract, Rule, one_of, text
-from data_contracts.tables.demonstrations import QUERY_SPLITS
+from data_contracts.conversation import Conversation
+from data_contracts.tables.demonstrations import QuerySplit
+from data_contracts.tables.row import Row
+from data_contracts.tables.rules import not_empty
 
 
-class PolicyPrompts(Contract):
+class PolicyPrompt(Row, table="policy_prompts", key="prompt_id"):
     """`context` ends with the human turn to be answered; `split` is set per query."""
 
-    name = "policy_prompts"
-    schema = pa.schema(
-        [
-            text("prompt_id"),
-            text("query_id"),
-            text("split"),
-            pa.field("context", CONVERSATION_TYPE, nullable=False),
-        ]
-    )
-    key = "prompt_id"
-    rules = (
-        one_of("split", QUERY_SPLITS),
-        Rule("context is not empty", lambda t: pc.greater(pc.list_value_length(t["context"]), 0)),
-    )
+    prompt_id: str
+    query_id: str
+    split: QuerySplit
+    context: Conversation
+
+    rules = (not_empty("context"),)

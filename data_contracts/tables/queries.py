@@ -2,21 +2,9 @@
 
 from enum import StrEnum
 
-import pyarrow as pa
-
 from data_contracts.tables.arrow import compute as pc
-from data_contracts.tables.contract import (
-    Contract,
-    Rule,
-    at_least,
-    boolean,
-    finite,
-    integer,
-    not_blank,
-    number,
-    one_of,
-    text,
-)
+from data_contracts.tables.row import Row
+from data_contracts.tables.rules import Rule, at_least, finite, not_blank
 
 # In front of the id of a nearest query that is a seed, or of an earlier publication.
 SEED_ID, EARLIER_ID = "seed-", "earlier-"
@@ -33,23 +21,18 @@ class QueryRejection(StrEnum):
     EVALUATION_OVERLAP = "evaluation_overlap"
 
 
-class Queries(Contract):
+class Query(Row, table="queries", key="query_id"):
     """Kept queries. `evaluation_overlap` is the decontamination verdict: null = clean against every set checked."""
 
-    name = "queries"
-    schema = pa.schema(
-        [
-            text("query_id"),
-            text("query"),
-            integer("attempt"),
-            integer("seed"),
-            text("nearest_query_id", nullable=True),
-            number("nearest_rouge_l", nullable=True),
-            boolean("decontamination_checked"),
-            text("evaluation_overlap", nullable=True),
-        ]
-    )
-    key = "query_id"
+    query_id: str
+    query: str
+    attempt: int
+    seed: int
+    nearest_query_id: str | None
+    nearest_rouge_l: float | None
+    decontamination_checked: bool
+    evaluation_overlap: str | None
+
     rules = (
         not_blank("query"),
         finite("nearest_rouge_l"),
@@ -58,25 +41,19 @@ class Queries(Contract):
     )
 
 
-class RejectedQueries(Contract):
+class RejectedQuery(Row, table="rejected_queries", key="rejection_id"):
     """Turned-away generations with the reason; `evidence` is the bad word, the overlapping item or the defect."""
 
-    name = "rejected_queries"
-    schema = pa.schema(
-        [
-            text("rejection_id"),
-            text("query"),
-            integer("attempt"),
-            integer("seed"),
-            text("rejected_because"),
-            text("evidence"),
-            text("nearest_query_id", nullable=True),
-            number("nearest_rouge_l", nullable=True),
-        ]
-    )
-    key = "rejection_id"
+    rejection_id: str
+    query: str
+    attempt: int
+    seed: int
+    rejected_because: QueryRejection
+    evidence: str
+    nearest_query_id: str | None
+    nearest_rouge_l: float | None
+
     rules = (
-        one_of("rejected_because", QueryRejection),
         Rule(
             "a duplicate names its nearest query",
             lambda t: pc.or_(

@@ -1,30 +1,30 @@
 """Rewards a reward model gives to both sides of a comparison (held-out accuracy, calibration, length)."""
 
-import pyarrow as pa
+from enum import StrEnum
 
-from data_contracts.tables.contract import Contract, at_least, finite, integer, number, one_of, text
+from data_contracts.tables.row import Row
+from data_contracts.tables.rules import at_least, finite
 
-SPLITS = ("train", "heldout")
+
+class PairSplit(StrEnum):
+    """What a pair of answers is for: training, or the figures on pairs that were never trained on."""
+
+    TRAIN = "train"
+    HELDOUT = "heldout"
 
 
-class RewardScores(Contract):
+class RewardScore(Row, table="reward_scores", key="pair_id"):
     """One row per scored comparison; `pair_id` is the comparison's id in its own table."""
 
-    name = "reward_scores"
-    schema = pa.schema(
-        [
-            text("pair_id"),
-            text("query_id"),
-            text("split"),
-            number("chosen_score"),
-            number("rejected_score"),
-            integer("chosen_chars"),
-            integer("rejected_chars"),
-        ]
-    )
-    key = "pair_id"
+    pair_id: str
+    query_id: str
+    split: PairSplit
+    chosen_score: float
+    rejected_score: float
+    chosen_chars: int
+    rejected_chars: int
+
     rules = (
-        one_of("split", SPLITS),
         finite("chosen_score"),
         finite("rejected_score"),
         at_least("chosen_chars", 0),

@@ -2,24 +2,25 @@
 
 from collections.abc import Iterable, Mapping
 
-import pyarrow as pa
+from data_contracts.tables.row import Row
+from data_contracts.tables.rules import at_least
 
-from data_contracts.tables.contract import Contract, at_least, integer, number, text
 
-
-class TrainingLog(Contract):
+class TrainingLogEntry(Row, table="training_log", key="log_id"):
     """`metric` uses the trainer's names (loss, lr, grad_norm, accuracy, kl, ...); `value` may be NaN only by fault."""
 
-    name = "training_log"
-    schema = pa.schema([text("log_id"), integer("step"), text("metric"), number("value")])
-    key = "log_id"
+    log_id: str
+    step: int
+    metric: str
+    value: float
+
     rules = (at_least("step", 0),)
 
 
-def training_log_rows(history: Iterable[tuple[int, Mapping[str, float]]]) -> list[dict[str, object]]:
+def training_log_entries(history: Iterable[tuple[int, Mapping[str, float]]]) -> list[TrainingLogEntry]:
     """Long-form rows from (step, metrics) pairs; a metric logged twice at one step keeps its last value."""
     values = {(step, metric): float(value) for step, metrics in history for metric, value in metrics.items()}
     return [
-        {"log_id": f"{step}:{metric}", "step": step, "metric": metric, "value": value}
+        TrainingLogEntry(log_id=f"{step}:{metric}", step=step, metric=metric, value=value)
         for (step, metric), value in sorted(values.items())
     ]

@@ -1,76 +1,80 @@
 """Questions put to models, their answers, and a judge's verdicts on pairs of answers (ALMoST section 3.1)."""
 
-import pyarrow as pa
+from enum import StrEnum
 
+from data_contracts.finish_reason import FinishReason
 from data_contracts.tables.arrow import compute as pc
-from data_contracts.tables.contract import Contract, Rule, at_least, finite, integer, not_blank, number, one_of, text
-from data_contracts.tables.responses import FINISH_REASONS
-
-OUTCOMES = ("win", "tie", "loss", "unparsable")
+from data_contracts.tables.row import Row
+from data_contracts.tables.rules import Rule, at_least, finite, not_blank
 
 
-class QuestionSet(Contract):
+class Order(StrEnum):
+    """In which order a judge read the two answers: A's first, or B's."""
+
+    AB = "AB"
+    BA = "BA"
+
+
+class Outcome(StrEnum):
+    """How subject A came out of one comparison."""
+
+    WIN = "win"
+    TIE = "tie"
+    LOSS = "loss"
+    UNPARSABLE = "unparsable"
+
+
+class JudgeQuestion(Row, table="question_set", key="question_id"):
     """Questions of an A/B test; `category` as the file has it."""
 
-    name = "question_set"
-    schema = pa.schema([text("question_id"), text("category", nullable=True), text("question")])
-    key = "question_id"
+    question_id: str
+    category: str | None
+    question: str
+
     rules = (not_blank("question"),)
 
 
-class Answers(Contract):
+class ModelAnswer(Row, table="answers", key="answer_id"):
     """One model's answers to the questions of a set."""
 
-    name = "answers"
-    schema = pa.schema(
-        [
-            text("answer_id"),
-            text("subject"),
-            text("question_id"),
-            text("category", nullable=True),
-            text("question"),
-            text("answer"),
-            integer("tokens"),
-            text("finish_reason"),
-            integer("seed"),
-        ]
-    )
-    key = "answer_id"
-    rules = (one_of("finish_reason", FINISH_REASONS), at_least("tokens", 0))
+    answer_id: str
+    subject: str
+    question_id: str
+    category: str | None
+    question: str
+    answer: str
+    tokens: int
+    finish_reason: FinishReason
+    seed: int
+
+    rules = (at_least("tokens", 0),)
 
 
-class Verdicts(Contract):
+class JudgeVerdict(Row, table="verdicts", key="verdict_id"):
     """One row per question and order; `outcome` is subject A's. An unreadable reply has no scores and says why.
 
     `order` AB means that the judge read A's answer first. Tokens are null where the judge counts none.
     """
 
-    name = "verdicts"
-    schema = pa.schema(
-        [
-            text("verdict_id"),
-            text("question_id"),
-            text("category", nullable=True),
-            text("question"),
-            text("subject_a"),
-            text("subject_b"),
-            text("order"),
-            integer("answer_a_chars"),
-            integer("answer_b_chars"),
-            number("score_a", nullable=True),
-            number("score_b", nullable=True),
-            text("outcome"),
-            text("unparsable_because", nullable=True),
-            text("explanation"),
-            text("raw_reply"),
-            integer("prompt_tokens", nullable=True),
-            integer("reply_tokens", nullable=True),
-        ]
-    )
-    key = "verdict_id"
+    verdict_id: str
+    question_id: str
+    category: str | None
+    question: str
+    subject_a: str
+    subject_b: str
+    order: Order
+    answer_a_chars: int
+    answer_b_chars: int
+    score_a: float | None
+    score_b: float | None
+    outcome: Outcome
+    unparsable_because: str | None
+    explanation: str
+    raw_reply: str
+    prompt_tokens: int | None
+    reply_tokens: int | None
+
     rules = (
-        one_of("order", ("AB", "BA")),
-        one_of("outcome", OUTCOMES),
         finite("score_a"),
         finite("score_b"),
         Rule(

@@ -13,7 +13,7 @@ from data_contracts.config.profiles import load_profile
 from data_contracts.errors import AlmostError, ConfigError
 from data_contracts.store.artifact_store import Store
 from data_contracts.store.home import PROJECT_ROOT
-from data_contracts.tables.effects import Effects
+from data_contracts.tables.effects import Effect
 from deployments.cli.results_page import write_page
 
 BAR_INDENT = "    "  # progress of a running stage, as the terminal prints it into a file
@@ -44,7 +44,7 @@ def measure(profile: str, home: str, seeds: list[int], settings: list[str], page
     store, effects = Store(home), {}
     with Terminal(f"study of profile {config.profile}, seeds {', '.join(map(str, seeds))}, store {home}"):
         for seed in seeds:
-            effects[seed] = store.read(Effects, measure_seed(profile, seed, overrides, home)).to_pylist()
+            effects[seed] = store.read(Effect, measure_seed(profile, seed, overrides, home)).to_pylist()
     if page is not None:
         command = f"almost results --seeds {','.join(map(str, seeds))}" + "".join(f" --set {s}" for s in settings)
         questions = config.evaluation.questions

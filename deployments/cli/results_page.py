@@ -36,11 +36,11 @@ GOALS = (
     Goal("SFT: on RMSP - on self-play", ("as-is veto", "no as-is veto")),
     Goal("PPO - its SFT start", ("likelihood added, bounded advantage",), least_mean=0.02, exceptions=1),
 )
-Effects = Mapping[int, Sequence[Mapping[str, Any]]]  # seed -> rows of the contract `effects`
+Effect = Mapping[int, Sequence[Mapping[str, Any]]]  # seed -> rows of the contract `effects`
 Rows = Mapping[int, Mapping[str, Any]]  # seed -> the row of one effect and arm
 
 
-def write_page(effects: Effects, profile: str, kind: str, questions: int, command: str) -> str:
+def write_page(effects: Effect, profile: str, kind: str, questions: int, command: str) -> str:
     """The page as Markdown.
 
     Args:

@@ -21,11 +21,11 @@ from tasks.reporting.report_page import write_report
 from tasks.reporting.run_report import publish_report
 from tasks.reporting.run_summary import RunSummary, idle_seconds, write_summary
 from tasks.reporting.run_tables import RunTables
+from tasks.runtime.context import use_store
 from tasks.runtime.flow_log import print_to_log_file
 from tasks.runtime.run_listener import logging_progress, stage_listener
 from tasks.runtime.run_record import RunRecord, recording
 from tasks.runtime.stage_range import StageName, StageRange, StageReached, covering
-from tasks.runtime.step_context import use_store
 
 
 @dataclass

@@ -20,13 +20,13 @@ from data_contracts.store.artifact_store import Store
 from data_contracts.store.keys import step_key
 from flows.running.dispatch import Dispatch
 from flows.running.prompt_ending import ending_promptly
+from tasks.runtime.context import use_store
 from tasks.runtime.flow_log import print_to_log_file
 from tasks.runtime.gpu_slot import gpu_slot
 from tasks.runtime.graph_edges import node_in_store
 from tasks.runtime.run_listener import logging_progress, stage_listener
 from tasks.runtime.run_record import RunRecord, producers_of, record_stage, recording, remember_producer
 from tasks.runtime.step import NotInStoreError, Step, lookup_only
-from tasks.runtime.step_context import active_store, use_store
 
 P = ParamSpec("P")
 R = TypeVar("R")

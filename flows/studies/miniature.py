@@ -19,8 +19,8 @@ from data_contracts.config.run_config import RunConfig
 from data_contracts.errors import ConfigError
 from data_contracts.folder_contracts import Checkpoint
 from data_contracts.store.artifact import Artifact
-from data_contracts.tables.demonstrations import Demonstrations
-from data_contracts.tables.effects import Effects
+from data_contracts.tables.demonstrations import Demonstration
+from data_contracts.tables.effects import Effect
 from data_contracts.tables.evaluations import LONGER_WINS
 from flows.ingredients import Ingredients, prepare_ingredients
 from flows.running.open_run import open_run
@@ -40,7 +40,7 @@ SECOND_WORLD = "length carries no signal"
 
 
 @flow(name="miniature-study", flow_run_name="seed-{seed}")
-def measure_seed(profile: str, seed: int, overrides: list[str], home: str | None = None) -> Artifact[Effects]:
+def measure_seed(profile: str, seed: int, overrides: list[str], home: str | None = None) -> Artifact[Effect]:
     """Measure all effects with every seed of the profile set to `seed`."""
     seeds = [f"seeds.{name}={seed}" for name in ("world", "ladder", "data", "train", "eval")]
     config = load_profile(profile, [*seeds, *overrides])
@@ -183,7 +183,7 @@ def study_second_world(study: Study) -> None:
 
 def guided(
     study: Study, given: Ingredients, name: str, feedback: SyntheticFeedback, reward: Artifact[Checkpoint]
-) -> tuple[Artifact[Demonstrations], Artifact[Checkpoint]]:
+) -> tuple[Artifact[Demonstration], Artifact[Checkpoint]]:
     """RM-guided self-play with a reward model, its gold, and SFT on it, judged."""
     data = play_with_reward_model(study.config, given, feedback.mined.queries, reward)
     demonstrate(study, name, data)
@@ -192,7 +192,7 @@ def guided(
     return data, sft
 
 
-def demonstrate(study: Study, name: str, data: Artifact[Demonstrations]) -> None:
+def demonstrate(study: Study, name: str, data: Artifact[Demonstration]) -> None:
     """Judge demonstrations by gold."""
     assert study.config.world is not None
     study.tables[name] = judge_demonstrations_by_gold(data, study.config.world, study.config.seeds.world)

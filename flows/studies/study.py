@@ -10,7 +10,7 @@ from data_contracts.folder_contracts import Checkpoint
 from data_contracts.handles import ModelHandle
 from data_contracts.store.artifact import Artifact
 from data_contracts.tables.effects import EffectQuestion
-from data_contracts.tables.evaluations import Evaluations
+from data_contracts.tables.evaluations import EvaluatedItem
 from flows.ingredients import Ingredients
 from tasks.reward.score_preference_pairs import score_answer_pairs, score_world_pairs
 from tasks.tiny_world.judge_by_gold import judge_model_by_gold
@@ -23,7 +23,7 @@ class Study:
     """Tables by name, and the questions asked of them."""
 
     config: RunConfig
-    tables: dict[str, Artifact[Evaluations]] = field(default_factory=dict)
+    tables: dict[str, Artifact[EvaluatedItem]] = field(default_factory=dict)
     questions: list[EffectQuestion] = field(default_factory=list)
 
     def ask(

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 import torch
 
 from data_contracts.errors import EngineError
-from models.engines.protocol import FinishReason, SamplingSettings
+from data_contracts.finish_reason import FinishReason
+from models.engines.protocol import SamplingSettings
 from models.lm.row_runners import RowRunner
 from models.lm.sampling import choose_tokens
 from models.lm.token_rows import TokenIds

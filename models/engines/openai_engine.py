@@ -18,10 +18,11 @@ from typing import Any
 
 from data_contracts.config.engine import EngineConfig, EngineKind
 from data_contracts.errors import ConfigError, EngineError
+from data_contracts.finish_reason import FinishReason
 from models.engines.completions_client import CompletionsClient, Reply, RowRefusedError
 from models.engines.echo_scoring import echo_payload, prompt_logprobs
 from models.engines.option_scoring import OptionScore, encode_options
-from models.engines.protocol import Completion, EngineCounters, FinishReason, SamplingSettings, require_fit
+from models.engines.protocol import Completion, EngineCounters, SamplingSettings, require_fit
 from models.engines.row_requests import for_each_row
 from models.engines.server_abilities import PROMPT, Abilities, probe
 from models.lm.load_model import open_tokenizer, weight_digest

@@ -8,22 +8,13 @@ when the tokenizer has one. The seed of a row, not its place in a batch, decides
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from data_contracts.errors import ConfigError
+from data_contracts.finish_reason import FinishReason
 
 if TYPE_CHECKING:
     from models.engines.option_scoring import OptionScore  # torch takes seconds to import
-
-
-class FinishReason(StrEnum):
-    """Why a completion ended: a stop string, an end token, or the limit of new tokens; failed: there is none."""
-
-    STOP = "stop"
-    END = "end"
-    LENGTH = "length"
-    FAILED = "failed"
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,11 @@ from pathlib import Path
 import torch
 
 from data_contracts.errors import ConfigError, EngineError
+from data_contracts.finish_reason import FinishReason
 from models.engines.cascade_runner import CascadeRunner
 from models.engines.decode_loop import DrawnRow, complete_rows, distinct_prompts
 from models.engines.option_scoring import OptionRows, OptionScore, encode_options, score_batch
-from models.engines.protocol import Completion, EngineCounters, FinishReason, SamplingSettings, require_fit
+from models.engines.protocol import Completion, EngineCounters, SamplingSettings, require_fit
 from models.lm.load_model import load_model, weight_digest
 from models.lm.row_runners import KeyValues, PlainRunner, RowRunner, read_prefix
 from models.lm.token_rows import SharedRows, TokenIds, encode_rows, share_prefix

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from data_contracts.errors import ConfigError
 from data_contracts.specs.combine_reward_models import EnsembleSpec
 from data_contracts.tables.arrow import compute as pc
-from data_contracts.tables.preference_pairs import PreferencePairs
-from data_contracts.tables.reward_scores import RewardScores
+from data_contracts.tables.preference_pairs import PreferencePair
+from data_contracts.tables.reward_scores import RewardScore
 from models.distributed.deepspeed_config import on_cpu
 from models.processes.job_entry import enter_phase, run
 from models.processes.job_protocol import read_spec, write_manifest
@@ -84,7 +84,7 @@ def main() -> None:
     import torch
 
     spec = read_spec(EnsembleSpec)
-    table = PreferencePairs.read_parts(spec.pairs)
+    table = PreferencePair.read_parts(spec.pairs)
     splits = {s: table.filter(pc.equal(pc.field("split"), s)).to_pylist() for s in ("train", "heldout")}
     training, heldout = splits["train"][:LEVEL_PAIRS], splits["heldout"]
     enter_phase("scoring pairs")
@@ -98,7 +98,7 @@ def main() -> None:
     write_settings(folder, ensemble)
     asked = scores[..., len(training) :]
     combined = [ensemble.combine(side).tolist() for side in asked.unbind(dim=1)]
-    RewardScores.write_part(RewardScores.from_rows(score_rows(heldout, *combined)), spec.output_dir / SCORES_NAME)
+    RewardScore.write_part(RewardScore.from_rows(score_rows(heldout, *combined)), spec.output_dir / SCORES_NAME)
     metrics = pair_metrics(*combined) | {"ensemble_members": float(len(spec.members))}
     if heldout:
         metrics |= member_figures(model.combination, *asked.unbind(dim=1))

@@ -10,7 +10,7 @@ from typing import Any
 from data_contracts.conversation import from_column
 from data_contracts.errors import EmptyResultError
 from data_contracts.specs.finetune_policy import FinetuneSpec
-from data_contracts.tables.training_conversations import TrainingConversations
+from data_contracts.tables.training_conversations import TrainingConversation
 from models.distributed.deepspeed_config import prepare_distributed
 from models.lm.chat_template import fit_embeddings, prepare_tokenizer
 from models.lm.tokenizer_check import TruncationCount, check_tokenizer, fit_response
@@ -27,7 +27,7 @@ def tokenize_rows(
     """Row ids, token ids and labels (-100 outside the response) of every row that fits."""
     count = TruncationCount()
     row_ids, ids, labels = [], [], []
-    for row in TrainingConversations.read_parts(spec.conversations).to_pylist():
+    for row in TrainingConversation.read_parts(spec.conversations).to_pylist():
         turns = fit_response(tokenizer, from_column(row["context"]), [row["response"]], spec.max_length, count)
         if turns is None:
             continue

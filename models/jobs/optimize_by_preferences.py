@@ -19,7 +19,7 @@ from data_contracts.conversation import from_column
 from data_contracts.errors import EmptyResultError
 from data_contracts.specs.optimize_by_preferences import PreferenceSpec
 from data_contracts.tables.arrow import compute as pc
-from data_contracts.tables.preference_pairs import PreferencePairs
+from data_contracts.tables.preference_pairs import PreferencePair
 from models.distributed.deepspeed_config import prepare_distributed
 from models.lm.chat_template import fit_embeddings, prepare_tokenizer
 from models.lm.tokenizer_check import TruncationCount, check_tokenizer, fit_response
@@ -144,7 +144,7 @@ def main() -> None:
     tokenizer = AutoTokenizer.from_pretrained(spec.base_model)
     prepare_tokenizer(tokenizer)
     check_tokenizer(tokenizer)
-    table, count = PreferencePairs.read_parts(spec.pairs), TruncationCount()
+    table, count = PreferencePair.read_parts(spec.pairs), TruncationCount()
     training = tokenize_pairs(spec, table, "train", tokenizer, count)
     require_rows(training.pair_ids, count, spec.max_length)
     heldout = tokenize_pairs(spec, table, "heldout", tokenizer, TruncationCount())

@@ -17,8 +17,8 @@ from data_contracts.conversation import from_column
 from data_contracts.errors import EmptyResultError
 from data_contracts.specs.train_reward_model import RewardSpec
 from data_contracts.tables.arrow import compute as pc
-from data_contracts.tables.preference_pairs import PreferencePairs
-from data_contracts.tables.reward_scores import RewardScores
+from data_contracts.tables.preference_pairs import PreferencePair
+from data_contracts.tables.reward_scores import RewardScore
 from models.distributed.deepspeed_config import on_cpu, prepare_distributed
 from models.lm.chat_template import RenderedTurn, fit_embeddings, prepare_tokenizer
 from models.lm.tokenizer_check import TruncationCount, check_reads_last_token, check_tokenizer, fit_response
@@ -111,7 +111,7 @@ def score_heldout(spec: RewardSpec, table: pa.Table, folder: Path) -> dict[str, 
     scores = model.score([*conversations(heldout, "chosen"), *conversations(heldout, "rejected")])
     chosen, rejected = scores[: len(heldout)], scores[len(heldout) :]
     rows = score_rows(heldout, chosen, rejected)
-    RewardScores.write_part(RewardScores.from_rows(rows), spec.output_dir / SCORES_NAME)
+    RewardScore.write_part(RewardScore.from_rows(rows), spec.output_dir / SCORES_NAME)
     return pair_metrics(chosen, rejected)
 
 
@@ -164,7 +164,7 @@ def main() -> None:
     tokenizer = AutoTokenizer.from_pretrained(spec.base_model)
     prepare_tokenizer(tokenizer)
     check_tokenizer(tokenizer, AutoConfig.from_pretrained(spec.base_model).get_text_config().vocab_size)
-    table, count = PreferencePairs.read_parts(spec.pairs), TruncationCount()
+    table, count = PreferencePair.read_parts(spec.pairs), TruncationCount()
     pairs = tokenize_pairs(spec, table, tokenizer, count)
     trainer, likelihood = build_trainer(spec, tokenizer, pairs)
     from models.training import trl_training as shared

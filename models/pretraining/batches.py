@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data_contracts.errors import ConfigError
-from data_contracts.tables.documents import DocumentKind, Documents
+from data_contracts.tables.documents import Document, DocumentKind
 
 Tokens = npt.NDArray[np.int64]
 Marks = npt.NDArray[np.bool_]
@@ -184,7 +184,7 @@ def read_documents(corpus: Sequence[Path], tokenizer: Any) -> tuple[list[Tokens]
     for marker in (HUMAN, ASSISTANT):
         if tokenizer.convert_tokens_to_ids(marker) in (None, tokenizer.unk_token_id):
             raise ConfigError(f"the tokenizer has no token '{marker}'; train it with models.tiny_world.tokenizer")
-    table = Documents.read_parts(corpus)
+    table = Document.read_parts(corpus)
     if table.num_rows == 0:
         raise ConfigError(f"the corpus {corpus[0]} (and its other parts) holds no documents")
     encoded = tokenizer(table["text"].to_pylist(), add_special_tokens=True)["input_ids"]

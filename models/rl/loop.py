@@ -18,7 +18,7 @@ from data_contracts.config.optimizer_settings import Schedule
 from data_contracts.config.policy import KeepModel, ScoreNormalization
 from data_contracts.errors import EngineError, JobError
 from data_contracts.specs.optimize_policy import PPOSpec
-from data_contracts.tables.rollouts import Rollouts
+from data_contracts.tables.rollouts import Rollout
 from models.processes.job_entry import enter_phase
 from models.rl import checkpoint as ppo_checkpoint
 from models.rl.checkpoint import LoopState
@@ -236,4 +236,4 @@ class PPOLoop:
             }
             for i, prompt in enumerate(sampled.prompts)
         ]
-        Rollouts.write_part(Rollouts.from_rows(rows), self.rollout_folder / f"part-{step:05d}.parquet")
+        Rollout.write_part(Rollout.from_rows(rows), self.rollout_folder / f"part-{step:05d}.parquet")

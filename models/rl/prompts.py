@@ -9,7 +9,7 @@ import numpy as np
 from data_contracts.conversation import Conversation, from_column
 from data_contracts.errors import EmptyResultError
 from data_contracts.specs.optimize_policy import PPOSpec
-from data_contracts.tables.policy_prompts import PolicyPrompts
+from data_contracts.tables.policy_prompts import PolicyPrompt
 from models.lm.chat_template import prompt_ids, trim_context
 from models.lm.tokenizer_check import TruncationCount
 
@@ -32,7 +32,7 @@ def read_prompts(spec: PPOSpec, tokenizer: Any) -> tuple[list[Prompt], list[Prom
         EmptyResultError: no prompt is left for training.
     """
     count, prompts = TruncationCount(), []
-    for row in PolicyPrompts.read_parts(spec.prompts).to_pylist():
+    for row in PolicyPrompt.read_parts(spec.prompts).to_pylist():
         count.rows += 1
         trimmed = trim_context(tokenizer, from_column(row["context"]), spec.max_prompt_tokens)
         if trimmed is None:

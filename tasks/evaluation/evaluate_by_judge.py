@@ -15,8 +15,8 @@ from data_contracts.conversation import Role, Turn
 from data_contracts.errors import ConfigError
 from data_contracts.handles import FileHandle, ModelHandle, PromptHandle
 from data_contracts.store.artifact import Artifact
-from data_contracts.tables.verdicts import Answers, QuestionSet, Verdicts
-from data_contracts.tables.world_tables import WorldQuestions
+from data_contracts.tables.verdicts import JudgeQuestion, JudgeVerdict, ModelAnswer, Order, Outcome
+from data_contracts.tables.world_tables import WorldQuestion
 from models.engines.protocol import SamplingSettings
 from models.evaluation.benchmarks.prompt_template import fill, parse_template
 from models.evaluation.judging.chat_judge import open_chat_judge
@@ -24,15 +24,14 @@ from models.evaluation.judging.judge_questions import FIELD, JUDGE_PLACEHOLDERS,
 from models.evaluation.judging.judge_reply import parse_reply
 from models.evaluation.judging.judges import EngineJudge, GoldReplies, Judge, JudgePrompt, JudgeReply
 from models.evaluation.judging.reply_journal import ask_missing
-from models.evaluation.judging.verdict_arithmetic import Order, Outcome, outcome_of
+from models.evaluation.judging.verdict_arithmetic import outcome_of
 from models.prompts.few_shot_prompt import ASSISTANT_STOPS, assistant_suffix
 from models.seeding import derive_seed
 from models.tiny_world.judge import GoldJudge
 from models.tiny_world.world import build_world
+from tasks.runtime.context import ProgressReporter, count, current, job_folder
 from tasks.runtime.loaded_models import LazyEngine
-from tasks.runtime.progress import ProgressReporter
 from tasks.runtime.step import step
-from tasks.runtime.step_context import count, current, job_folder, read, write
 
 TEST_SPLIT = "test"
 SERVER_ROWS = 8  # replies of a server that may be in flight when the profile does not say
@@ -40,33 +39,33 @@ SERVER_ROWS = 8  # replies of a server that may be in flight when the profile do
 
 @step(version="1")
 def gather_questions(
-    file: FileHandle | None, world_questions: Artifact[WorldQuestions] | None, questions: int
-) -> Artifact[QuestionSet]:
+    file: FileHandle | None, world_questions: Artifact[WorldQuestion] | None, questions: int
+) -> Artifact[JudgeQuestion]:
     """The first questions of a file in Vicuna's format (question_id, text, category), or of the world's test split."""
     if file is not None:
         rows = questions_of(Path(file.path))[:questions]
     elif world_questions is not None:
-        asked = [row for row in read(WorldQuestions, world_questions).to_pylist() if row["split"] == TEST_SPLIT]
+        asked = [row for row in read(WorldQuestion, world_questions).to_pylist() if row["split"] == TEST_SPLIT]
         rows = [
             {"question_id": row["question_id"], "category": row["kind"], "question": row["question"]}
             for row in asked[:questions]
         ]
     else:
         raise ConfigError(f"{FIELD} is empty; outside the tiny world A/B tests need a file of questions")
-    return write(QuestionSet, QuestionSet.from_rows(rows))
+    return write(JudgeQuestion, JudgeQuestion.from_rows(rows))
 
 
 @step(version="1", run_name="{subject}")
 def answer_questions(
     subject: str,
     model: ModelHandle,
-    questions: Artifact[QuestionSet],
+    questions: Artifact[JudgeQuestion],
     judging: JudgeSettings,
     engine: EngineConfig,
     seed: int,
-) -> Artifact[Answers]:
+) -> Artifact[ModelAnswer]:
     """One answer of a model to each question, with no shot."""
-    asked = read(QuestionSet, questions).to_pylist()
+    asked = read(JudgeQuestion, questions).to_pylist()
     settings = SamplingSettings(judging.answer_tokens, judging.answer_temperature, judging.top_p, ASSISTANT_STOPS)
     suffixes = [assistant_suffix([Turn(Role.HUMAN, row["question"])]) for row in asked]
     seeds = [derive_seed(seed, "judged answer", row["question_id"]) for row in asked]
@@ -79,15 +78,15 @@ def answer_questions(
         | {"tokens": completion.token_count, "finish_reason": completion.finish_reason.value, "seed": completion.seed}
         for row, completion in zip(asked, completions, strict=True)
     ]
-    return write(Answers, Answers.from_rows(rows))
+    return write(ModelAnswer, ModelAnswer.from_rows(rows))
 
 
 @step(version="2", run_name="{subject_a}-{subject_b}")
 def judge_pairs(
     subject_a: str,
     subject_b: str,
-    answers_a: Artifact[Answers],
-    answers_b: Artifact[Answers],
+    answers_a: Artifact[ModelAnswer],
+    answers_b: Artifact[ModelAnswer],
     judging: JudgeSettings,
     judge_model: ModelHandle | None,
     prompt: PromptHandle,
@@ -95,11 +94,13 @@ def judge_pairs(
     world: WorldConfig | None,
     world_seed: int,
     seed: int,
-) -> Artifact[Verdicts]:
+) -> Artifact[JudgeVerdict]:
     """Verdicts on every question both answered, in both orders."""
     template = parse_template(prompt.source, prompt.text, JUDGE_PLACEHOLDERS, options=0)
-    other = {row["question_id"]: row for row in read(Answers, answers_b).to_pylist()}
-    pairs = [(a, other[a["question_id"]]) for a in read(Answers, answers_a).to_pylist() if a["question_id"] in other]
+    other = {row["question_id"]: row for row in read(ModelAnswer, answers_b).to_pylist()}
+    pairs = [
+        (a, other[a["question_id"]]) for a in read(ModelAnswer, answers_a).to_pylist() if a["question_id"] in other
+    ]
     asked = [(a, b, order) for a, b in pairs for order in Order]
     prompts = [_prompt(template.text, *both, seed) for both in asked]
     lazies: list[LazyEngine] = []
@@ -114,7 +115,7 @@ def judge_pairs(
         lazy.count_tokens()
     rows = [_verdict(subject_a, subject_b, *both, reply) for both, reply in zip(asked, replies, strict=True)]
     _count_cost(judging, replies, now, sum(row["outcome"] == Outcome.UNPARSABLE for row in rows))
-    return write(Verdicts, Verdicts.from_rows(rows))
+    return write(JudgeVerdict, JudgeVerdict.from_rows(rows))
 
 
 def _prompt(template: str, a: dict[str, Any], b: dict[str, Any], order: Order, seed: int) -> JudgePrompt:

@@ -6,22 +6,22 @@ from data_contracts.config.engine import EngineConfig
 from data_contracts.errors import EngineError
 from data_contracts.handles import ModelHandle
 from data_contracts.store.artifact import Artifact
-from data_contracts.tables.topic_scores import TopicScores
-from data_contracts.tables.verdicts import Answers
+from data_contracts.tables.topic_scores import TopicScore
+from data_contracts.tables.verdicts import ModelAnswer
 from models.evaluation.topics import topic_rows
+from tasks.runtime.context import count
 from tasks.runtime.loaded_models import LazyEngine
 from tasks.runtime.step import step
-from tasks.runtime.step_context import count, read, write
 
 log = logging.getLogger("almost.evaluation")
 
 
 @step(version="1")
 def score_topics(
-    answers: list[Artifact[Answers]], base: ModelHandle, others: int, engine: EngineConfig, seed: int
-) -> Artifact[TopicScores]:
+    answers: list[Artifact[ModelAnswer]], base: ModelHandle, others: int, engine: EngineConfig, seed: int
+) -> Artifact[TopicScore]:
     """One row per answer of every model; none where the engine's server cannot score texts."""
-    rows = [row for artifact in answers for row in read(Answers, artifact).to_pylist()]
+    rows = [row for artifact in answers for row in read(ModelAnswer, artifact).to_pylist()]
     lazy = LazyEngine(base, engine)
     try:
         found = topic_rows(lazy.open(), rows, others, seed)
@@ -32,4 +32,4 @@ def score_topics(
         found = []
     lazy.count_tokens()
     count(answers_scored=sum(row["skipped_because"] is None for row in found))
-    return write(TopicScores, TopicScores.from_rows(found))
+    return write(TopicScore, TopicScore.from_rows(found))

@@ -6,28 +6,27 @@ Ids count per generation, so the new rows get the publication's number in front;
 from typing import Any
 
 from data_contracts.store.artifact import Artifact
-from data_contracts.tables.comparisons import Comparisons
-from data_contracts.tables.queries import EARLIER_ID, SEED_ID, Queries
+from data_contracts.tables.comparisons import Comparison
+from data_contracts.tables.queries import EARLIER_ID, SEED_ID, Query
 from tasks.runtime.step import step
-from tasks.runtime.step_context import read, write
 
 ROW_IDS = ("comparison_id", "query_id", "chosen_response_id", "rejected_response_id")
 
 
 @step(version="1")
-def accumulate_queries(earlier: Artifact[Queries], fresh: Artifact[Queries], number: int) -> Artifact[Queries]:
+def accumulate_queries(earlier: Artifact[Query], fresh: Artifact[Query], number: int) -> Artifact[Query]:
     """All queries of the earlier pool, then the new ones as `g<number>-<id>`."""
-    rows = [_renamed_query(row, number) for row in read(Queries, fresh).to_pylist()]
-    return write(Queries, Queries.from_rows([*read(Queries, earlier).to_pylist(), *rows]))
+    rows = [_renamed_query(row, number) for row in read(Query, fresh).to_pylist()]
+    return write(Query, Query.from_rows([*read(Query, earlier).to_pylist(), *rows]))
 
 
 @step(version="1")
 def accumulate_comparisons(
-    earlier: Artifact[Comparisons], fresh: Artifact[Comparisons], number: int
-) -> Artifact[Comparisons]:
+    earlier: Artifact[Comparison], fresh: Artifact[Comparison], number: int
+) -> Artifact[Comparison]:
     """All comparisons so far, then the new ones; the ids of rows, queries and responses as `g<number>-<id>`."""
-    rows = [row | {name: f"g{number}-{row[name]}" for name in ROW_IDS} for row in read(Comparisons, fresh).to_pylist()]
-    return write(Comparisons, Comparisons.from_rows([*read(Comparisons, earlier).to_pylist(), *rows]))
+    rows = [row | {name: f"g{number}-{row[name]}" for name in ROW_IDS} for row in read(Comparison, fresh).to_pylist()]
+    return write(Comparison, Comparison.from_rows([*read(Comparison, earlier).to_pylist(), *rows]))
 
 
 def _renamed_query(row: dict[str, Any], number: int) -> dict[str, Any]:

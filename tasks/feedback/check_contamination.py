@@ -9,33 +9,33 @@ from typing import Any
 
 from data_contracts.config.mining import Mining
 from data_contracts.store.artifact import Artifact
-from data_contracts.tables.evaluation_texts import CLEAN, OVERLAP, UNCHECKED, ContaminationVerdicts, EvaluationTexts
-from data_contracts.tables.queries import Queries, QueryRejection, RejectedQueries
+from data_contracts.tables.evaluation_texts import CLEAN, OVERLAP, UNCHECKED, ContaminationVerdict, EvaluationText
+from data_contracts.tables.queries import Query, QueryRejection, RejectedQuery
 from models.text.overlap import Overlap
 from tasks.feedback.evaluation_overlap import overlap_index
+from tasks.runtime.context import count
 from tasks.runtime.step import step
-from tasks.runtime.step_context import count, read, write
 
 log = logging.getLogger("almost.mining")
 
 
 @step(version="1")
 def check_contamination(
-    queries: Artifact[Queries],
-    rejected: Artifact[RejectedQueries] | None,
-    evaluation_texts: Artifact[EvaluationTexts],
+    queries: Artifact[Query],
+    rejected: Artifact[RejectedQuery] | None,
+    evaluation_texts: Artifact[EvaluationText],
     mining: Mining,
-) -> Artifact[ContaminationVerdicts]:
+) -> Artifact[ContaminationVerdict]:
     """One row per kept query, and per query that was turned away for its overlap."""
-    texts = read(EvaluationTexts, evaluation_texts)
+    texts = read(EvaluationText, evaluation_texts)
     index = overlap_index(texts, mining)
     by_id = {row["text_id"]: row for row in texts.to_pylist()}
     checked = {"texts_checked": len(by_id), "sets_checked": len({row["source"] for row in by_id.values()})}
-    asked = [(row["query_id"], row["query"], True) for row in read(Queries, queries).to_pylist()]
+    asked = [(row["query_id"], row["query"], True) for row in read(Query, queries).to_pylist()]
     if rejected is not None:
         asked += [
             (row["rejection_id"], row["query"], False)
-            for row in read(RejectedQueries, rejected).to_pylist()
+            for row in read(RejectedQuery, rejected).to_pylist()
             if row["rejected_because"] == QueryRejection.EVALUATION_OVERLAP
         ]
     rows = [
@@ -46,7 +46,7 @@ def check_contamination(
     if overlapping:
         log.warning("%s of the queries in use overlap an evaluation set; see their verdicts", overlapping)
     count(queries_checked=len(rows), overlapping_queries_in_use=overlapping, evaluation_texts=len(by_id))
-    return write(ContaminationVerdicts, ContaminationVerdicts.from_rows(rows))
+    return write(ContaminationVerdict, ContaminationVerdict.from_rows(rows))
 
 
 def _verdict(found: Overlap, texts: dict[str, dict[str, Any]]) -> dict[str, Any]:

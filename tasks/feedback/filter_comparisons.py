@@ -10,49 +10,81 @@ rules (under 50 characters, ending in "?" or ":", ...) are an option, off by def
 """
 
 import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import groupby
 from statistics import fmean, pstdev
-from typing import Any
 
 from data_contracts.config.filter import HeuristicFilter
 from data_contracts.config.ranking import Pairing, Ranking
 from data_contracts.errors import EmptyResultError
-from data_contracts.store.artifact import Artifact
-from data_contracts.tables.comparisons import Comparisons, DropReason, Verdict
+from data_contracts.tables.comparisons import Comparison, DropReason, FilterVerdict
+from data_contracts.tables.rows import Rows, stream
+from tasks.runtime.phases import Phase
 from tasks.runtime.step import step
-from tasks.runtime.step_context import read, write
 
 UPSTREAM_LEAST_CHARS = 50
 
 
-@step(version="1")
+@step(version="2", phase=Phase.COMPARISONS)
 def filter_comparisons(
-    comparisons: Artifact[Comparisons], heuristics: HeuristicFilter, ranking: Ranking
-) -> Artifact[Comparisons]:
-    """Give each comparison the heuristic filters' verdicts; raise EmptyResultError when none is left."""
-    judged = judge_comparisons(read(Comparisons, comparisons).to_pylist(), heuristics, ranking.pairing)
-    if judged and not any(row["kept"] for row in judged):
-        reasons = sorted({str(row["dropped_because"]) for row in judged})
-        raise EmptyResultError(
-            f"filter_comparisons: none of {len(judged):,} comparisons is left ({', '.join(reasons)}); "
-            f"loosen filter.* or mine more queries (mining.queries)"
-        )
-    return write(Comparisons, Comparisons.from_rows(judged))
+    *, comparisons: Rows[Comparison], heuristics: HeuristicFilter, ranking: Ranking
+) -> Rows[Comparison]:
+    """Give each comparison the heuristic filters' verdicts; the comparisons of a query stand together.
+
+    Raises:
+        EmptyResultError: no comparison is left.
+    """
+
+    def judged() -> Iterator[Comparison]:
+        total, reasons, kept = 0, set[str](), 0
+        for _, pairs in groupby(comparisons, key=lambda comparison: comparison.query_id):
+            for comparison in judge_query(list(pairs), heuristics, ranking.pairing):
+                total, kept = total + 1, kept + comparison.kept
+                reasons.add(str(comparison.dropped_because))
+                yield comparison
+        if total and not kept:
+            raise EmptyResultError(
+                f"filter_comparisons: none of {total:,} comparisons is left ({', '.join(sorted(reasons))}); "
+                f"loosen filter.* or mine more queries (mining.queries)"
+            )
+
+    return stream(Comparison, judged)
 
 
-def judge_comparisons(
-    comparisons: list[dict[str, Any]], heuristics: HeuristicFilter, pairing: Pairing
-) -> list[dict[str, Any]]:
-    """The comparisons with verdicts of words, length and pairing, in the given order."""
-    by_query: dict[str, list[dict[str, Any]]] = {}
-    for row in comparisons:
-        by_query.setdefault(row["query_id"], []).append(dict(row))
+def judge_query(pairs: list[Comparison], heuristics: HeuristicFilter, pairing: Pairing) -> Iterable[Comparison]:
+    """All comparisons of one query with the verdicts of words, length and pairing, in the given order."""
+    responses = {pair.chosen_response_id: pair.chosen for pair in pairs}
+    responses |= {pair.rejected_response_id: pair.rejected for pair in pairs}
+    discarded = {name: discard_reason(text, heuristics) for name, text in responses.items()}
+    lengths = [len(responses[name]) for name, reason in discarded.items() if reason is None]
+    mean, std = (fmean(lengths), pstdev(lengths)) if lengths else (0.0, 0.0)
     judged = []
-    for rows in by_query.values():
-        _judge_query(rows, heuristics)
-        if pairing is Pairing.UPSTREAM:
-            _judge_pairing(rows)
-        judged += rows
-    return judged
+    for pair in pairs:
+        reason = discarded[pair.chosen_response_id] or discarded[pair.rejected_response_id]
+        if reason is None and pair.chosen.strip() == pair.rejected.strip():
+            reason = DropReason.IDENTICAL, ""
+        if reason is not None:
+            judged.append(dropped(pair, *reason, verdict_words=FilterVerdict.DROP))
+            continue
+        pair = replace(pair, verdict_words=FilterVerdict.KEEP)
+        judged.append(judge_length(pair, mean, std, heuristics) if heuristics.enabled and heuristics.length else pair)
+    return judge_pairing(judged) if pairing is Pairing.UPSTREAM else judged
+
+
+def judge_length(pair: Comparison, mean: float, std: float, heuristics: HeuristicFilter) -> Comparison:
+    """The comparison with the length rule's verdict, where `mean` and `std` are of the query's response lengths."""
+    pair = replace(pair, length_mean=mean, length_std=std)
+    if long_enough(len(pair.chosen), len(pair.rejected), mean, std, heuristics.length_ties):
+        return replace(pair, verdict_length=FilterVerdict.KEEP)
+    evidence = f"{len(pair.chosen)} <= {mean - std / 2:.1f}"
+    return dropped(pair, DropReason.SHORT_CHOSEN, evidence, verdict_length=FilterVerdict.DROP)
+
+
+def long_enough(chosen: int, rejected: int, mean: float, std: float, ties: bool = False) -> bool:
+    """The length rule: len(chosen) > len(rejected) or len(chosen) > M - S/2 (`ties`: upstream's >=)."""
+    bound = mean - std / 2
+    return chosen > rejected or (chosen >= bound if ties else chosen > bound)
 
 
 def discard_reason(response: str, heuristics: HeuristicFilter) -> tuple[DropReason, str] | None:
@@ -92,47 +124,20 @@ def _shape_defect(text: str) -> str | None:
     return None
 
 
-def _judge_query(rows: list[dict[str, Any]], heuristics: HeuristicFilter) -> None:
-    """Verdicts of words and length for all pairs of one query, in place."""
-    responses = {row["chosen_response_id"]: row["chosen"] for row in rows}
-    responses |= {row["rejected_response_id"]: row["rejected"] for row in rows}
-    discarded = {name: discard_reason(text, heuristics) for name, text in responses.items()}
-    lengths = [len(responses[name]) for name, reason in discarded.items() if reason is None]
-    mean, std = (fmean(lengths), pstdev(lengths)) if lengths else (None, None)
-    for row in rows:
-        reason = discarded[row["chosen_response_id"]] or discarded[row["rejected_response_id"]]
-        if reason is None and row["chosen"].strip() == row["rejected"].strip():
-            reason = DropReason.IDENTICAL, ""
-        row["verdict_words"] = (Verdict.DROP if reason else Verdict.KEEP).value
-        if reason is not None:
-            _drop(row, *reason)
-        if not (heuristics.enabled and heuristics.length) or reason is not None or mean is None or std is None:
-            continue
-        row["length_mean"], row["length_std"] = mean, std
-        fits = long_enough(len(row["chosen"]), len(row["rejected"]), mean, std, heuristics.length_ties)
-        row["verdict_length"] = (Verdict.KEEP if fits else Verdict.DROP).value
-        if not fits:
-            _drop(row, DropReason.SHORT_CHOSEN, f"{len(row['chosen'])} <= {mean - std / 2:.1f}")
-
-
-def long_enough(chosen: int, rejected: int, mean: float, std: float, ties: bool = False) -> bool:
-    """The length rule: len(chosen) > len(rejected) or len(chosen) > M - S/2 (`ties`: upstream's >=)."""
-    bound = mean - std / 2
-    return chosen > rejected or (chosen >= bound if ties else chosen > bound)
-
-
-def _judge_pairing(rows: list[dict[str, Any]]) -> None:
+def judge_pairing(pairs: list[Comparison]) -> list[Comparison]:
     """Upstream's rule: of the pairs that survive, each chosen response keeps its first opponent in rank order."""
     used: set[str] = set()
-    for row in sorted(rows, key=lambda row: (row["chosen_rank"], row["rejected_rank"])):
-        if not row["kept"]:
-            continue
-        again = row["chosen_response_id"] in used
-        used.add(row["chosen_response_id"])
-        row["verdict_pairing"] = (Verdict.DROP if again else Verdict.KEEP).value
-        if again:
-            _drop(row, DropReason.CHOSEN_BEFORE, row["chosen_response_id"])
+    judged = {}
+    for pair in sorted(pairs, key=lambda pair: (pair.chosen_rank, pair.rejected_rank)):
+        if pair.kept and pair.chosen_response_id in used:
+            reason = DropReason.CHOSEN_BEFORE, pair.chosen_response_id
+            judged[pair.comparison_id] = dropped(pair, *reason, verdict_pairing=FilterVerdict.DROP)
+        elif pair.kept:
+            used.add(pair.chosen_response_id)
+            judged[pair.comparison_id] = replace(pair, verdict_pairing=FilterVerdict.KEEP)
+    return [judged.get(pair.comparison_id, pair) for pair in pairs]
 
 
-def _drop(row: dict[str, Any], reason: DropReason, evidence: str) -> None:
-    row["kept"], row["dropped_because"], row["evidence"] = False, reason.value, evidence
+def dropped(pair: Comparison, reason: DropReason, evidence: str, **verdict: FilterVerdict) -> Comparison:
+    """The comparison as one filter's `verdict` drops it."""
+    return replace(pair, dropped_because=reason, evidence=evidence, **verdict)

@@ -11,13 +11,12 @@ from data_contracts.config.world import WorldConfig
 from data_contracts.errors import ConfigError
 from data_contracts.handles import EvaluationFile
 from data_contracts.store.artifact import Artifact
-from data_contracts.tables.evaluation_texts import DATASET_PART, EvaluationTexts
-from data_contracts.tables.world_tables import WorldQuestions
+from data_contracts.tables.evaluation_texts import DATASET_PART, EvaluationText
+from data_contracts.tables.world_tables import WorldQuestion
 from data_contracts.text_files import json_lines, open_text, reading
 from models.evaluation.benchmarks.benchmark_files import rows_of
 from models.tiny_world.world import Split, build_world
 from tasks.runtime.step import step
-from tasks.runtime.step_context import read, write
 
 FIELD = "evaluation.overlap_files"
 LEAST_CHARS = 12
@@ -27,10 +26,10 @@ _SPEAKER = re.compile(r"(?:^|\n\n)(?:Human|Assistant):")
 @step(version="3")
 def gather_evaluation_texts(
     files: tuple[EvaluationFile, ...],
-    questions: Artifact[WorldQuestions] | None,
+    questions: Artifact[WorldQuestion] | None,
     world: WorldConfig | None,
     world_seed: int,
-) -> Artifact[EvaluationTexts]:
+) -> Artifact[EvaluationText]:
     """Every text of the files; of the tiny world, the dev and test questions, and the names they are about."""
     rows: list[dict[str, Any]] = []
     for place, (source, file) in enumerate(((file.set_name, file.file) for file in files), start=1):
@@ -38,7 +37,7 @@ def gather_evaluation_texts(
         # Two folders may hold files of one name, hence the place.
         rows += [_text(f"{place}:{file.name}#{number}", source, text) for number, text in enumerate(texts)]
     if questions is not None:
-        asked = read(WorldQuestions, questions).to_pylist()
+        asked = read(WorldQuestion, questions).to_pylist()
         heldout = [row for row in asked if row["split"] != Split.TRAIN]
         rows += [
             _text(row["question_id"], f"tiny world {row['split']}", row["question"], kind="templated")
@@ -49,7 +48,7 @@ def gather_evaluation_texts(
         for split in (Split.DEV, Split.TEST):
             terms = (*facts.names(split), *facts.task_names(split))
             rows += [_text(f"{split}:{term}", f"tiny world {split}", term, kind="term") for term in terms]
-    return write(EvaluationTexts, EvaluationTexts.from_rows(rows))
+    return write(EvaluationText, EvaluationText.from_rows(rows))
 
 
 def _text(text_id: str, source: str, text: str, kind: str = "text") -> dict[str, Any]:

@@ -5,21 +5,20 @@ from data_contracts.conversation import Role, Turn
 from data_contracts.errors import EmptyResultError
 from data_contracts.folder_contracts import Checkpoint
 from data_contracts.store.artifact import Artifact
-from data_contracts.tables.comparisons import Comparisons, DropReason, Verdict
+from data_contracts.tables.comparisons import Comparison, DropReason, FilterVerdict
+from tasks.runtime.context import ProgressReporter
 from tasks.runtime.loaded_models import open_reward_model
-from tasks.runtime.progress import ProgressReporter
 from tasks.runtime.step import step
-from tasks.runtime.step_context import read, write
 
 REPORT_EVERY = 512
 
 
 @step(version="1")
 def judge_by_as_is(
-    comparisons: Artifact[Comparisons], as_is: Artifact[Checkpoint], engine: EngineConfig
-) -> Artifact[Comparisons]:
+    comparisons: Artifact[Comparison], as_is: Artifact[Checkpoint], engine: EngineConfig
+) -> Artifact[Comparison]:
     """Give each kept comparison the as-is reward model's verdict; ties count as disagreement."""
-    rows = read(Comparisons, comparisons).to_pylist()
+    rows = read(Comparison, comparisons).to_pylist()
     texts = sorted({(r["query"], r[side]) for r in rows if r["kept"] for side in ("chosen", "rejected")})
     scores = _score(texts, as_is, engine)
     for row in rows:
@@ -27,7 +26,7 @@ def judge_by_as_is(
             continue
         margin = scores[row["query"], row["chosen"]] - scores[row["query"], row["rejected"]]
         row["as_is_margin"] = margin
-        row["verdict_as_is"] = (Verdict.KEEP if margin > 0 else Verdict.DROP).value
+        row["verdict_as_is"] = (FilterVerdict.KEEP if margin > 0 else FilterVerdict.DROP).value
         if margin <= 0:
             row["kept"], row["dropped_because"] = False, DropReason.AS_IS_DISAGREES.value
             row["evidence"] = f"margin {margin:.4f}"
@@ -36,7 +35,7 @@ def judge_by_as_is(
             "judge_by_as_is: the as-is reward model disagrees with every comparison; set as_is.enabled=false or "
             "train it on more pairs (as_is.pairs)"
         )
-    return write(Comparisons, Comparisons.from_rows(rows))
+    return write(Comparison, Comparison.from_rows(rows))
 
 
 def _score(

@@ -9,10 +9,9 @@ import pyarrow.parquet as pq
 from data_contracts.errors import ConfigError
 from data_contracts.handles import FileHandle
 from data_contracts.store.artifact import Artifact
-from data_contracts.tables.community_answers import CommunityAnswers
+from data_contracts.tables.community_answers import CommunityAnswer
 from data_contracts.text_files import json_lines, reading
 from tasks.runtime.step import step
-from tasks.runtime.step_context import write
 
 FIELD = "as_is.pairs_file"
 # Accepted names of the three columns: ours first, then those of StackExchange-paired.
@@ -24,13 +23,13 @@ COLUMNS = {
 
 
 @step(version="1")
-def load_community_answers(file: FileHandle) -> Artifact[CommunityAnswers]:
+def load_community_answers(file: FileHandle) -> Artifact[CommunityAnswer]:
     """Turn a JSONL or Parquet file with question, chosen and rejected answer into community answers."""
     path = Path(file.path)
     rows = [_row(path, number, row) for number, row in read_rows(path)]
     if not rows:
         raise ConfigError(f"{FIELD}: {path} has no rows")
-    return write(CommunityAnswers, CommunityAnswers.from_rows(rows))
+    return write(CommunityAnswer, CommunityAnswer.from_rows(rows))
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, Any]]:

@@ -11,32 +11,31 @@ from data_contracts.config.mining import Mining
 from data_contracts.errors import EmptyResultError
 from data_contracts.handles import FileHandle
 from data_contracts.store.artifact import Artifact
-from data_contracts.tables.evaluation_texts import EvaluationTexts
-from data_contracts.tables.mined_lines import MinedLines
-from data_contracts.tables.queries import EARLIER_ID, Queries, QueryRejection, RejectedQueries
+from data_contracts.tables.evaluation_texts import EvaluationText
+from data_contracts.tables.mined_lines import MinedLine
+from data_contracts.tables.queries import EARLIER_ID, Query, QueryRejection, RejectedQuery
 from models.text.given_queries import FIELD, read_given_queries
 from tasks.feedback.evaluation_overlap import overlap_index
 from tasks.feedback.mined_queries import MinedQueries
 from tasks.runtime.step import step
-from tasks.runtime.step_context import read, write
 
 
 @step(version="1")
 def load_queries(
     file: FileHandle,
-    evaluation_texts: Artifact[EvaluationTexts],
+    evaluation_texts: Artifact[EvaluationText],
     mining: Mining,
-    earlier: Artifact[Queries] | None = None,
+    earlier: Artifact[Query] | None = None,
 ) -> MinedQueries:
     """The queries of a file as if they had been mined; `attempt` is the place in the file.
 
     Raises:
         EmptyResultError: not one could be used.
     """
-    evaluation = overlap_index(read(EvaluationTexts, evaluation_texts), mining)
+    evaluation = overlap_index(read(EvaluationText, evaluation_texts), mining)
     known: dict[str, str] = {}
     if earlier is not None:
-        table = read(Queries, earlier)
+        table = read(Query, earlier)
         pairs = zip(table["query"].to_pylist(), table["query_id"].to_pylist(), strict=True)
         known = {query: f"{EARLIER_ID}{query_id}" for query, query_id in pairs}
     kept: list[dict[str, Any]] = []
@@ -63,7 +62,7 @@ def load_queries(
             f"{FIELD}: none of the {len(rejected):,} queries of {file.name} is left ({', '.join(reasons)})"
         )
     return MinedQueries(
-        queries=write(Queries, Queries.from_rows(kept)),
-        rejected=write(RejectedQueries, RejectedQueries.from_rows(rejected)),
-        lines=write(MinedLines, MinedLines.empty()),
+        queries=write(Query, Query.from_rows(kept)),
+        rejected=write(RejectedQuery, RejectedQuery.from_rows(rejected)),
+        lines=write(MinedLine, MinedLine.empty()),
     )

@@ -22,9 +22,9 @@ from data_contracts.config.mining import Mining
 from data_contracts.errors import EmptyResultError
 from data_contracts.handles import ModelHandle, PromptHandle
 from data_contracts.store.artifact import Artifact
-from data_contracts.tables.evaluation_texts import EvaluationTexts
-from data_contracts.tables.mined_lines import MinedLines
-from data_contracts.tables.queries import EARLIER_ID, SEED_ID, Queries, QueryRejection, RejectedQueries
+from data_contracts.tables.evaluation_texts import EvaluationText
+from data_contracts.tables.mined_lines import MinedLine
+from data_contracts.tables.queries import EARLIER_ID, SEED_ID, Query, QueryRejection, RejectedQuery
 from data_contracts.tables.responses import FAILED
 from models.engines.protocol import SamplingSettings, naming_rows
 from models.prompts.few_shot_prompt import MINING_STOPS, SeedQueries, mining_prefix, mining_suffix, parse_seed_queries
@@ -33,10 +33,9 @@ from models.text.overlap import OverlapIndex
 from models.text.rouge_l_index import RougeLIndex
 from tasks.feedback.evaluation_overlap import overlap_index
 from tasks.feedback.mined_queries import MinedQueries
+from tasks.runtime.context import ProgressReporter, count, current
 from tasks.runtime.loaded_models import LazyEngine
-from tasks.runtime.progress import ProgressReporter
 from tasks.runtime.step import step
-from tasks.runtime.step_context import active_store, count, current, read, write, write_parts
 
 log = logging.getLogger("almost.mining")
 
@@ -45,11 +44,11 @@ log = logging.getLogger("almost.mining")
 def mine_queries(
     seeds: PromptHandle,
     miner: ModelHandle,
-    evaluation_texts: Artifact[EvaluationTexts],
+    evaluation_texts: Artifact[EvaluationText],
     mining: Mining,
     engine: EngineConfig,
     seed: int,
-    earlier: Artifact[Queries] | None = None,
+    earlier: Artifact[Query] | None = None,
 ) -> MinedQueries:
     """Mine `mining.queries` distinct queries; fewer, with a warning, when the attempts run out.
 
@@ -59,9 +58,9 @@ def mine_queries(
         EmptyResultError: not one query was kept.
     """
     seed_queries = parse_seed_queries(seeds.text, seeds.source)
-    screen = QueryScreen(mining, seed_queries, overlap_index(read(EvaluationTexts, evaluation_texts), mining))
+    screen = QueryScreen(mining, seed_queries, overlap_index(read(EvaluationText, evaluation_texts), mining))
     if earlier is not None:
-        screen.know(read(Queries, earlier))
+        screen.know(read(Query, earlier))
     lazy = LazyEngine(miner, engine)
     progress = ProgressReporter(mining.queries, "queries")
     parts, rounds = [], math.ceil(mining.queries * mining.max_attempts_per_query / mining.round_prompts)
@@ -77,9 +76,9 @@ def mine_queries(
     lazy.count_tokens()
     _require_queries(screen, mining)
     return MinedQueries(
-        queries=write(Queries, Queries.from_rows(screen.kept)),
-        rejected=write(RejectedQueries, RejectedQueries.from_rows(screen.rejected)),
-        lines=write_parts(MinedLines, parts),
+        queries=write(Query, Query.from_rows(screen.kept)),
+        rejected=write(RejectedQuery, RejectedQuery.from_rows(screen.rejected)),
+        lines=write_parts(MinedLine, parts),
     )
 
 
@@ -161,14 +160,14 @@ def _round(
 ) -> tuple[Any, list[dict[str, Any]]]:
     """One round of generations, from the store if a previous run got this far."""
     store, key = active_store(), current().key
-    part = store.find_shard(MinedLines, key, number)
+    part = store.find_shard(MinedLine, key, number)
     if part is None:
-        table = MinedLines.from_rows(_generate(number, screen, seeds, mining, lazy, seed))
-        part = store.write_shard(MinedLines, key, number, table)
+        table = MinedLine.from_rows(_generate(number, screen, seeds, mining, lazy, seed))
+        part = store.write_shard(MinedLine, key, number, table)
         count(shards_computed=1)
         return part, table.to_pylist()
     count(shards_found=1)
-    return part, store.read_shard(MinedLines, key, part).to_pylist()
+    return part, store.read_shard(MinedLine, key, part).to_pylist()
 
 
 def _generate(

@@ -15,9 +15,9 @@ from data_contracts.config.run_config import RunConfig
 from data_contracts.errors import ConfigError
 from data_contracts.store.artifact import Artifact
 from data_contracts.store.artifact_store import Store
-from data_contracts.tables.comparisons import Comparisons
-from data_contracts.tables.queries import Queries
-from data_contracts.tables.responses import Responses
+from data_contracts.tables.comparisons import Comparison
+from data_contracts.tables.queries import Query
+from data_contracts.tables.responses import Response
 from tasks.feedback.mined_queries import MinedQueries
 from tasks.reward.train_reward_model import TrainedRewardModel
 
@@ -33,10 +33,10 @@ class Publication(BaseModel):
     number: int
     run: str = Field(description="Flow run that made it; its retry finds it")
     data_seed: int
-    pool: Artifact[Queries] = Field(description="Every query ever kept: what later generations are compared with")
+    pool: Artifact[Query] = Field(description="Every query ever kept: what later generations are compared with")
     mined: MinedQueries = Field(description="`queries` are those to train on; the rest is this generation's")
-    responses: tuple[Artifact[Responses], ...] = Field(description="Of this generation")
-    comparisons: Artifact[Comparisons] = Field(description="Those to train on")
+    responses: tuple[Artifact[Response], ...] = Field(description="Of this generation")
+    comparisons: Artifact[Comparison] = Field(description="Those to train on")
     as_is: TrainedRewardModel | None
     config: dict = Field(description="The configuration it was made with")
 

@@ -12,21 +12,20 @@ from data_contracts.config.sampling import Sampling
 from data_contracts.conversation import Role, Turn
 from data_contracts.handles import ModelHandle, PromptHandle
 from data_contracts.store.artifact import Artifact
-from data_contracts.tables.queries import Queries
-from data_contracts.tables.responses import Responses
+from data_contracts.tables.queries import Query
+from data_contracts.tables.responses import Response
 from models.engines.protocol import Completion, SamplingSettings, naming_rows
 from models.prompts.few_shot_prompt import ASSISTANT_STOPS, assistant_suffix, parse_prompt_set
 from models.seeding import derive_seed
+from tasks.runtime.context import ProgressReporter, current
 from tasks.runtime.loaded_models import LazyEngine
-from tasks.runtime.progress import ProgressReporter
 from tasks.runtime.shards import shard_ranges, write_missing_shards
 from tasks.runtime.step import step
-from tasks.runtime.step_context import current, read, write_parts
 
 
 @step(version="1", run_name="{responder.name}")
 def sample_responses(
-    queries: Artifact[Queries],
+    queries: Artifact[Query],
     responder: Responder,
     rank: int,
     model: ModelHandle,
@@ -34,9 +33,9 @@ def sample_responses(
     sampling: Sampling,
     engine: EngineConfig,
     seed: int,
-) -> Artifact[Responses]:
+) -> Artifact[Response]:
     """Answer every query with one responder: a ladder model, a prompt set and a number of shots."""
-    rows = read(Queries, queries).select(["query_id", "query"]).to_pylist()
+    rows = read(Query, queries).select(["query_id", "query"]).to_pylist()
     prompt_set = parse_prompt_set(prompts.name, prompts.text, prompts.source)
     prefix = prompt_set.prefix(responder.shots)
     shown = f"responder {responder.name} ({model.name}, {prompt_set.name} with {responder.shots} shots)"
@@ -55,10 +54,10 @@ def sample_responses(
 
     ranges = shard_ranges(len(rows), sampling.shard_rows)
     parts = write_missing_shards(
-        Responses, current().key, len(ranges), answer, lambda shard: progress.update(ranges[shard][1])
+        Response, current().key, len(ranges), answer, lambda shard: progress.update(ranges[shard][1])
     )
     lazy.count_tokens()
-    return write_parts(Responses, parts)
+    return write_parts(Response, parts)
 
 
 def _row(query: dict[str, Any], responder: Responder, rank: int, model: ModelHandle, c: Completion) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from data_contracts.store.artifact import Artifact
 from models.prompts.few_shot_prompt import BUILTIN_PROMPTS
 from tasks.inputs.check_prompts import check_prompts
 from tasks.inputs.resolve_models import local_folders
-from tasks.runtime.step_context import active_store
 
 
 def resolve_prompts(config: RunConfig, world_prompts: Artifact[PromptFiles] | None) -> dict[str, PromptHandle]:

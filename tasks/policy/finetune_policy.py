@@ -7,14 +7,13 @@ from data_contracts.folder_contracts import Checkpoint
 from data_contracts.handles import ModelHandle
 from data_contracts.specs.finetune_policy import FinetuneSpec
 from data_contracts.store.artifact import Artifact
-from data_contracts.tables.demonstrations import Demonstrations
-from data_contracts.tables.training_conversations import TrainingConversations
-from data_contracts.tables.training_log import TrainingLog
+from data_contracts.tables.demonstrations import Demonstration
+from data_contracts.tables.training_conversations import TrainingConversation
+from data_contracts.tables.training_log import TrainingLogEntry
 from models.seeding import derive_seed
 from tasks.runtime.loaded_models import folder_of
 from tasks.runtime.run_training_job import job_paths, output, run_training_job
 from tasks.runtime.step import Outputs, step
-from tasks.runtime.step_context import read, write, write_folder
 
 JOB = "models.jobs.finetune_policy"
 
@@ -23,19 +22,19 @@ class FinetunedPolicy(Outputs):
     """The SFT model and its training log."""
 
     checkpoint: Artifact[Checkpoint]
-    training_log: Artifact[TrainingLog]
+    training_log: Artifact[TrainingLogEntry]
 
 
 @step(version="2", jobs=(JOB,))
 def finetune_policy(
-    demonstrations: Artifact[Demonstrations],
+    demonstrations: Artifact[Demonstration],
     base: ModelHandle,
     sft: SupervisedFinetuning,
     training: TrainingSettings,
     seed: int,
 ) -> FinetunedPolicy:
     """Fine-tune `base` on the usable demonstrations whose query is in the seen half."""
-    rows = read(Demonstrations, demonstrations).to_pylist()
+    rows = read(Demonstration, demonstrations).to_pylist()
     seen = [
         {"row_id": row["demonstration_id"], "context": row["context"], "response": row["response"]}
         for row in rows
@@ -47,7 +46,7 @@ def finetune_policy(
         )
     paths = job_paths("finetune_policy")
     conversations = paths["work_dir"] / "conversations.parquet"
-    TrainingConversations.write_part(TrainingConversations.from_rows(seen), conversations)
+    TrainingConversation.write_part(TrainingConversation.from_rows(seen), conversations)
     spec = FinetuneSpec(
         **paths,
         **sft.model_dump(),
@@ -59,5 +58,5 @@ def finetune_policy(
     manifest = run_training_job(JOB, spec, training)
     return FinetunedPolicy(
         checkpoint=write_folder(Checkpoint, output(spec, manifest, "model")),
-        training_log=write(TrainingLog, TrainingLog.read_parts([output(spec, manifest, "training_log")])),
+        training_log=write(TrainingLogEntry, TrainingLogEntry.read_parts([output(spec, manifest, "training_log")])),
     )

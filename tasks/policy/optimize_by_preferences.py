@@ -8,15 +8,14 @@ from data_contracts.config.training import TrainingSettings
 from data_contracts.folder_contracts import Checkpoint
 from data_contracts.specs.optimize_by_preferences import PreferenceSpec
 from data_contracts.store.artifact import Artifact
-from data_contracts.tables.comparisons import Comparisons
-from data_contracts.tables.preference_pairs import PreferencePairs
-from data_contracts.tables.training_log import TrainingLog
+from data_contracts.tables.comparisons import Comparison
+from data_contracts.tables.preference_pairs import PreferencePair
+from data_contracts.tables.training_log import TrainingLogEntry
 from models.seeding import derive_seed
 from tasks.reward.preference_rows import kept_pairs, with_splits
 from tasks.runtime.loaded_models import as_model, folder_of
 from tasks.runtime.run_training_job import job_paths, output, run_training_job
 from tasks.runtime.step import Outputs, step
-from tasks.runtime.step_context import write, write_folder
 
 JOB = "models.jobs.optimize_by_preferences"
 
@@ -25,12 +24,12 @@ class PreferredPolicy(Outputs):
     """The model and its training log."""
 
     checkpoint: Artifact[Checkpoint]
-    training_log: Artifact[TrainingLog]
+    training_log: Artifact[TrainingLogEntry]
 
 
 @step(version="1", jobs=(JOB,), run_name="{loss}")
 def optimize_by_preferences(
-    comparisons: Artifact[Comparisons],
+    comparisons: Artifact[Comparison],
     policy: Artifact[Checkpoint],
     loss: PreferenceLoss,
     optimization: PreferenceOptimization,
@@ -42,7 +41,7 @@ def optimize_by_preferences(
     pairs = with_splits(kept_pairs(comparisons), settings.heldout_share, seed)
     paths = job_paths("optimize_by_preferences")
     pairs_file = paths["work_dir"] / "pairs.parquet"
-    PreferencePairs.write_part(PreferencePairs.from_rows(pairs), pairs_file)
+    PreferencePair.write_part(PreferencePair.from_rows(pairs), pairs_file)
     spec = PreferenceSpec(
         **paths,
         **settings.model_dump(),
@@ -55,5 +54,5 @@ def optimize_by_preferences(
     manifest = run_training_job(JOB, spec, training)
     return PreferredPolicy(
         checkpoint=write_folder(Checkpoint, output(spec, manifest, "model")),
-        training_log=write(TrainingLog, TrainingLog.read_parts([output(spec, manifest, "training_log")])),
+        training_log=write(TrainingLogEntry, TrainingLogEntry.read_parts([output(spec, manifest, "training_log")])),
     )

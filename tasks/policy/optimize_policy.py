@@ -15,15 +15,14 @@ from data_contracts.errors import EmptyResultError
 from data_contracts.folder_contracts import Checkpoint, LastCheckpoint
 from data_contracts.specs.optimize_policy import PPOSpec
 from data_contracts.store.artifact import Artifact
-from data_contracts.tables.demonstrations import QUERY_SPLITS, Demonstrations
-from data_contracts.tables.policy_prompts import PolicyPrompts
-from data_contracts.tables.rollouts import Rollouts
-from data_contracts.tables.training_log import TrainingLog
+from data_contracts.tables.demonstrations import QUERY_SPLITS, Demonstration
+from data_contracts.tables.policy_prompts import PolicyPrompt
+from data_contracts.tables.rollouts import Rollout
+from data_contracts.tables.training_log import TrainingLogEntry
 from models.seeding import derive_seed
 from tasks.runtime.loaded_models import as_model, folder_of
 from tasks.runtime.run_training_job import job_paths, output, run_training_job
 from tasks.runtime.step import Outputs, step
-from tasks.runtime.step_context import read, write, write_folder
 
 JOB = "models.jobs.optimize_policy"
 
@@ -33,13 +32,13 @@ class OptimizedPolicy(Outputs):
 
     checkpoint: Artifact[Checkpoint]
     last_checkpoint: Artifact[LastCheckpoint]
-    rollouts: Artifact[Rollouts]
-    training_log: Artifact[TrainingLog]
+    rollouts: Artifact[Rollout]
+    training_log: Artifact[TrainingLogEntry]
 
 
 @step(version="5", jobs=(JOB,))
 def optimize_policy(
-    demonstrations: Artifact[Demonstrations],
+    demonstrations: Artifact[Demonstration],
     policy: Artifact[Checkpoint],
     reward_model: Artifact[Checkpoint],
     optimization: PolicyOptimization,
@@ -49,10 +48,10 @@ def optimize_policy(
     world_seed: int = 0,
 ) -> OptimizedPolicy:
     """Optimise the SFT policy against the reward model, or against the judge of a given tiny world (a ceiling)."""
-    prompts = balanced_prompts(read(Demonstrations, demonstrations).to_pylist(), seed)
+    prompts = balanced_prompts(read(Demonstration, demonstrations).to_pylist(), seed)
     paths = job_paths("optimize_policy")
     prompts_file = paths["work_dir"] / "prompts.parquet"
-    PolicyPrompts.write_part(PolicyPrompts.from_rows(prompts), prompts_file)
+    PolicyPrompt.write_part(PolicyPrompt.from_rows(prompts), prompts_file)
     spec = PPOSpec(
         **paths,
         **optimization.model_dump(),
@@ -69,8 +68,8 @@ def optimize_policy(
     return OptimizedPolicy(
         checkpoint=write_folder(Checkpoint, output(spec, manifest, "model")),
         last_checkpoint=write_folder(LastCheckpoint, output(spec, manifest, "last_model")),
-        rollouts=write(Rollouts, Rollouts.read_parts(rollouts)),
-        training_log=write(TrainingLog, TrainingLog.read_parts([output(spec, manifest, "training_log")])),
+        rollouts=write(Rollout, Rollout.read_parts(rollouts)),
+        training_log=write(TrainingLogEntry, TrainingLogEntry.read_parts([output(spec, manifest, "training_log")])),
     )
 
 

@@ -17,22 +17,21 @@ from data_contracts.conversation import Conversation, Role, Turn, to_column
 from data_contracts.folder_contracts import Checkpoint
 from data_contracts.handles import ModelHandle, PromptHandle
 from data_contracts.store.artifact import Artifact
-from data_contracts.tables.demonstrations import Demonstrations
-from data_contracts.tables.queries import Queries
+from data_contracts.tables.demonstrations import Demonstration
+from data_contracts.tables.queries import Query
 from models.engines.protocol import Completion, SamplingSettings, naming_rows
 from models.prompts.few_shot_prompt import ASSISTANT_STOPS, USER_STOPS, assistant_suffix, parse_prompt_set, user_suffix
 from models.reward.reward_model import RewardModel
 from models.seeding import derive_seed
+from tasks.runtime.context import ProgressReporter, count, current
 from tasks.runtime.loaded_models import LazyEngine, open_reward_model
-from tasks.runtime.progress import ProgressReporter
 from tasks.runtime.shards import shard_ranges, write_missing_shards
 from tasks.runtime.step import step
-from tasks.runtime.step_context import count, current, read, write_parts
 
 
 @step(version="1")
 def self_play(
-    queries: Artifact[Queries],
+    queries: Artifact[Query],
     reward_model: Artifact[Checkpoint],
     assistant: ModelHandle,
     assistant_prompts: PromptHandle,
@@ -41,22 +40,22 @@ def self_play(
     play: SelfPlay,
     engine: EngineConfig,
     seed: int,
-) -> Artifact[Demonstrations]:
+) -> Artifact[Demonstration]:
     """Play `play.turns` turns from each query; one row per assistant turn."""
-    rows = read(Queries, queries).select(["query_id", "query"]).to_pylist()[: play.queries]
+    rows = read(Query, queries).select(["query_id", "query"]).to_pylist()[: play.queries]
     split = split_queries([row["query_id"] for row in rows], play.seen_share, seed)
     cast = Cast(play, reward_model, assistant, assistant_prompts, user, user_prompts, engine, seed)
     ranges = shard_ranges(len(rows), play.shard_queries)
     progress = ProgressReporter(len(rows), "queries")
     parts = write_missing_shards(
-        Demonstrations,
+        Demonstration,
         current().key,
         len(ranges),
         lambda shard: cast.play_all(rows[slice(*ranges[shard])], split),
         lambda shard: progress.update(ranges[shard][1]),
     )
     cast.count_tokens()
-    return write_parts(Demonstrations, parts)
+    return write_parts(Demonstration, parts)
 
 
 def split_queries(query_ids: list[str], seen_share: float, seed: int) -> dict[str, str]:

@@ -10,9 +10,9 @@ from typing import Any
 import yaml
 
 from data_contracts.config.run_config import LADDER, TINY_PREFIX
-from data_contracts.tables.comparisons import Comparisons
-from data_contracts.tables.contract import Contract
-from data_contracts.tables.demonstrations import Demonstrations
+from data_contracts.tables.comparisons import Comparison
+from data_contracts.tables.demonstrations import Demonstration
+from data_contracts.tables.row import Row
 from tasks.reporting.funnel import FunnelRow
 from tasks.reporting.run_summary import RunSummary
 
@@ -25,7 +25,7 @@ class DatasetKind:
     """What is said of a data set by its contract."""
 
     name: str
-    contract: type[Contract]
+    contract: type[Row]
     what: str
     paper: str
     sections: tuple[str, ...]  # of the profile that shaped it
@@ -34,7 +34,7 @@ class DatasetKind:
 
 COMPARISONS = DatasetKind(
     "comparisons",
-    Comparisons,
+    Comparison,
     "Pairs of answers to one query, ordered by who wrote them and not by reading them: a larger model's over a smaller one's, "
     "more shots' over fewer, better demonstrations' over worse. A row says by which filter it was dropped, if by any; `kept` "
     "rows train the reward model.",
@@ -44,7 +44,7 @@ COMPARISONS = DatasetKind(
 )
 DEMONSTRATIONS = DatasetKind(
     "demonstrations",
-    Demonstrations,
+    Demonstration,
     "Conversations of two models, an assistant's answer a row: of several sampled answers the one that the reward model scored "
     "highest. All candidates are kept with their scores; `split` says which queries SFT may see.",
     "section 2.2",
@@ -76,7 +76,7 @@ def dataset_card(kind: DatasetKind, summary: RunSummary, funnel: Iterable[Funnel
     told = [row for row in funnel if row.what.startswith(kind.steps)]
     lines += [f"| {row.what} | {row.rows:,} | {row.share()} | {row.left_out} |" for row in told]
     lines += ["", "## Columns", "", "| column | type |", "|---|---|"]
-    lines += [f"| `{field.name}` | {_type(field.type)} |" for field in kind.contract.schema]
+    lines += [f"| `{field.name}` | {_type(field.type)} |" for field in kind.contract.schema()]
     lines += ["", "## What made it", "", *_provenance(kind, summary, files), ""]
     return "\n".join(lines)
 

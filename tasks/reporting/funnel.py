@@ -7,20 +7,20 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from data_contracts.tables.comparisons import Comparisons
-from data_contracts.tables.contract import Contract
-from data_contracts.tables.demonstrations import Demonstrations
-from data_contracts.tables.queries import Queries, RejectedQueries
-from data_contracts.tables.responses import Responses
-from data_contracts.tables.reward_scores import RewardScores
-from data_contracts.tables.rollouts import Rollouts
+from data_contracts.tables.comparisons import Comparison
+from data_contracts.tables.demonstrations import Demonstration
+from data_contracts.tables.queries import Query, RejectedQuery
+from data_contracts.tables.responses import Response
+from data_contracts.tables.reward_scores import RewardScore
+from data_contracts.tables.rollouts import Rollout
+from data_contracts.tables.row import Row
 
 
 class Tables(Protocol):
     """Where a run's tables come from."""
 
-    def read(self, contract: type[Contract]) -> pa.Table: ...
-    def read_last(self, contract: type[Contract]) -> pa.Table: ...
+    def read(self, contract: type[Row]) -> pa.Table: ...
+    def read_last(self, contract: type[Row]) -> pa.Table: ...
 
 
 @dataclass(frozen=True)
@@ -43,17 +43,17 @@ def funnel(tables: Tables) -> list[FunnelRow]:
 
 
 def _queries(tables: Tables) -> Iterator[FunnelRow]:
-    kept = tables.read(Queries).num_rows
-    rejected = _column(tables.read(RejectedQueries), "rejected_because")
+    kept = tables.read(Query).num_rows
+    rejected = _column(tables.read(RejectedQuery), "rejected_because")
     if kept:
         yield FunnelRow("queries", kept, kept + len(rejected), _reasons(rejected))
 
 
 def _comparisons(tables: Tables) -> Iterator[FunnelRow]:
-    responses = _column(tables.read(Responses), "responder")
+    responses = _column(tables.read(Response), "responder")
     if responses:
         yield FunnelRow("responses", len(responses), None, f"of {len(set(responses))} responders")
-    comparisons = tables.read_last(Comparisons)
+    comparisons = tables.read_last(Comparison)
     reasons = [reason for reason in _column(comparisons, "dropped_because") if reason is not None]
     if comparisons.num_rows:
         yield FunnelRow("comparisons of the assumed order", comparisons.num_rows)
@@ -62,20 +62,20 @@ def _comparisons(tables: Tables) -> Iterator[FunnelRow]:
 
 
 def _reward_pairs(tables: Tables) -> Iterator[FunnelRow]:
-    splits = Counter(_column(tables.read_last(RewardScores), "split"))
+    splits = Counter(_column(tables.read_last(RewardScore), "split"))
     if splits["heldout"]:
         yield FunnelRow("pairs held out of reward training", splits["heldout"])
 
 
 def _policy(tables: Tables) -> Iterator[FunnelRow]:
-    rows = tables.read(Demonstrations)
+    rows = tables.read(Demonstration)
     if rows.num_rows:
         usable = [split for split, used in zip(_column(rows, "split"), _column(rows, "usable"), strict=True) if used]
         lost = rows.num_rows - len(usable)
         yield FunnelRow("demonstrations", len(usable), rows.num_rows, f"{lost:,} without any text" if lost else "")
         seen = sum(split == "seen" for split in usable)
         yield FunnelRow("demonstrations for SFT", seen, len(usable), "the other half is for PPO alone")
-    steps = _column(tables.read(Rollouts), "step")
+    steps = _column(tables.read(Rollout), "step")
     if steps:
         yield FunnelRow("rollouts", len(steps), None, f"in {len(set(steps)):,} PPO steps")
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import yaml
 
 from data_contracts.store.artifact_store import Store
-from data_contracts.tables.evaluations import Evaluations
-from data_contracts.tables.training_log import TrainingLog
+from data_contracts.tables.evaluations import EvaluatedItem
+from data_contracts.tables.training_log import TrainingLogEntry
 from models.evaluation.paper_tables import PaperTable, paper_tables
 from models.evaluation.statistics.aggregates import aggregate
 from tasks.reporting.cards import CARDS, write_cards
@@ -54,9 +54,9 @@ def report_html(summary: RunSummary, tables: RunTables, cards: Sequence[str] = (
     parts.append(_section("Funnel", _table(("", "rows", "share kept", "left out"), steps, numbers=(1, 2))))
     metrics = [row.cells() for row in metric_rows(summary.metrics)]
     parts.append(_section("Metrics", _table(COLUMNS, metrics, numbers=(1, 2, 3))))
-    for title, log in tables.by_stage(TrainingLog):
+    for title, log in tables.by_stage(TrainingLogEntry):
         parts.append(_section(f"Training: {title}", curves(log)))
-    for table in paper_tables(aggregate(tables.read(Evaluations).to_pylist())):
+    for table in paper_tables(aggregate(tables.read(EvaluatedItem).to_pylist())):
         parts.append(_section(table.title, _paper_table(table)))
     for title, sample in SAMPLES:
         parts.append(_section(title, _lines(sample(tables))))

@@ -9,7 +9,6 @@ from prefect.runtime import flow_run
 
 from data_contracts.folder_contracts import RewardCardFiles
 from data_contracts.store.artifact import Artifact
-from tasks.runtime.step_context import active_store
 
 FLAGS = ("collapsed", "length_bias")
 

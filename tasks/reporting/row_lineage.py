@@ -4,24 +4,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from data_contracts.tables.comparisons import Comparisons
-from data_contracts.tables.contract import Contract
-from data_contracts.tables.demonstrations import Demonstrations
-from data_contracts.tables.queries import Queries, RejectedQueries
-from data_contracts.tables.responses import Responses
-from data_contracts.tables.reward_scores import RewardScores
-from data_contracts.tables.rollouts import Rollouts
+from data_contracts.tables.comparisons import Comparison
+from data_contracts.tables.demonstrations import Demonstration
+from data_contracts.tables.queries import Query, RejectedQuery
+from data_contracts.tables.responses import Response
+from data_contracts.tables.reward_scores import RewardScore
+from data_contracts.tables.rollouts import Rollout
+from data_contracts.tables.row import Row
 from tasks.reporting.plain_text import plain
 from tasks.reporting.run_tables import RunTables
 
-TRACED: tuple[type[Contract], ...] = (Queries, RejectedQueries, Responses, Comparisons, Demonstrations, Rollouts)
+TRACED: tuple[type[Row], ...] = (Query, RejectedQuery, Response, Comparison, Demonstration, Rollout)
 
 
 @dataclass(frozen=True)
 class Found:
     """A row, the table it stands in, and that table's folder."""
 
-    contract: type[Contract]
+    contract: type[Row]
     path: str
     row: dict[str, Any]
 
@@ -38,7 +38,7 @@ def find_row(tables: RunTables, row_id: str) -> Found | None:
 
 def describe_lineage(tables: RunTables, found: Found) -> list[str]:
     """Lines for people: the query first, then every earlier row that this one rests on, and the row itself marked >."""
-    if found.contract is RejectedQueries:
+    if found.contract is RejectedQuery:
         return [f"> {line}" for line in _rejected(found.row)]
     behind, lines = tables.behind(found.path), []
     for contract in TRACED[: TRACED.index(found.contract) + 1]:
@@ -51,20 +51,20 @@ def describe_lineage(tables: RunTables, found: Found) -> list[str]:
     return lines
 
 
-def _rests_on(found: Found, contract: type[Contract], row: dict[str, Any]) -> bool:
+def _rests_on(found: Found, contract: type[Row], row: dict[str, Any]) -> bool:
     """Whether `row` of an earlier or the same table is among what the row that was found was made from."""
     if contract is found.contract:
-        earlier_turn = contract is Demonstrations and row["turn"] <= found.row["turn"]
+        earlier_turn = contract is Demonstration and row["turn"] <= found.row["turn"]
         return earlier_turn or row[contract.key] == found.row[contract.key]
-    if found.contract is Comparisons and contract is Responses:
+    if found.contract is Comparison and contract is Response:
         return row["response_id"] in (found.row["chosen_response_id"], found.row["rejected_response_id"])
-    if found.contract is Rollouts and contract is Demonstrations:
+    if found.contract is Rollout and contract is Demonstration:
         return row["demonstration_id"] == found.row["prompt_id"]
     return True
 
 
-def _rows(tables: RunTables, contract: type[Contract]) -> list[dict[str, Any]]:
-    read = tables.read_last if contract is Comparisons else tables.read
+def _rows(tables: RunTables, contract: type[Row]) -> list[dict[str, Any]]:
+    read = tables.read_last if contract is Comparison else tables.read
     return read(contract).to_pylist()
 
 
@@ -92,7 +92,7 @@ def _comparison(tables: RunTables, row: dict[str, Any]) -> Iterator[str]:
     yield ", ".join(f"{name.removeprefix('verdict_')}: {row[name]}" for name in names)
     if row["as_is_margin"] is not None:
         yield f"margin of the as-is reward model {row['as_is_margin']:+.3f}"
-    for stage, scores in tables.by_stage(RewardScores):
+    for stage, scores in tables.by_stage(RewardScore):
         for score in scores.to_pylist():
             if score["pair_id"] == row["comparison_id"]:
                 both = f"{score['chosen_score']:+.3f} over {score['rejected_score']:+.3f}"
@@ -117,9 +117,9 @@ def _rollout(_tables: RunTables, row: dict[str, Any]) -> Iterator[str]:
 
 
 _DESCRIBED = {
-    Queries: _query,
-    Responses: _response,
-    Comparisons: _comparison,
-    Demonstrations: _demonstration,
-    Rollouts: _rollout,
+    Query: _query,
+    Response: _response,
+    Comparison: _comparison,
+    Demonstration: _demonstration,
+    Rollout: _rollout,
 }

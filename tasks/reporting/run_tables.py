@@ -9,7 +9,7 @@ from data_contracts.errors import AlmostError
 from data_contracts.store.artifact import Artifact
 from data_contracts.store.artifact_store import Store
 from data_contracts.store.manifest import MANIFEST_FILE, Manifest
-from data_contracts.tables.contract import Contract
+from data_contracts.tables.row import Row
 from tasks.runtime.run_record import StageRecord
 
 
@@ -21,21 +21,21 @@ class RunTables:
         self._stage_of = {path: stage.stage for stage in stages for path in stage.artifacts}
         self._tables: dict[str, pa.Table] = {}  # each is read and verified once
 
-    def read(self, contract: type[Contract]) -> pa.Table:
+    def read(self, contract: type[Row]) -> pa.Table:
         """All rows of a contract that the run's stages made, in the order of the stages; no rows if none did."""
         tables = [self._read(contract, path) for path in self._of(contract)]
         return pa.concat_tables(tables) if tables else contract.empty()
 
-    def read_last(self, contract: type[Contract]) -> pa.Table:
+    def read_last(self, contract: type[Row]) -> pa.Table:
         """Rows of the last table of a contract: later stages add verdicts to earlier rows."""
         own = self._of(contract)
         return self._read(contract, own[-1]) if own else contract.empty()
 
-    def by_stage(self, contract: type[Contract]) -> list[tuple[str, pa.Table]]:
+    def by_stage(self, contract: type[Row]) -> list[tuple[str, pa.Table]]:
         """Each stage's label with its own table of a contract."""
         return [(self._stage_of[path], self._read(contract, path)) for path in self._of(contract)]
 
-    def holding(self, contract: type[Contract], row_id: str) -> str | None:
+    def holding(self, contract: type[Row], row_id: str) -> str | None:
         """The folder of the newest table of a contract with a row of this id."""
         return next((path for path in reversed(self._of(contract)) if row_id in self._ids(contract, path)), None)
 
@@ -75,7 +75,7 @@ class RunTables:
             raise AlmostError(f"{self._store.url}/{path} is gone; the same almost run command makes it again")
         return Manifest.model_validate_json(content)
 
-    def rows(self, contract: type[Contract], path: str) -> list[dict[str, Any]]:
+    def rows(self, contract: type[Row], path: str) -> list[dict[str, Any]]:
         """The rows of one table."""
         return self._read(contract, path).to_pylist()
 
@@ -86,13 +86,13 @@ class RunTables:
     def _is_there(self, path: str) -> bool:
         return self._store.backend.read_bytes(f"{path}/{MANIFEST_FILE}") is not None
 
-    def _ids(self, contract: type[Contract], path: str) -> list[str]:
+    def _ids(self, contract: type[Row], path: str) -> list[str]:
         return self._read(contract, path)[contract.key].to_pylist()
 
-    def _of(self, contract: type[Contract]) -> list[str]:
+    def _of(self, contract: type[Row]) -> list[str]:
         return [path for path in self._stage_of if path.split("/")[0] == contract.contract_id()]
 
-    def _read(self, contract: type[Contract], path: str) -> pa.Table:
+    def _read(self, contract: type[Row], path: str) -> pa.Table:
         if path not in self._tables:
             self._tables[path] = self._store.read(contract, self._handle(path))
         return self._tables[path]

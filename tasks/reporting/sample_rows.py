@@ -4,12 +4,12 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from data_contracts.tables.comparisons import Comparisons
-from data_contracts.tables.demonstrations import Demonstrations
-from data_contracts.tables.evaluations import Evaluations
-from data_contracts.tables.queries import Queries, RejectedQueries
-from data_contracts.tables.responses import Responses
-from data_contracts.tables.rollouts import Rollouts
+from data_contracts.tables.comparisons import Comparison
+from data_contracts.tables.demonstrations import Demonstration
+from data_contracts.tables.evaluations import EvaluatedItem
+from data_contracts.tables.queries import Query, RejectedQuery
+from data_contracts.tables.responses import Response
+from data_contracts.tables.rollouts import Rollout
 from tasks.reporting.funnel import Tables
 from tasks.reporting.plain_text import plain
 
@@ -18,7 +18,7 @@ QUERIES_SHOWN, REJECTED_SHOWN, ROLLOUTS_SHOWN = 6, 3, 2
 
 def sample_queries(tables: Tables) -> list[str]:
     """The first queries, and why others were turned away."""
-    kept, rejected = tables.read(Queries).to_pylist(), tables.read(RejectedQueries).to_pylist()
+    kept, rejected = tables.read(Query).to_pylist(), tables.read(RejectedQuery).to_pylist()
     lines = [f"  {row['query_id']}: {plain(row['query'])}" for row in kept[:QUERIES_SHOWN]]
     if len(kept) > QUERIES_SHOWN:
         lines.append(f"  ... and {len(kept) - QUERIES_SHOWN:,} more")
@@ -32,8 +32,8 @@ def sample_queries(tables: Tables) -> list[str]:
 
 def sample_comparisons(tables: Tables) -> list[str]:
     """One query with every response and the verdict on every pair of them."""
-    comparisons = tables.read_last(Comparisons).to_pylist()
-    responses = tables.read(Responses).to_pylist()
+    comparisons = tables.read_last(Comparison).to_pylist()
+    responses = tables.read(Response).to_pylist()
     if not responses:
         return []
     query_id = _most_telling_query(comparisons) or responses[0]["query_id"]
@@ -50,7 +50,7 @@ def sample_comparisons(tables: Tables) -> list[str]:
 
 def sample_demonstration(tables: Tables) -> list[str]:
     """The last turn of one dialogue, with all candidates and their scores."""
-    rows = tables.read(Demonstrations).to_pylist()
+    rows = tables.read(Demonstration).to_pylist()
     if not rows:
         return []
     row = max(rows, key=lambda r: r["turn"])  # the first of the longest
@@ -65,7 +65,7 @@ def sample_demonstration(tables: Tables) -> list[str]:
 
 def sample_rollouts(tables: Tables) -> list[str]:
     """Some rollouts of the first and of the last PPO step."""
-    rows = tables.read(Rollouts).to_pylist()
+    rows = tables.read(Rollout).to_pylist()
     steps = sorted({row["step"] for row in rows})
     lines = []
     for step in dict.fromkeys([*steps[:1], *steps[-1:]]):
@@ -81,7 +81,7 @@ def sample_rollouts(tables: Tables) -> list[str]:
 def sample_evaluations(tables: Tables) -> list[str]:
     """The mean of each evaluation, with its first item."""
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = defaultdict(list)
-    for row in tables.read(Evaluations).to_pylist():
+    for row in tables.read(EvaluatedItem).to_pylist():
         groups[(row["benchmark"], row["subject"], row["metric"])].append(row)
     lines = []
     for (benchmark, subject, metric), everything in groups.items():

@@ -5,37 +5,36 @@ from typing import Any
 
 from data_contracts.store.artifact import Artifact
 from data_contracts.tables.arrow import compute as pc
-from data_contracts.tables.comparisons import Comparisons
-from data_contracts.tables.demonstrations import Demonstrations
-from data_contracts.tables.effects import Effects
-from data_contracts.tables.evaluation_texts import OVERLAP, ContaminationVerdicts
-from data_contracts.tables.evaluations import Evaluations
-from data_contracts.tables.queries import Queries, RejectedQueries
-from data_contracts.tables.reward_scores import RewardScores
-from data_contracts.tables.rollouts import Rollouts
-from data_contracts.tables.topic_scores import TopicScores
-from data_contracts.tables.verdicts import Answers, Verdicts
+from data_contracts.tables.comparisons import Comparison
+from data_contracts.tables.demonstrations import Demonstration
+from data_contracts.tables.effects import Effect
+from data_contracts.tables.evaluation_texts import OVERLAP, ContaminationVerdict
+from data_contracts.tables.evaluations import EvaluatedItem
+from data_contracts.tables.queries import Query, RejectedQuery
+from data_contracts.tables.reward_scores import RewardScore
+from data_contracts.tables.rollouts import Rollout
+from data_contracts.tables.topic_scores import TopicScore
+from data_contracts.tables.verdicts import JudgeVerdict, ModelAnswer, Outcome
 from models.evaluation.alignment_tax import Taxes, alignment_tax
 from models.evaluation.benchmarks.mmlu import GROUP_OF
 from models.evaluation.generation_failures import failure_rates
-from models.evaluation.judging.verdict_arithmetic import JudgingSummary, Outcome, summarise_verdicts
+from models.evaluation.judging.verdict_arithmetic import JudgingSummary, summarise_verdicts
 from models.evaluation.statistics.aggregates import ALL, aggregate
 from models.evaluation.statistics.intervals import Estimate
-from tasks.runtime.step_context import read
 from tasks.tiny_world.gold_agreement import VERDICTS, agreements
 
 
-def mining_metrics(queries: Artifact[Queries], rejected: Artifact[RejectedQueries]) -> dict[str, float]:
+def mining_metrics(queries: Artifact[Query], rejected: Artifact[RejectedQuery]) -> dict[str, float]:
     """Share of generations that became queries, and rejections by reason."""
-    reasons = pc.value_counts(read(RejectedQueries, rejected)["rejected_because"]).to_pylist()
+    reasons = pc.value_counts(read(RejectedQuery, rejected)["rejected_because"]).to_pylist()
     total = queries.rows + rejected.rows
     metrics = {"queries.kept": float(queries.rows), "queries.acceptance": queries.rows / total}
     return metrics | {f"queries.rejected.{entry['values']}": float(entry["counts"]) for entry in reasons}
 
 
-def contamination_metrics(verdicts: Artifact[ContaminationVerdicts]) -> dict[str, float]:
+def contamination_metrics(verdicts: Artifact[ContaminationVerdict]) -> dict[str, float]:
     """How many queries were compared with how many evaluation texts, and overlapped; absent where there were no texts."""
-    table = read(ContaminationVerdicts, verdicts)
+    table = read(ContaminationVerdict, verdicts)
     overlapping = pc.equal(table["verdict"], OVERLAP)
     if table.num_rows == 0 or table["texts_checked"][0].as_py() == 0:
         return {}
@@ -47,14 +46,14 @@ def contamination_metrics(verdicts: Artifact[ContaminationVerdicts]) -> dict[str
     }
 
 
-def comparison_metrics(comparisons: Artifact[Comparisons], gold: Artifact[Evaluations] | None) -> dict[str, float]:
+def comparison_metrics(comparisons: Artifact[Comparison], gold: Artifact[EvaluatedItem] | None) -> dict[str, float]:
     """Comparisons made and kept; in the tiny world, how often gold agrees with the assumed order."""
-    rows = read(Comparisons, comparisons).to_pylist()
+    rows = read(Comparison, comparisons).to_pylist()
     kept = [row for row in rows if row["kept"]]
     metrics = {"comparisons.all": float(len(rows)), "comparisons.kept": float(len(kept))}
     if gold is None:
         return metrics
-    table = read(Evaluations, gold)
+    table = read(EvaluatedItem, gold)
     score = dict(zip(table["item_id"].to_pylist(), table["value"].to_pylist(), strict=True))
     for name, belongs in VERDICTS.items():
         decided = [agrees for _, agrees in agreements([row for row in rows if belongs(row)], score)]
@@ -63,9 +62,9 @@ def comparison_metrics(comparisons: Artifact[Comparisons], gold: Artifact[Evalua
     return metrics
 
 
-def reward_metrics(name: str, scores: Artifact[RewardScores]) -> dict[str, float]:
+def reward_metrics(name: str, scores: Artifact[RewardScore]) -> dict[str, float]:
     """Accuracy of a reward model on its held-out pairs, and of "the longer one wins" on the same pairs."""
-    table = read(RewardScores, scores)
+    table = read(RewardScore, scores)
     heldout = table.filter(pc.equal(table["split"], "heldout"))
     if heldout.num_rows == 0:
         return {}
@@ -85,13 +84,13 @@ def _share_first_higher(first: Any, second: Any) -> float:
 
 
 def policy_metrics(
-    demonstrations: Artifact[Demonstrations], rollouts: Artifact[Rollouts] | None, optimizer: str = "ppo"
+    demonstrations: Artifact[Demonstration], rollouts: Artifact[Rollout] | None, optimizer: str = "ppo"
 ) -> dict[str, float]:
     """Usable demonstrations, and reward-model score and KL in the first and last tenth of the steps that sampled."""
-    usable = pc.sum(read(Demonstrations, demonstrations)["usable"].cast("int64")).as_py()
+    usable = pc.sum(read(Demonstration, demonstrations)["usable"].cast("int64")).as_py()
     if rollouts is None:
         return {"demonstrations.usable": float(usable)}
-    table = read(Rollouts, rollouts)
+    table = read(Rollout, rollouts)
     last = pc.max(table["step"]).as_py()
     first_tenth, last_tenth = max(1, (last + 1) // 10), last - max(1, (last + 1) // 10)
     early = table.filter(pc.less_equal(table["step"], first_tenth))
@@ -104,10 +103,10 @@ def policy_metrics(
     }
 
 
-def evaluation_metrics(tables: list[Artifact[Evaluations]]) -> dict[str, float]:
+def evaluation_metrics(tables: list[Artifact[EvaluatedItem]]) -> dict[str, float]:
     """Mean value with its interval of 95%, and the number of items, per benchmark and subject and its main groups."""
     metrics: dict[str, float] = {}
-    for figure in aggregate(row for artifact in tables for row in read(Evaluations, artifact).to_pylist()):
+    for figure in aggregate(row for artifact in tables for row in read(EvaluatedItem, artifact).to_pylist()):
         if figure.group in GROUP_OF:  # one of MMLU's 57 subjects
             continue
         group = "" if figure.group == ALL else f".{figure.group.replace(' ', '_')}"
@@ -121,16 +120,16 @@ def evaluation_metrics(tables: list[Artifact[Evaluations]]) -> dict[str, float]:
     return metrics
 
 
-def effect_metrics(effects: Artifact[Effects]) -> dict[str, float]:
+def effect_metrics(effects: Artifact[Effect]) -> dict[str, float]:
     """The study's differences by effect and arm."""
-    return {row["effect_id"]: row["difference"] for row in read(Effects, effects).to_pylist()}
+    return {row["effect_id"]: row["difference"] for row in read(Effect, effects).to_pylist()}
 
 
-def summarise_judging(tables: list[Artifact[Verdicts]]) -> dict[str, JudgingSummary]:
+def summarise_judging(tables: list[Artifact[JudgeVerdict]]) -> dict[str, JudgingSummary]:
     """Figures of each pair of subjects, named `A against B`."""
     summaries = {}
     for artifact in tables:
-        rows = read(Verdicts, artifact).to_pylist()
+        rows = read(JudgeVerdict, artifact).to_pylist()
         if rows:
             summaries[f"{rows[0]['subject_a']} against {rows[0]['subject_b']}"] = summarise_verdicts(rows)
     return summaries
@@ -154,9 +153,9 @@ def judging_metrics(summaries: dict[str, JudgingSummary]) -> dict[str, float]:
     return metrics
 
 
-def taxes_of(tables: list[Artifact[Evaluations]], bases: Mapping[str, str]) -> Taxes:
+def taxes_of(tables: list[Artifact[EvaluatedItem]], bases: Mapping[str, str]) -> Taxes:
     """Loss of accuracy against the base of each trained model."""
-    return alignment_tax((row for artifact in tables for row in read(Evaluations, artifact).to_pylist()), bases)
+    return alignment_tax((row for artifact in tables for row in read(EvaluatedItem, artifact).to_pylist()), bases)
 
 
 def tax_metrics(taxes: Taxes) -> dict[str, float]:
@@ -169,14 +168,14 @@ def tax_metrics(taxes: Taxes) -> dict[str, float]:
 
 
 def failures_of(
-    tables: dict[str, Artifact[Answers]], topics: Artifact[TopicScores] | None
+    tables: dict[str, Artifact[ModelAnswer]], topics: Artifact[TopicScore] | None
 ) -> dict[str, dict[str, Estimate]]:
     """Subject -> shares of empty, repetitive, unfinished and, where that was scored, off-topic answers."""
-    scored = read(TopicScores, topics).to_pylist() if topics is not None else []
+    scored = read(TopicScore, topics).to_pylist() if topics is not None else []
     found = {}
     for subject, artifact in tables.items():
         off_topic = [row["off_topic"] for row in scored if row["subject"] == subject and row["off_topic"] is not None]
-        found[subject] = failure_rates(read(Answers, artifact).to_pylist(), off_topic)
+        found[subject] = failure_rates(read(ModelAnswer, artifact).to_pylist(), off_topic)
     return found
 
 

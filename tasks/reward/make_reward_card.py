@@ -8,43 +8,41 @@ from data_contracts.config.evaluation import RewardCardSettings
 from data_contracts.config.responders import Responder
 from data_contracts.folder_contracts import RewardCardFiles
 from data_contracts.store.artifact import Artifact
-from data_contracts.tables.comparisons import Comparisons
-from data_contracts.tables.evaluations import LONGER_WINS, Evaluations
-from data_contracts.tables.reward_scores import RewardScores
-from data_contracts.tables.training_log import TrainingLog
+from data_contracts.tables.comparisons import Comparison
+from data_contracts.tables.evaluations import LONGER_WINS, EvaluatedItem
+from data_contracts.tables.reward_scores import RewardScore
+from data_contracts.tables.training_log import TrainingLogEntry
 from models.evaluation.reward_card import ScoredPair, Thresholds, make_card
 from models.evaluation.reward_card_page import card_page, ensemble_lines
+from tasks.runtime.context import job_folder
 from tasks.runtime.step import step
-from tasks.runtime.step_context import job_folder, read, write_folder
 
 NOT_MEASURED = "# Reward model\n\nNot measured: no comparison was held out (reward.heldout_share).\n"
 
 
 @step(version="2")
 def make_reward_card(
-    scores: Artifact[RewardScores],
-    comparisons: Artifact[Comparisons],
+    scores: Artifact[RewardScore],
+    comparisons: Artifact[Comparison],
     responders: tuple[Responder, ...],
     settings: RewardCardSettings,
-    log: Artifact[TrainingLog] | None = None,
+    log: Artifact[TrainingLogEntry] | None = None,
 ) -> Artifact[RewardCardFiles]:
     """card.json and card.md, over the pairs the reward model was not trained on.
 
     `log` is the reward model's training log, where an ensemble has its figures.
     """
-    pairs = heldout_pairs(
-        read(RewardScores, scores).to_pylist(), read(Comparisons, comparisons).to_pylist(), responders
-    )
-    ensemble = ensemble_figures(read(TrainingLog, log).to_pylist()) if log is not None else {}
+    pairs = heldout_pairs(read(RewardScore, scores).to_pylist(), read(Comparison, comparisons).to_pylist(), responders)
+    ensemble = ensemble_figures(read(TrainingLogEntry, log).to_pylist()) if log is not None else {}
     return _write_card(pairs, settings, "Reward model", "held-out pairs", ensemble)
 
 
 @step(version="1", run_name="{subject}")
 def make_preference_card(
-    subject: str, preferences: list[Artifact[Evaluations]], settings: RewardCardSettings
+    subject: str, preferences: list[Artifact[EvaluatedItem]], settings: RewardCardSettings
 ) -> Artifact[RewardCardFiles]:
     """As `make_reward_card`, over the pairs of preference files: any reward model has one."""
-    rows = [row for table in preferences for row in read(Evaluations, table).to_pylist()]
+    rows = [row for table in preferences for row in read(EvaluatedItem, table).to_pylist()]
     return _write_card(preference_pairs(rows, subject), settings, f"Reward model {subject}", "preference pairs")
 
 

@@ -10,18 +10,18 @@ import numpy as np
 from data_contracts.conversation import Role, Turn, to_column
 from data_contracts.errors import EmptyResultError
 from data_contracts.store.artifact import Artifact
-from data_contracts.tables.comparisons import Comparisons
+from data_contracts.tables.comparisons import Comparison
 from models.seeding import derive_seed
-from tasks.runtime.step_context import current, read
+from tasks.runtime.context import current
 
 
-def kept_pairs(comparisons: Artifact[Comparisons], rank_margin: float = 0.0) -> list[dict[str, Any]]:
+def kept_pairs(comparisons: Artifact[Comparison], rank_margin: float = 0.0) -> list[dict[str, Any]]:
     """The comparisons every filter kept, as pairs; `rank_margin` times their distance in rank is their margin.
 
     Raises:
         EmptyResultError: none was kept.
     """
-    rows = [row for row in read(Comparisons, comparisons).to_pylist() if row["kept"]]
+    rows = [row for row in read(Comparison, comparisons).to_pylist() if row["kept"]]
     if not rows:
         step = current().step
         raise EmptyResultError(f"{step}: no comparison was kept; loosen filter.* or as_is.*, or mine more")

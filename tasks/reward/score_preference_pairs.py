@@ -15,19 +15,19 @@ from data_contracts.errors import ConfigError
 from data_contracts.folder_contracts import Checkpoint
 from data_contracts.handles import FileHandle, ModelHandle
 from data_contracts.store.artifact import Artifact
-from data_contracts.tables.evaluations import LONGER_WINS, Evaluations, evaluation_row
-from data_contracts.tables.responses import Responses
-from data_contracts.tables.reward_scores import RewardScores
-from data_contracts.tables.world_tables import WorldQuestions
+from data_contracts.tables.evaluations import LONGER_WINS, EvaluatedItem, evaluation_row
+from data_contracts.tables.responses import Response
+from data_contracts.tables.reward_scores import RewardScore
+from data_contracts.tables.world_tables import WorldQuestion
 from models.evaluation.benchmarks.preferences import FIELD, read_preference_file, turns_group
 from models.tiny_world.answers import write_answer
 from models.tiny_world.corpus import draw_style
 from models.tiny_world.judge import GoldJudge
 from models.tiny_world.questions import parse_question
 from models.tiny_world.world import Split, build_world
+from tasks.runtime.context import count
 from tasks.runtime.loaded_models import open_reward_folder, open_reward_model
 from tasks.runtime.step import step
-from tasks.runtime.step_context import count, read, write
 
 LEAST_GOLD_DIFFERENCE = 0.01  # half of what the judge takes off for the least fault, a hedge
 CLEAR_GOLD_DIFFERENCE = 0.05  # more than a hedge alone
@@ -40,18 +40,18 @@ AUTHORS_DRAWN = 20  # tries to find two authors whose answers differ in gold
 @step(version="4")
 def score_gold_pairs(
     reward_model: Artifact[Checkpoint],
-    heldout: Artifact[RewardScores],
-    responses: list[Artifact[Responses]],
-    gold: Artifact[Evaluations],
+    heldout: Artifact[RewardScore],
+    responses: list[Artifact[Response]],
+    gold: Artifact[EvaluatedItem],
     engine: EngineConfig,
-) -> Artifact[Evaluations]:
+) -> Artifact[EvaluatedItem]:
     """Accuracy on pairs of responses to the RM's held-out queries, labelled by gold; beside it, "longer wins".
 
     A row's group says whether gold differs by `CLEAR_GOLD_DIFFERENCE` (`clear`) or by less (`slight`).
     """
-    queries = {row["query_id"] for row in read(RewardScores, heldout).to_pylist() if row["split"] == "heldout"}
-    score = dict(zip(*(read(Evaluations, gold)[c].to_pylist() for c in ("item_id", "value")), strict=True))
-    rows = [row for artifact in responses for row in read(Responses, artifact).to_pylist()]
+    queries = {row["query_id"] for row in read(RewardScore, heldout).to_pylist() if row["split"] == "heldout"}
+    score = dict(zip(*(read(EvaluatedItem, gold)[c].to_pylist() for c in ("item_id", "value")), strict=True))
+    rows = [row for artifact in responses for row in read(Response, artifact).to_pylist()]
     rows = [
         row for row in rows if row["query_id"] in queries and row["response_id"] in score and row["response"].strip()
     ]
@@ -60,10 +60,10 @@ def score_gold_pairs(
 
 @step(version="3")
 def score_answer_pairs(
-    reward_model: Artifact[Checkpoint], answers: list[Artifact[Evaluations]], engine: EngineConfig
-) -> Artifact[Evaluations]:
+    reward_model: Artifact[Checkpoint], answers: list[Artifact[EvaluatedItem]], engine: EngineConfig
+) -> Artifact[EvaluatedItem]:
     """As `score_gold_pairs`, on gold-judged answers of several models to one list of questions."""
-    judged = [row for artifact in answers for row in read(Evaluations, artifact).to_pylist()]
+    judged = [row for artifact in answers for row in read(EvaluatedItem, artifact).to_pylist()]
     rows = [
         {"query_id": r["item_id"], "response_id": r["evaluation_id"], "query": r["prompt"], "response": r["output"]}
         for r in judged
@@ -75,11 +75,11 @@ def score_answer_pairs(
 @step(version="8")
 def score_world_pairs(
     reward_model: Artifact[Checkpoint],
-    questions: Artifact[WorldQuestions],
+    questions: Artifact[WorldQuestion],
     world: WorldConfig,
     world_seed: int,
     engine: EngineConfig,
-) -> Artifact[Evaluations]:
+) -> Artifact[EvaluatedItem]:
     """As `score_gold_pairs`, on two authors' answers to each test question of the tiny world.
 
     The paper measures its reward model on preference data of others. The responders' own answers are a harder test:
@@ -88,7 +88,7 @@ def score_world_pairs(
     facts = build_world(world, world_seed)
     judge, rng = GoldJudge(facts), np.random.default_rng([world_seed, 15])
     rows, gold = [], {}
-    for row in read(WorldQuestions, questions).to_pylist():
+    for row in read(WorldQuestion, questions).to_pylist():
         question = parse_question(row["question"])
         if row["split"] != Split.TEST.value or question is None:
             continue
@@ -110,7 +110,7 @@ def score_world_pairs(
 
 def _write_pairs(
     reward_model: Artifact[Checkpoint], engine: EngineConfig, rows: list[dict[str, Any]], score: dict[str, float]
-) -> Artifact[Evaluations]:
+) -> Artifact[EvaluatedItem]:
     """Score all rows and write every pair of answers to one question whose gold differs."""
     rewards = open_reward_model(reward_model, engine).score([_single(row["query"], row["response"]) for row in rows])
     reward = {row["response_id"]: value for row, value in zip(rows, rewards, strict=True)}
@@ -123,13 +123,13 @@ def _write_pairs(
         group = CLEAR if apart >= CLEAR_GOLD_DIFFERENCE else SLIGHT
         evaluations.append(_evaluation(BENCHMARK_GOLD_PAIRS, "reward", names, better["query"], pair, group))
         evaluations.append(_evaluation(BENCHMARK_LONGER, LONGER_WINS, names, better["query"], lengths, group))
-    return write(Evaluations, Evaluations.from_rows(evaluations))
+    return write(EvaluatedItem, EvaluatedItem.from_rows(evaluations))
 
 
 @step(version="2", run_name="{file.name}")
 def score_preference_file(
     file: FileHandle, rows: int | None, subject: str, model: ModelHandle, engine: EngineConfig
-) -> Artifact[Evaluations]:
+) -> Artifact[EvaluatedItem]:
     """Accuracy on a file of HH-RLHF's format, and of "the longer one wins" on the same pairs (Table 3).
 
     A pair with a side that is longer than the model's positions keeps its row and says so.
@@ -152,7 +152,7 @@ def score_preference_file(
         lengths = [float(len(side[-1].text)) for side in pair]
         evaluations.append(_evaluation(name, subject, item_id, pair[0][-2].text, [next(scored), next(scored)], group))
         evaluations.append(_evaluation(name, LONGER_WINS, item_id, pair[0][-2].text, lengths, group))
-    return write(Evaluations, Evaluations.from_rows(evaluations))
+    return write(EvaluatedItem, EvaluatedItem.from_rows(evaluations))
 
 
 def _single(query: str, response: str) -> Conversation:

@@ -19,17 +19,17 @@ from data_contracts.specs.combine_reward_models import EnsembleSpec
 from data_contracts.specs.job_spec import JobManifest
 from data_contracts.specs.train_reward_model import RewardSpec
 from data_contracts.store.artifact import Artifact
-from data_contracts.tables.community_answers import CommunityAnswers
-from data_contracts.tables.comparisons import Comparisons
-from data_contracts.tables.preference_pairs import PreferencePairs
-from data_contracts.tables.reward_scores import RewardScores
-from data_contracts.tables.training_log import TrainingLog, training_log_rows
+from data_contracts.tables.community_answers import CommunityAnswer
+from data_contracts.tables.comparisons import Comparison
+from data_contracts.tables.preference_pairs import PreferencePair
+from data_contracts.tables.reward_scores import RewardScore
+from data_contracts.tables.training_log import TrainingLogEntry, training_log_rows
 from models.seeding import derive_seed
 from tasks.reward.preference_rows import kept_pairs, pair_row, with_splits
+from tasks.runtime.context import count, current
 from tasks.runtime.loaded_models import folder_of
 from tasks.runtime.run_training_job import job_paths, output, run_training_job
 from tasks.runtime.step import Outputs, step
-from tasks.runtime.step_context import count, current, read, write, write_folder
 
 JOB, COMBINE_JOB = "models.jobs.train_reward_model", "models.jobs.combine_reward_models"
 
@@ -38,13 +38,13 @@ class TrainedRewardModel(Outputs):
     """A reward model, what was logged while it learned, and its scores on the held-out pairs."""
 
     checkpoint: Artifact[Checkpoint]
-    training_log: Artifact[TrainingLog]
-    scores: Artifact[RewardScores]
+    training_log: Artifact[TrainingLogEntry]
+    scores: Artifact[RewardScore]
 
 
 @step(version="4", jobs=(JOB, COMBINE_JOB))
 def train_reward_model(
-    comparisons: Artifact[Comparisons],
+    comparisons: Artifact[Comparison],
     base: ModelHandle,
     likelihood_base: ModelHandle | None,
     reward: RewardTraining,
@@ -60,7 +60,7 @@ def train_reward_model(
 
 @step(version="3", jobs=(JOB, COMBINE_JOB))
 def train_as_is_reward_model(
-    answers: Artifact[CommunityAnswers],
+    answers: Artifact[CommunityAnswer],
     base: ModelHandle,
     pairs: int,
     reward: RewardTraining,
@@ -68,7 +68,7 @@ def train_as_is_reward_model(
     seed: int,
 ) -> TrainedRewardModel:
     """Train the as-is reward model on at most `pairs` pairs of community answers, drawn by seed."""
-    rows = read(CommunityAnswers, answers).to_pylist()
+    rows = read(CommunityAnswer, answers).to_pylist()
     order = np.random.default_rng(derive_seed(seed, "as-is pairs")).permutation(len(rows))[:pairs]
     chosen = [rows[position] for position in sorted(order)]
     usable = [r for r in chosen if r["chosen"].strip() and r["rejected"].strip() and r["chosen"] != r["rejected"]]
@@ -93,7 +93,7 @@ def _train(
     paths = job_paths(current().step)
     pairs_file = paths["work_dir"] / "pairs.parquet"
     rows = with_splits(pairs, reward.heldout_share, seed)
-    PreferencePairs.write_part(PreferencePairs.from_rows(rows), pairs_file)
+    PreferencePair.write_part(PreferencePair.from_rows(rows), pairs_file)
     first = RewardSpec(
         **paths,
         **reward.model_dump(),
@@ -104,7 +104,7 @@ def _train(
         training=training,
     )
     manifest = run_training_job(JOB, first, training)
-    log = TrainingLog.read_parts([output(first, manifest, "training_log")])
+    log = TrainingLogEntry.read_parts([output(first, manifest, "training_log")])
     if reward.ensemble == 1:
         return _outputs(output(first, manifest, "model"), log, output(first, manifest, "heldout_scores"))
     return _combine(first, manifest, log, seed)
@@ -132,13 +132,13 @@ def _combine(first: RewardSpec, trained: JobManifest, log: pa.Table, seed: int) 
     manifest = run_training_job(COMBINE_JOB, combination, combination.training)
     figures = {name: value for name, value in manifest.metrics.items() if name.startswith("ensemble_")}
     last = max(log["step"].to_pylist())
-    log = pa.concat_tables([log, TrainingLog.from_rows(training_log_rows([(last, figures)]))])
+    log = pa.concat_tables([log, TrainingLogEntry.from_rows(training_log_rows([(last, figures)]))])
     return _outputs(output(combination, manifest, "model"), log, output(combination, manifest, "heldout_scores"))
 
 
 def _outputs(model: Path, log: pa.Table, scores: Path) -> TrainedRewardModel:
     return TrainedRewardModel(
         checkpoint=write_folder(Checkpoint, model),
-        training_log=write(TrainingLog, log),
-        scores=write(RewardScores, RewardScores.read_parts([scores])),
+        training_log=write(TrainingLogEntry, log),
+        scores=write(RewardScore, RewardScore.read_parts([scores])),
     )

@@ -1,44 +1,44 @@
 """From model handles to folders and engines; the step that opens an engine owns it."""
 
 import re
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from data_contracts.config.engine import EngineConfig, EngineKind
-from data_contracts.errors import ConfigError
-from data_contracts.folder_contracts import Checkpoint
+from data_contracts.errors import AlmostError, ConfigError
+from data_contracts.folder_contracts import RewardCheckpoint
 from data_contracts.handles import ModelHandle
 from data_contracts.store.artifact import Artifact
+from data_contracts.store.stored import Folder, StoredFolder
 from models.engines import open_engine, opened_engine
 from models.engines.protocol import Engine
 from models.reward.reward_model import RewardModel
-from tasks.runtime.step_context import active_store, count, count_rate, current, job_folder, startup
+from tasks.runtime.context import count, count_rate, current, job_folder, startup
 
 
 def folder_of(model: ModelHandle) -> Path:
-    """The local folder of a model; a checkpoint of this project is materialised first."""
+    """The local folder of a model; a checkpoint of this project is fetched from the store first."""
     if model.artifact is not None:
         checkpoint = Artifact(contract=model.artifact.split("/")[0], path=model.artifact, digest=model.digest, rows=0)
-        return active_store().local_folder(checkpoint)
+        return current().open_store().local_folder(checkpoint)
     if model.folder is None:
         raise ConfigError(f"model {model.name} has neither a folder nor a checkpoint; resolve it first")
     return Path(model.folder)
 
 
-def as_model(name: str, checkpoint: Artifact) -> ModelHandle:
+def as_model(name: str, checkpoint: Folder[Any]) -> ModelHandle:
     """A checkpoint of this project as a model to load."""
-    return ModelHandle(name=name, digest=checkpoint.digest, artifact=checkpoint.path)
+    if isinstance(checkpoint, StoredFolder):
+        return ModelHandle(name=name, digest=checkpoint.artifact.digest, artifact=checkpoint.artifact.path)
+    return ModelHandle(name=name, digest="local", folder=str(checkpoint.local()))
 
 
-def open_reward_model(checkpoint: Artifact[Checkpoint], engine: EngineConfig) -> RewardModel:
-    """A reward model of this project, loaded as the profile's engine section says; loading counts as start-up."""
-    return open_reward_folder(as_model("reward", checkpoint), engine)
-
-
-def open_reward_folder(model: ModelHandle, engine: EngineConfig) -> RewardModel:
-    """A reward model wherever it lies, as `open_reward_model`."""
+def open_reward_model(model: Folder[RewardCheckpoint] | ModelHandle, engine: EngineConfig) -> RewardModel:
+    """A reward model, loaded as the profile's engine section says; loading counts as start-up."""
     with startup():
         return RewardModel(
-            folder_of(model),
+            folder_of(model) if isinstance(model, ModelHandle) else model.local(),
             threads=engine.threads,
             batch_size=engine.batch_size,
             device=None if engine.device == "auto" else engine.device,
@@ -67,7 +67,7 @@ class LazyEngine:
         if self.config.kind is EngineKind.TRANSFORMERS:
             return open_engine(self.config, folder)
         log_path = job_folder("server") / f"{re.sub(r'[^0-9A-Za-z]', '-', self.model.digest)}.log"
-        return current().resources.enter_context(opened_engine(self.config, folder, self.model.placed, log_path))
+        return _resources().enter_context(opened_engine(self.config, folder, self.model.placed, log_path))
 
     def count_tokens(self) -> None:
         """Add the engine's counters to the step's."""
@@ -77,3 +77,15 @@ class LazyEngine:
             del counters["rows"]
             count(**counters)
             count_rate("generated_tokens_per_s", "generated_tokens", "generation_s")
+
+
+def _resources() -> ExitStack:
+    """What closes with the running step.
+
+    Raises:
+        AlmostError: no step is running, so nothing would end a server.
+    """
+    step = current().step
+    if step is None:
+        raise AlmostError("a model server ends with the step that started it, and no step is running")
+    return step.resources

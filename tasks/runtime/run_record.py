@@ -1,8 +1,6 @@
-"""What a run did, stage by stage, gathered while it runs; it becomes summary.json."""
+"""What a run did, step by step, gathered while it runs; it becomes summary.json."""
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
@@ -10,16 +8,18 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from data_contracts.store.stored import Stored
 
-class StageRecord(BaseModel):
-    """One stage of a run. Seconds are wall-clock; a cached stage worked for none."""
+
+class StepRecord(BaseModel):
+    """One step of a run. Seconds are wall-clock; a cached step worked for none."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    stage: str
+    label: str = Field(description="The step's name, and which of several calls: sample_responses-A")
     step: str
-    rows: int = Field(description="Rows of the stage's main table; 0 for a checkpoint")
-    artifact: str = Field(description="Folder of the stage's main output in the store")
+    rows: int = Field(description="Rows of the step's main table; 0 for a checkpoint")
+    artifact: str = Field(description="Folder of the step's main output in the store")
     artifacts: dict[str, int] = Field(description="Folders of all outputs -> rows")
     seconds: float = Field(description="startup_s + working_s; 0 when cached")
     startup_s: float
@@ -30,85 +30,57 @@ class StageRecord(BaseModel):
     counters: dict[str, float] = Field(default_factory=dict)
 
     def tables(self) -> str:
-        """The stage's tables and their rows, for people."""
+        """The step's tables and their rows, for people."""
         named = {path.split("@")[0]: rows for path, rows in self.artifacts.items() if rows}
         return ", ".join(f"{rows:,} {name}" for name, rows in named.items())
 
 
 @dataclass
 class RunRecord:
-    """Stages in the order they finished; `listener` hears of each."""
+    """Steps in the order they finished, metrics, and which task run of the flow made what."""
 
-    stages: list[StageRecord] = field(default_factory=list)
+    steps: list[StepRecord] = field(default_factory=list)
     metrics: dict[str, float] = field(default_factory=dict)
-    listener: Callable[[StageRecord], None] | None = None
     lock: Lock = field(default_factory=Lock)
     producers: dict[str, UUID] = field(default_factory=dict)  # artifact's folder -> task run that made it
 
-    def as_cached(self) -> list[StageRecord]:
-        """The stages as a run sees them that found all of them done."""
+    def add_step(self, step: StepRecord) -> None:
+        """Add a finished step."""
+        with self.lock:
+            self.steps.append(step)
+
+    def add_metrics(self, metrics: dict[str, float]) -> None:
+        """Add measured metrics; what was not measured is absent, never zero."""
+        with self.lock:
+            self.metrics.update(metrics)
+
+    def as_cached(self) -> list[StepRecord]:
+        """The steps as a run sees them that found all of them done."""
         idle = {"cached": True, "startup_s": 0.0, "working_s": 0.0, "seconds": 0.0, "started_at": None, "counters": {}}
-        return [stage.model_copy(update=idle) for stage in self.stages]
+        return [step.model_copy(update=idle) for step in self.steps]
+
+    def remember_producer(self, paths: Iterable[str], task_run: UUID) -> None:
+        """Note which task run of this flow made (or found) artifacts, for the edges of the run's graph."""
+        with self.lock:
+            self.producers.update(dict.fromkeys(paths, task_run))
+
+    def producers_of(self, value: Any) -> list[UUID]:
+        """The task runs of this flow that made what `value` (arguments of a step, or their JSON) refers to, each once."""
+        found = dict.fromkeys(self.producers[path] for path in _paths(value) if path in self.producers)
+        return list(found)
 
 
-_RECORD: ContextVar[RunRecord | None] = ContextVar("run_record", default=None)
-
-
-@contextmanager
-def recording(record: RunRecord) -> Iterator[RunRecord]:
-    """Gather the stages that run inside."""
-    token = _RECORD.set(record)
-    try:
-        yield record
-    finally:
-        _RECORD.reset(token)
-
-
-def record_stage(stage: StageRecord) -> None:
-    """Add a stage to the run being recorded, if any."""
-    record = _RECORD.get()
-    if record is None:
-        return
-    with record.lock:
-        record.stages.append(stage)
-    if record.listener is not None:
-        record.listener(stage)
-
-
-def record_metrics(metrics: dict[str, float]) -> None:
-    """Add measured metrics to the run; what was not measured is absent, never zero."""
-    record = _RECORD.get()
-    if record is not None:
-        with record.lock:
-            record.metrics.update(metrics)
-
-
-def remember_producer(paths: Iterable[str], task_run: UUID) -> None:
-    """Note which task run of this flow made (or found) artifacts, for the edges of the run's graph."""
-    record = _RECORD.get()
-    if record is not None:
-        with record.lock:
-            record.producers.update(dict.fromkeys(paths, task_run))
-
-
-def producers_of(value: Any) -> list[UUID]:
-    """The task runs of this flow that made what `value` (handles, or their JSON) refers to, each once."""
-    record = _RECORD.get()
-    if record is None:
-        return []
-    found = dict.fromkeys(record.producers[path] for path in _strings(value) if path in record.producers)
-    return list(found)
-
-
-def _strings(value: Any) -> Iterator[str]:
+def _paths(value: Any) -> Iterator[str]:
     match value:
         case str():
             yield value
+        case Stored():
+            yield value.artifact.path
         case BaseModel():
-            yield from _strings(dict(value))
+            yield from _paths(dict(value))
         case dict():
             for item in value.values():
-                yield from _strings(item)
+                yield from _paths(item)
         case list() | tuple():
             for item in value:
-                yield from _strings(item)
+                yield from _paths(item)

@@ -8,8 +8,7 @@ from typing import Any
 from data_contracts.config.training import TrainingSettings
 from data_contracts.specs.job_spec import JobManifest, JobSpec
 from models.processes.launch import run_job
-from tasks.runtime.progress import ProgressReporter
-from tasks.runtime.step_context import add_startup, count, current, job_folder, require_lock
+from tasks.runtime.context import ProgressReporter, add_startup, count, current, job_folder, require_lock
 from tasks.runtime.training_tracker import FOLDER, tracking
 
 log = logging.getLogger("almost.jobs")
@@ -24,13 +23,15 @@ def job_paths(name: str) -> dict[str, Path]:
 def tracker_folder() -> Path:
     """Where the running step's metrics go for a tracker: one folder per step and inputs, whatever run computes it."""
     context = current()
-    return context.store.scratch / FOLDER / f"{context.label}-{context.key[:8]}"
+    if context.step is None:
+        return job_folder("tracker")
+    return context.open_store().scratch / FOLDER / f"{context.step.label}-{context.step.key[:8]}"
 
 
 def run_training_job(module: str, spec: JobSpec, training: TrainingSettings) -> JobManifest:
     """Start the job, pass its progress on, count its start-up, and return its manifest."""
     started = time.monotonic()
-    progress = ProgressReporter(1, "steps", current().label)
+    progress = ProgressReporter(1, "steps")
     first = True
 
     def on_progress(event: dict[str, Any]) -> None:

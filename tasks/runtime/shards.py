@@ -1,38 +1,68 @@
 """Long steps in shards: a shard is computed and stored whole, and a rerun computes only the missing ones."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
 from data_contracts.store.manifest import Part
-from data_contracts.tables.contract import Contract
-from tasks.runtime.step_context import active_store, count
+from data_contracts.store.stored import StoredShards
+from data_contracts.tables.row import Row
+from data_contracts.tables.rows import Sharded
+from tasks.runtime.context import count, current
+
+R = TypeVar("R", bound=Row)
 
 
-def shard_ranges(rows: int, shard_rows: int) -> list[tuple[int, int]]:
-    """Half-open row ranges of the shards; at least one, so that an empty table is a table too."""
-    return [(start, min(start + shard_rows, rows)) for start in range(0, rows, shard_rows)] or [(0, 0)]
+class Shards(Generic[R]):
+    """The shards of one table of the running step, asked for in order; in memory where no step is running."""
 
+    def __init__(self, row: type[R]) -> None:
+        self._row = row
+        context = current()
+        self._step, self._store = context.step, context.store
+        self._parts: list[Part] = []
+        self._computed: list[Sequence[R]] = []
 
-def write_missing_shards(
-    contract: type[Contract],
-    key: str,
-    shards: int,
-    compute: Callable[[int], list[dict[str, Any]]],
-    finished: Callable[[int], None],
-) -> list[Part]:
-    """Compute and store the shards that the store does not hold; all parts in order.
-
-    `compute(shard)` gives the shard's rows; `finished(shard)` is called after each, found or computed.
-    """
-    store = active_store()
-    parts = []
-    for shard in range(shards):
-        part = store.find_shard(contract, key, shard)
+    def ensure(self, compute: Callable[[], Sequence[R]]) -> None:
+        """Have the next shard: found in the store, or computed and stored."""
+        if self._step is None or self._store is None:
+            self._computed.append(compute())
+            return
+        number = len(self._parts)
+        part = self._store.find_shard(self._row, self._step.key, number)
         if part is None:
-            part = store.write_shard(contract, key, shard, contract.from_rows(compute(shard)))
+            part = self._store.write_shard(self._row, self._step.key, number, self._row.to_table(compute()))
             count(shards_computed=1)
         else:
             count(shards_found=1)
-        parts.append(part)
-        finished(shard)
-    return parts
+        self._parts.append(part)
+
+    def rows(self, compute: Callable[[], Sequence[R]]) -> list[R]:
+        """As `ensure`, and the shard's rows."""
+        self.ensure(compute)
+        if self._step is None or self._store is None:
+            return list(self._computed[-1])
+        return list(self._row.from_table(self._store.read_shard(self._row, self._step.key, self._parts[-1])))
+
+    def finished(self) -> Sharded[R]:
+        """All shards as a step's output."""
+        if self._step is None or self._store is None:
+            return Sharded(self._row, self._computed)
+        return StoredShards(self._row, self._step.key, self._parts, self._store)
+
+
+def compute_shards(
+    row: type[R],
+    ranges: Sequence[range],
+    compute: Callable[[range], Sequence[R]],
+    report: Callable[[int], None] = lambda done: None,
+) -> Sharded[R]:
+    """Compute and store the shards that the store does not hold.
+
+    `compute(numbers)` gives the rows of one shard; `report(done)` is called after each shard, found or computed, with the
+    number of input rows that are done.
+    """
+    shards = Shards(row)
+    for numbers in ranges:
+        shards.ensure(lambda numbers=numbers: compute(numbers))
+        report(numbers.stop)
+    return shards.finished()

@@ -1,19 +1,22 @@
-"""@step: one paper step as a Prefect task whose truth is the store (DESIGN section 3).
+"""@step: one paper step as a Prefect task whose truth is the store.
 
-A step is a plain function of artifact handles, configuration sections and seeds that returns artifact handles. The
-decorator computes the key of the inputs, hands it to Prefect as the cache key, sets `refresh_cache` when the store
-cannot verify the outputs, persists only the handles, and records rows, seconds and whether anything was computed.
-`step.fn` is the plain function; `step.find(...)` looks the verified outputs up and computes nothing.
+A step is a function of keyword arguments: rows, folders and handles by content, configuration sections, seeds. It returns
+rows or folders. The decorator computes the key of the inputs, hands it to Prefect as the cache key, takes the step's lock,
+writes the outputs, and records rows, seconds and whether anything was computed. `step.fn` is the plain function; it runs
+without a store. `step.find(...)` looks the verified outputs up and computes nothing.
+
+What is declared here is said nowhere else: the phase that `--until` and `--from` count it to, whether it is heavy (and has
+a deployment of its own), the jobs whose code counts as the step's.
 """
 
 import inspect
 import logging
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
-from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import update_wrapper
+from importlib.metadata import version as installed_version
 from typing import Any, Generic, ParamSpec, TypeVar, get_type_hints
 
 from prefect import task
@@ -21,45 +24,58 @@ from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
 from pydantic import TypeAdapter
 
+from data_contracts.config.placement import Target
 from data_contracts.errors import AlmostError
 from data_contracts.store.artifact_store import Store
 from data_contracts.store.keys import step_key
 from data_contracts.store.lock import LockTiming, StoreLock
-from data_contracts.store.manifest import Cost
+from data_contracts.store.manifest import Cost, Provenance
+from models.processes.launch import LOG_NAME
+from tasks.runtime.context import RunningStep, computing, current, within
 from tasks.runtime.graph_edges import made_by, task_run_of
 from tasks.runtime.locked_code import locked_digest
-from tasks.runtime.run_record import StageRecord, producers_of, record_stage, remember_producer
-from tasks.runtime.stage_range import check_reached, require_found
-from tasks.runtime.step_context import StepContext, active_store, entered, use_store
-from tasks.runtime.step_outputs import Outputs, artifacts_of, output_contracts
+from tasks.runtime.outputs import Outputs, artifacts_of, commit, output_contracts, stored_outputs
+from tasks.runtime.parents import config_and_parents
+from tasks.runtime.phases import Phase
+from tasks.runtime.run_record import StepRecord
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-__all__ = ["NotInStoreError", "Outputs", "Step", "lookup_only", "step"]
+__all__ = ["NotInStoreError", "Outputs", "Step", "registered_steps", "step"]
 
 RETRY_DELAYS_S = [5, 30]
 TIME_LIMIT_S = 48 * 3600
+TOOLS = ("torch", "transformers", "trl", "deepspeed", "pyarrow", "tokenizers", "rapidfuzz", "rouge_score")
 
 LOCK_TIMING = LockTiming()
 log = logging.getLogger("almost.steps")
 
 _COMPUTED: set[tuple[str, str]] = set()  # store and key of what this process computed itself
-_LOOKUP_ONLY: ContextVar[bool] = ContextVar("lookup_only", default=False)
+_REGISTERED: dict[str, "Step[Any, Any]"] = {}
 
 
 class NotInStoreError(AlmostError):
     """Raised in lookup mode at the first step whose outputs the store cannot verify."""
 
 
-@contextmanager
-def lookup_only():
-    """Inside, steps return verified outputs from the store or raise NotInStoreError; nothing is computed."""
-    token = _LOOKUP_ONLY.set(True)
-    try:
-        yield
-    finally:
-        _LOOKUP_ONLY.reset(token)
+@dataclass(frozen=True)
+class Declaration:
+    """What `@step(...)` says of a step.
+
+    Args:
+        version: raised by hand whenever the step's meaning changes; part of the key.
+        phase: the part of a run that it belongs to; None for steps outside the paper's chain.
+        heavy: whether it loads a model or trains one: it has a deployment of its own, for a GPU pool.
+        jobs: modules of job processes that it starts; their code counts as the step's.
+        run_name: format string over the arguments, appended to the step's name: which of several calls this is.
+    """
+
+    version: str
+    phase: Phase | None = None
+    heavy: bool = False
+    jobs: tuple[str, ...] = ()
+    run_name: str | None = None
 
 
 class StepFuture(Generic[R]):
@@ -74,18 +90,17 @@ class StepFuture(Generic[R]):
 
 
 class Step(Generic[P, R]):
-    """A paper step; call it like the function it wraps."""
+    """A paper step; call it like the function it wraps, by keyword."""
 
-    def __init__(self, fn: Callable[P, R], version: str, jobs: tuple[str, ...], run_name: str | None) -> None:
+    def __init__(self, fn: Callable[P, R], declared: Declaration) -> None:
         update_wrapper(self, fn)
-        self.fn = fn
-        self.name = fn.__name__
-        self.version = version
-        self.jobs = jobs
-        self.run_name = run_name
+        self.fn, self.declared, self.name = fn, declared, fn.__name__
         self._signature = inspect.signature(fn)
-        self._returns = get_type_hints(fn)["return"]
+        _require_keywords(fn.__name__, self._signature)
+        hints = get_type_hints(fn)
+        self._returns = hints.pop("return")
         self._contracts = output_contracts(self._returns)
+        self._adapters = {name: TypeAdapter(hint) for name, hint in hints.items()}
         self._task = task(
             name=self.name,
             description=inspect.cleandoc(fn.__doc__ or self.name),
@@ -94,10 +109,14 @@ class Step(Generic[P, R]):
             retry_condition_fn=_is_transient,
             persist_result=True,
             result_serializer="json",
-        )(self._execute)
+        )(self.compute)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run the step through Prefect (or return its verified outputs) and record it."""
+        """The step's outputs: found in the store, computed here, or computed by the step's deployment on a pool."""
+        context = current()
+        elsewhere = context.placement is not None and context.placement.heavy is Target.POOL
+        if self.declared.heavy and elsewhere and context.dispatch is not None:
+            return context.dispatch(self, self.bind(*args, **kwargs))
         return self._start(False, *args, **kwargs).result()
 
     def submit(self, *args: P.args, **kwargs: P.kwargs) -> StepFuture[R]:
@@ -106,32 +125,50 @@ class Step(Generic[P, R]):
 
     def find(self, *args: P.args, **kwargs: P.kwargs) -> R | None:
         """The verified outputs for these inputs, None when the store does not hold them all."""
-        return self._find(active_store(), self.key(*args, **kwargs))
+        return self._find(current().open_store(), self.key(*args, **kwargs))
 
     def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
         """The key of these inputs."""
-        return step_key(self.name, self.version, self._bind(*args, **kwargs))
+        return step_key(self.name, self.declared.version, self.bind(*args, **kwargs))
 
-    def _bind(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def bind(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """The arguments by name, defaults included; everything is checked against the step's signature.
+
+        Raises:
+            ContractError: an artifact has another contract than the argument asks for.
+        """
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
         return dict(bound.arguments)
 
+    def encode(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Bound arguments as JSON data: handles of artifacts, configuration, no tables."""
+        return {name: self._adapters[name].dump_python(value, mode="json") for name, value in arguments.items()}
+
+    def decode(self, call: dict[str, Any]) -> dict[str, Any]:
+        """The inverse of `encode`, on the store in use."""
+        context = {"stored": current().open_store().stored}
+        return {name: self._adapters[name].validate_python(value, context=context) for name, value in call.items()}
+
+    def label(self, arguments: dict[str, Any]) -> str:
+        """The call's name in the UI and in summaries, e.g. sample_responses-A."""
+        detail = self.declared.run_name
+        return self.name if detail is None else f"{self.name}-{detail.format(**arguments)}"
+
     def _start(self, parallel: bool, *args: Any, **kwargs: Any) -> StepFuture[R]:
-        arguments = self._bind(*args, **kwargs)
-        key = step_key(self.name, self.version, arguments)
-        store = active_store()
-        started = time.monotonic()
-        check_reached(self.name)
+        context, arguments = current(), self.bind(*args, **kwargs)
+        store, started, label = context.open_store(), time.monotonic(), self.label(arguments)
+        key = step_key(self.name, self.declared.version, arguments)
+        context.phases.check_reached(self.declared.phase)
         found = self._find(store, key)
         if found is None:
-            require_found(self.name)
-        if _LOOKUP_ONLY.get():
+            context.phases.check_computed(self.name, self.declared.phase)
+        if context.lookup_only:
             if found is None:
                 raise NotInStoreError(f"{self.name}: the store has no verified outputs for key {key}")
-            self._record(store, self.label(arguments), found, cached=False, wall_s=0.0)
+            self._record(store, label, found, cached=False, wall_s=0.0)
             return StepFuture(lambda: found)
-        label = self.label(arguments)
+        record = context.record
         prefect_task = self._task.with_options(
             task_run_name=label,
             # A worker thread cannot be interrupted: there, the job's own time limit holds.
@@ -139,7 +176,7 @@ class Step(Generic[P, R]):
             cache_key_fn=lambda _context, _parameters: key,
             refresh_cache=found is None,
         )
-        edges = [made_by(run_id) for run_id in producers_of(arguments)]  # of the graph on the run page
+        edges = [made_by(run_id) for run_id in (record.producers_of(arguments) if record else [])]  # of the run's graph
         if parallel:
             pending: PrefectFuture | State = prefect_task.submit(arguments, wait_for=edges)
         else:
@@ -148,22 +185,19 @@ class Step(Generic[P, R]):
         def finish() -> R:
             handles = pending.result()
             # What the store verified counts, even where Prefect remembers an older handle for this key.
-            outputs = TypeAdapter(self._returns).validate_python(handles) if found is None else found
+            outputs = stored_outputs(self._returns, handles, store) if found is None else found
             cached = found is not None or (store.url, key) not in _COMPUTED  # made before, or meanwhile by another run
-            remember_producer([artifact.path for artifact in artifacts_of(outputs)], task_run_of(pending))
+            if record is not None:
+                record.remember_producer([one.path for one in artifacts_of(outputs)], task_run_of(pending))
             self._record(store, label, outputs, cached=cached, wall_s=time.monotonic() - started)
             return outputs
 
         return StepFuture(finish)
 
-    def label(self, arguments: dict[str, Any]) -> str:
-        """The run's name in the UI and in summaries, e.g. sample_responses-A."""
-        return self.name if self.run_name is None else f"{self.name}-{self.run_name.format(**arguments)}"
-
-    def _execute(self, arguments: dict[str, Any]) -> Any:
-        """What the Prefect task runs; returns plain data, so that results outlive refactorings."""
-        store = active_store()
-        key = step_key(self.name, self.version, arguments)
+    def compute(self, arguments: dict[str, Any]) -> Any:
+        """What the Prefect task runs; returns the outputs' handles as plain data, so that results outlive refactorings."""
+        store = current().open_store()
+        key = step_key(self.name, self.declared.version, arguments)
         outputs = self._find(store, key)
         if outputs is None:
             lock = StoreLock(store.backend, f"{self.name}-{key}", LOCK_TIMING)
@@ -173,77 +207,113 @@ class Step(Generic[P, R]):
         return TypeAdapter(self._returns).dump_python(outputs, mode="json")
 
     def _compute_locked(self, store: Store, key: str, arguments: dict[str, Any], lock: StoreLock) -> R:
-        finished = False
+        running, finished = RunningStep(self.name, self.label(arguments), key, lock), False
+        started_at, started = datetime.now(UTC).isoformat(timespec="milliseconds"), time.monotonic()
+        fenced = store.fenced(lock)
         try:
-            outputs = self._compute(store.fenced(lock), key, arguments, lock)
+            with within(store=fenced), computing(running):
+                outputs = commit(self.fn(**arguments), key, self._provenance(arguments), fenced)  # type: ignore[call-arg]
+            self._write_sidecars(fenced, running, artifacts_of(outputs), started_at, time.monotonic() - started)
             finished = True
         finally:
             lock.release(finished)
         _COMPUTED.add((store.url, key))
         return outputs
 
-    def _compute(self, store: Store, key: str, arguments: dict[str, Any], lock: StoreLock) -> R:
-        code = locked_digest(self.name)
-        context = StepContext(store, key, self.name, self.version, code, self.label(arguments), arguments, lock=lock)
-        started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        started = time.monotonic()
-        with use_store(store), entered(context):
-            outputs = self.fn(**arguments)  # type: ignore[call-arg]
-        wall_s = time.monotonic() - started
+    def _provenance(self, arguments: dict[str, Any]) -> Provenance:
+        """How the outputs were made, as far as it follows from the inputs."""
+        config, parents = config_and_parents(arguments)
+        return Provenance(
+            step=self.name,
+            step_version=self.declared.version,
+            code=locked_digest(self.name),
+            parents=tuple(parents),
+            config=config,
+            versions={tool: installed_version(tool) for tool in TOOLS},
+        )
+
+    def _write_sidecars(
+        self, store: Store, running: RunningStep, artifacts: list[Any], started_at: str, wall_s: float
+    ) -> None:
+        """Times, counters, and what the jobs printed, beside the outputs."""
         cost = Cost(
             started_at=started_at,
-            startup_s=min(context.startup_s, wall_s),
-            working_s=max(wall_s - context.startup_s, 0.0),
-            counters=context.counters,
+            startup_s=min(running.startup_s, wall_s),
+            working_s=max(wall_s - running.startup_s, 0.0),
+            counters=running.counters,
         )
-        for artifact in artifacts_of(outputs):
+        for artifact in artifacts:
             store.write_cost(artifact, cost)
-        context.keep_logs(artifacts_of(outputs)[0])
-        context.clean_up()
-        return outputs
+        for folder in running.job_folders:
+            printed = folder / "work" / LOG_NAME
+            if printed.is_file():
+                name = folder.name.partition("~")[0].removeprefix(f"{running.key}-")
+                store.backend.put_file(printed, f"{artifacts[0].path}/{name}.log")
+        running.clean_up()
 
     def _find(self, store: Store, key: str) -> R | None:
         found = {name: store.find(contract, key) for name, contract in self._contracts.items()}
         if any(artifact is None for artifact in found.values()):
             return None
-        return found[""] if "" in found else self._returns(**found)  # type: ignore[return-value]
+        return stored_outputs(self._returns, found.get("", found), store)
 
     def _record(self, store: Store, label: str, outputs: R, cached: bool, wall_s: float) -> None:
-        artifacts = artifacts_of(outputs)
+        context, artifacts = current(), artifacts_of(outputs)
+        if context.record is None:
+            return
         cost = None if cached else store.cost(artifacts[0])
-        record_stage(
-            StageRecord(
-                stage=label,
-                step=self.name,
-                rows=artifacts[0].rows,
-                artifact=artifacts[0].path,
-                artifacts={artifact.path: artifact.rows for artifact in artifacts},
-                seconds=cost.startup_s + cost.working_s if cost else 0.0,
-                startup_s=cost.startup_s if cost else 0.0,
-                working_s=cost.working_s if cost else 0.0,
-                wall_s=wall_s,
-                started_at=cost.started_at if cost else None,
-                cached=cached,
-                counters=cost.counters if cost else {},
-            )
+        step = StepRecord(
+            label=label,
+            step=self.name,
+            rows=artifacts[0].rows,
+            artifact=artifacts[0].path,
+            artifacts={artifact.path: artifact.rows for artifact in artifacts},
+            seconds=cost.startup_s + cost.working_s if cost else 0.0,
+            startup_s=cost.startup_s if cost else 0.0,
+            working_s=cost.working_s if cost else 0.0,
+            wall_s=wall_s,
+            started_at=cost.started_at if cost else None,
+            cached=cached,
+            counters=cost.counters if cost else {},
         )
+        context.record.add_step(step)
+        for observer in context.observers:
+            observer.step_finished(step)
 
 
 def step(
-    *, version: str, jobs: tuple[str, ...] = (), run_name: str | None = None
+    *,
+    version: str,
+    phase: Phase | None = None,
+    heavy: bool = False,
+    jobs: tuple[str, ...] = (),
+    run_name: str | None = None,
 ) -> Callable[[Callable[P, R]], Step[P, R]]:
-    """Make a step of a function.
+    """Make a step of a function with keyword arguments; the arguments are those of `Declaration`."""
+    declared = Declaration(version, phase, heavy, jobs, run_name)
 
-    Args:
-        version: raised by hand whenever the step's meaning changes; part of the key.
-        jobs: modules of job processes the step starts; their source counts as the step's (see `step_lock`).
-        run_name: format string over the arguments, appended to the step's name.
-    """
-    return lambda fn: Step(fn, version, jobs, run_name)
+    def make(fn: Callable[P, R]) -> Step[P, R]:
+        made = Step(fn, declared)
+        if fn.__module__.split(".")[0] == "tasks":
+            _REGISTERED[made.name] = made
+        return made
+
+    return make
+
+
+def registered_steps() -> dict[str, Step[Any, Any]]:
+    """The project's steps whose modules are imported, by name; `tasks.runtime.registry` imports them all."""
+    return dict(_REGISTERED)
+
+
+def _require_keywords(name: str, signature: inspect.Signature) -> None:
+    for parameter in signature.parameters.values():
+        if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
+            raise TypeError(f"step {name}: argument '{parameter.name}' is positional; begin the signature with *")
 
 
 def _is_transient(_task: Any, _run: Any, state: State) -> bool:
-    """Retry by class of error (DESIGN section 4): network and signals yes; configuration, contract, NaN, memory no."""
+    """Retry by class of error: network and signals yes; configuration, contract, NaN, memory no."""
     try:
         state.result()  # type: ignore[unused-coroutine]
     except AlmostError as error:

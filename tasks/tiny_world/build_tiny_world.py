@@ -9,9 +9,9 @@ from pathlib import Path
 from data_contracts.config.world import WorldConfig
 from data_contracts.folder_contracts import PromptFiles, TokenizerFiles
 from data_contracts.store.artifact import Artifact
-from data_contracts.tables.community_answers import CommunityAnswers
-from data_contracts.tables.documents import Documents
-from data_contracts.tables.world_tables import Critiques, FollowUps, WorldQuestions
+from data_contracts.tables.community_answers import CommunityAnswer
+from data_contracts.tables.documents import Document
+from data_contracts.tables.world_tables import Critique, FollowUp, WorldQuestion
 from models.tiny_world.corpus import write_corpus
 from models.tiny_world.seeds_and_prompts import (
     community_rows,
@@ -23,8 +23,8 @@ from models.tiny_world.seeds_and_prompts import (
 )
 from models.tiny_world.tokenizer import save_tokenizer, train_tokenizer
 from models.tiny_world.world import Split, build_world
+from tasks.runtime.context import job_folder
 from tasks.runtime.step import Outputs, step
-from tasks.runtime.step_context import job_folder, write, write_folder
 
 TOKENIZER_DOCUMENTS = 6_000
 
@@ -32,13 +32,13 @@ TOKENIZER_DOCUMENTS = 6_000
 class TinyWorld(Outputs):
     """Everything the tiny world hands out."""
 
-    documents: Artifact[Documents]
+    documents: Artifact[Document]
     tokenizer: Artifact[TokenizerFiles]
-    questions: Artifact[WorldQuestions]
+    questions: Artifact[WorldQuestion]
     prompts: Artifact[PromptFiles]
-    community_answers: Artifact[CommunityAnswers]
-    follow_ups: Artifact[FollowUps]
-    critiques: Artifact[Critiques]
+    community_answers: Artifact[CommunityAnswer]
+    follow_ups: Artifact[FollowUp]
+    critiques: Artifact[Critique]
 
 
 @step(version="10")
@@ -52,15 +52,15 @@ def build_tiny_world(world: WorldConfig, seed: int) -> TinyWorld:
     save_tokenizer(train_tokenizer((row["text"] for row in spread), world.vocabulary_size), folder / "tokenizer")
     _write_prompts(prompt_files(facts, seed), seed_query_file(facts, seed), folder / "prompts")
     return TinyWorld(
-        documents=write(Documents, Documents.from_rows(documents)),
+        documents=write(Document, Document.from_rows(documents)),
         tokenizer=write_folder(TokenizerFiles, folder / "tokenizer"),
-        questions=write(WorldQuestions, WorldQuestions.from_rows(questions)),
+        questions=write(WorldQuestion, WorldQuestion.from_rows(questions)),
         prompts=write_folder(PromptFiles, folder / "prompts"),
         community_answers=write(
-            CommunityAnswers, CommunityAnswers.from_rows(community_rows(facts, world.community.pairs, seed))
+            CommunityAnswer, CommunityAnswer.from_rows(community_rows(facts, world.community.pairs, seed))
         ),
-        follow_ups=write(FollowUps, FollowUps.from_rows(follow_up_rows(facts, world.follow_ups, seed))),
-        critiques=write(Critiques, Critiques.from_rows(critique_rows(facts, world.critiques, seed))),
+        follow_ups=write(FollowUp, FollowUp.from_rows(follow_up_rows(facts, world.follow_ups, seed))),
+        critiques=write(Critique, Critique.from_rows(critique_rows(facts, world.critiques, seed))),
     )
 
 

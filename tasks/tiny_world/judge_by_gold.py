@@ -11,10 +11,10 @@ from data_contracts.config.world import WorldConfig
 from data_contracts.conversation import Role, Turn
 from data_contracts.handles import ModelHandle, PromptHandle
 from data_contracts.store.artifact import Artifact
-from data_contracts.tables.demonstrations import Demonstrations
-from data_contracts.tables.evaluations import Evaluations, evaluation_row
-from data_contracts.tables.responses import FAILED, Responses
-from data_contracts.tables.world_tables import WorldQuestions
+from data_contracts.tables.demonstrations import Demonstration
+from data_contracts.tables.evaluations import EvaluatedItem, evaluation_row
+from data_contracts.tables.responses import FAILED, Response
+from data_contracts.tables.world_tables import WorldQuestion
 from models.engines.protocol import SamplingSettings
 from models.prompts.few_shot_prompt import ASSISTANT_STOPS, assistant_suffix, parse_prompt_set
 from models.seeding import derive_seed
@@ -22,7 +22,6 @@ from models.tiny_world.judge import GoldJudge
 from models.tiny_world.world import build_world
 from tasks.runtime.loaded_models import LazyEngine
 from tasks.runtime.step import step
-from tasks.runtime.step_context import read, write
 
 BENCHMARK_RESPONSES = "gold_responses"
 BENCHMARK_QUESTIONS = "gold_questions"
@@ -32,30 +31,30 @@ TEST_SPLIT = "test"
 
 @step(version="3")
 def judge_responses_by_gold(
-    responses: list[Artifact[Responses]], world: WorldConfig, world_seed: int
-) -> Artifact[Evaluations]:
+    responses: list[Artifact[Response]], world: WorldConfig, world_seed: int
+) -> Artifact[EvaluatedItem]:
     """Gold score of every response whose query the judge understands; subject is the responder."""
     judge = GoldJudge(build_world(world, world_seed))
     rows = []
     for artifact in responses:
-        for row in read(Responses, artifact).to_pylist():
+        for row in read(Response, artifact).to_pylist():
             if row["finish_reason"] == FAILED:
                 continue
             judged = _row(
                 judge, BENCHMARK_RESPONSES, row["responder"], row["response_id"], row["query"], row["response"]
             )
             rows += [judged] if judged else []
-    return write(Evaluations, Evaluations.from_rows(rows))
+    return write(EvaluatedItem, EvaluatedItem.from_rows(rows))
 
 
 @step(version="3")
 def judge_demonstrations_by_gold(
-    demonstrations: Artifact[Demonstrations], world: WorldConfig, world_seed: int
-) -> Artifact[Evaluations]:
+    demonstrations: Artifact[Demonstration], world: WorldConfig, world_seed: int
+) -> Artifact[EvaluatedItem]:
     """Gold of self-play's usable answers: subject `chosen`, and `candidates`, the mean of all N beside it."""
     judge = GoldJudge(build_world(world, world_seed))
     rows = []
-    for row in read(Demonstrations, demonstrations).to_pylist():
+    for row in read(Demonstration, demonstrations).to_pylist():
         question = row["context"][-1]["text"]
         chosen = _row(judge, BENCHMARK_DEMONSTRATIONS, "chosen", row["demonstration_id"], question, row["response"])
         if chosen is None or not row["usable"]:
@@ -65,14 +64,14 @@ def judge_demonstrations_by_gold(
         mean = sum(scores) / len(scores)
         name = f"{BENCHMARK_DEMONSTRATIONS}:candidates:{row['demonstration_id']}"
         rows += [chosen, chosen | {"evaluation_id": name, "subject": "candidates", "output": None, "value": mean}]
-    return write(Evaluations, Evaluations.from_rows(rows))
+    return write(EvaluatedItem, EvaluatedItem.from_rows(rows))
 
 
 @step(version="4", run_name="{subject}")
 def judge_model_by_gold(
     subject: str,
     model: ModelHandle,
-    questions: Artifact[WorldQuestions],
+    questions: Artifact[WorldQuestion],
     world: WorldConfig,
     world_seed: int,
     evaluation: Evaluation,
@@ -80,9 +79,9 @@ def judge_model_by_gold(
     seed: int,
     prompts: PromptHandle | None = None,
     shots: int = 0,
-) -> Artifact[Evaluations]:
+) -> Artifact[EvaluatedItem]:
     """Let a model answer test questions and judge the answers; trained models get no shot, vanilla ones may."""
-    asked = [row for row in read(WorldQuestions, questions).to_pylist() if row["split"] == TEST_SPLIT]
+    asked = [row for row in read(WorldQuestion, questions).to_pylist() if row["split"] == TEST_SPLIT]
     asked = asked[: evaluation.questions]
     settings = SamplingSettings(evaluation.max_new_tokens, evaluation.temperature, evaluation.top_p, ASSISTANT_STOPS)
     suffixes = [assistant_suffix([Turn(Role.HUMAN, row["question"])]) for row in asked]
@@ -96,7 +95,7 @@ def judge_model_by_gold(
         _row(judge, BENCHMARK_QUESTIONS, subject, row["question_id"], row["question"], completion.text)
         for row, completion in zip(asked, completions, strict=True)
     ]
-    return write(Evaluations, Evaluations.from_rows([row for row in rows if row]))
+    return write(EvaluatedItem, EvaluatedItem.from_rows([row for row in rows if row]))
 
 
 def _row(

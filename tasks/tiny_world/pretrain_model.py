@@ -7,12 +7,11 @@ from data_contracts.config.training import TrainingSettings
 from data_contracts.folder_contracts import Checkpoint, TokenizerFiles
 from data_contracts.specs.pretrain import PretrainSpec
 from data_contracts.store.artifact import Artifact
-from data_contracts.tables.documents import Documents
-from data_contracts.tables.training_log import TrainingLog
+from data_contracts.tables.documents import Document
+from data_contracts.tables.training_log import TrainingLogEntry
 from models.seeding import derive_seed
 from tasks.runtime.run_training_job import job_paths, output, run_training_job
 from tasks.runtime.step import Outputs, step
-from tasks.runtime.step_context import active_store, parts_of, write, write_folder
 
 log = logging.getLogger("almost.pretraining")
 JOB = "models.jobs.pretrain"
@@ -22,13 +21,13 @@ class PretrainedModel(Outputs):
     """A vanilla model of the tiny ladder and its training log."""
 
     checkpoint: Artifact[Checkpoint]
-    training_log: Artifact[TrainingLog]
+    training_log: Artifact[TrainingLogEntry]
 
 
 @step(version="4", jobs=(JOB,), run_name="{name}")
 def pretrain_model(
     name: str,
-    documents: Artifact[Documents],
+    documents: Artifact[Document],
     tokenizer: Artifact[TokenizerFiles],
     size: LadderSize,
     pretraining: PretrainingConfig,
@@ -55,5 +54,5 @@ def pretrain_model(
         )  # fmt: skip
     return PretrainedModel(
         checkpoint=write_folder(Checkpoint, output(spec, manifest, "model")),
-        training_log=write(TrainingLog, TrainingLog.read_parts([output(spec, manifest, "training_log")])),
+        training_log=write(TrainingLogEntry, TrainingLogEntry.read_parts([output(spec, manifest, "training_log")])),
     )

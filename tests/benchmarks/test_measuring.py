@@ -21,7 +21,8 @@ from benchmarks import (
 )
 from benchmarks._measuring import interleaved, timed
 from benchmarks._prefix_workload import NEW_TOKENS, Drawn, check_same, requests
-from models.engines.protocol import Completion, FinishReason
+from data_contracts.finish_reason import FinishReason
+from models.engines.protocol import Completion
 
 
 def test_contestants_take_turns_in_changing_order() -> None:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from data_contracts.conversation import Role, Turn, from_column, to_column
 from data_contracts.store.home import PROJECT_ROOT, home_url
-from data_contracts.tables.training_conversations import TrainingConversations
-from data_contracts.tables.training_log import TrainingLog, training_log_rows
+from data_contracts.tables.training_conversations import TrainingConversation
+from data_contracts.tables.training_log import TrainingLogEntry, training_log_rows
 
 TEXT = st.text(st.characters(codec="utf-8"))
 
@@ -17,7 +17,7 @@ TEXT = st.text(st.characters(codec="utf-8"))
 @given(st.lists(st.builds(Turn, st.sampled_from(Role), TEXT), min_size=1))
 def test_a_conversation_survives_its_column(turns: list[Turn]):
     row = {"row_id": "r1", "context": to_column(turns), "response": "Yes."}
-    (cell,) = TrainingConversations.from_rows([row])["context"].to_pylist()
+    (cell,) = TrainingConversation.from_rows([row])["context"].to_pylist()
     assert from_column(cell) == tuple(turns)
 
 
@@ -47,4 +47,4 @@ def test_a_metric_logged_twice_at_a_step_keeps_its_last_value():
         (1, "lr", 0.1),
         (2, "loss", 2.0),
     ]
-    assert TrainingLog.from_rows(rows).num_rows == 3
+    assert TrainingLogEntry.from_rows(rows).num_rows == 3

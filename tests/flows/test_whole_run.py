@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import data_contracts
-from data_contracts.tables.contract import CONTRACT_METADATA, Contract
+from data_contracts.tables.row import CONTRACT_METADATA, Row
 from tests.flows.command import Command, digests, outputs_of, stage_of, summary_of
 
 pytestmark = pytest.mark.flow
@@ -34,10 +34,10 @@ PAPER_TABLES = {
 }
 
 
-def known_contracts() -> dict[str, type[Contract]]:
+def known_contracts() -> dict[str, type[Row]]:
     for module in pkgutil.walk_packages(data_contracts.__path__, "data_contracts."):
         importlib.import_module(module.name)
-    return {contract.contract_id(): contract for contract in Contract.__subclasses__()}
+    return {contract.contract_id(): contract for contract in Row.__subclasses__()}
 
 
 def checkpoints(home: Path) -> list[Path]:

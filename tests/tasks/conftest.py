@@ -11,9 +11,9 @@ from data_contracts.folder_contracts import Checkpoint
 from data_contracts.handles import ModelHandle, PromptHandle
 from data_contracts.store.artifact import Artifact
 from data_contracts.store.artifact_store import Store
-from data_contracts.tables.contract import Contract
+from data_contracts.tables.row import Row
+from tasks.runtime.context import use_store
 from tasks.runtime.step import Step
-from tasks.runtime.step_context import StepContext, entered, use_store
 
 CONVERSATIONS = """Answer kindly.
 
@@ -55,7 +55,7 @@ def compute(store: Store) -> Callable[..., Any]:
 def commit(store: Store) -> Callable[..., Any]:
     """Commit rows as an artifact made by nobody in particular."""
 
-    def run(contract: type[Contract], rows: list[dict[str, Any]]) -> Any:
+    def run(contract: type[Row], rows: list[dict[str, Any]]) -> Any:
         key = uuid.uuid4().hex
         context = StepContext(store, key, "test", "1", "none", "test", {})
         return store.commit_table(contract, key, contract.from_rows(rows), context.provenance())

@@ -1,6 +1,7 @@
 """A/B tests for people: wins, ties and losses per order and combined, rates with their intervals (ALMoST figure 3)."""
 
-from models.evaluation.judging.verdict_arithmetic import JudgingSummary, Order, Outcome
+from data_contracts.tables.verdicts import Order, Outcome
+from models.evaluation.judging.verdict_arithmetic import JudgingSummary
 from models.evaluation.paper_tables import PaperTable
 from models.evaluation.statistics.intervals import Estimate
 

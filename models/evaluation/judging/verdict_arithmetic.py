@@ -7,28 +7,11 @@ other is a tie, and a flip. A question of which an order is unparsable has no co
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
+from data_contracts.tables.verdicts import Order, Outcome
 from models.evaluation.judging.length_control import length_controlled_win_rate
 from models.evaluation.statistics.intervals import Estimate, estimate_mean
-
-
-class Outcome(StrEnum):
-    """What a verdict says of A."""
-
-    WIN = "win"
-    TIE = "tie"
-    LOSS = "loss"
-    UNPARSABLE = "unparsable"
-
-
-class Order(StrEnum):
-    """Whose answer the judge read first."""
-
-    AB = "AB"
-    BA = "BA"
-
 
 WORTH = {Outcome.WIN: 1.0, Outcome.TIE: 0.5, Outcome.LOSS: 0.0}
 

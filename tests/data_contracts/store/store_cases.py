@@ -7,23 +7,23 @@ import pyarrow as pa
 from data_contracts.store.artifact import Artifact
 from data_contracts.store.artifact_store import Store
 from data_contracts.store.manifest import Provenance
-from data_contracts.tables.contract import Contract, at_least, integer, text
+from data_contracts.tables.row import Row
+from data_contracts.tables.rules import at_least
 
 KEY = "k" * 32
 MADE = Provenance(step="count_animals", step_version="1", code="abc", config={"seed": 1})
 
 
-class Animals(Contract):
-    name = "animals"
-    schema = pa.schema([text("animal_id"), integer("legs")])
-    key = "animal_id"
+class Animals(Row, table="animals", key="animal_id"):
+    animal_id: str
+    legs: int
     rules = (at_least("legs", 0),)
 
 
 class AnimalsChanged(Animals):
     """The same name and version with another schema: a forgotten version bump."""
 
-    schema = pa.schema([text("animal_id"), integer("legs"), integer("eyes")])
+    eyes: int
 
 
 def animals(*legs: int) -> pa.Table:

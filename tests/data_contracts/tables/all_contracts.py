@@ -4,10 +4,10 @@ import importlib
 import pkgutil
 
 import data_contracts
-from data_contracts.tables.contract import Contract
+from data_contracts.tables.row import Row
 
 
-def all_contracts() -> list[type[Contract]]:
+def all_contracts() -> list[type[Row]]:
     for module in pkgutil.walk_packages(data_contracts.__path__, "data_contracts."):
         importlib.import_module(module.name)
-    return sorted((c for c in Contract.__subclasses__() if c.__module__.startswith("data_contracts.")), key=str)
+    return sorted((c for c in Row.__subclasses__() if c.__module__.startswith("data_contracts.")), key=str)

@@ -8,34 +8,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from data_contracts.errors import ContractError
-from data_contracts.tables.contract import (
-    CONTRACT_METADATA,
-    Contract,
-    Rule,
-    at_least,
-    boolean,
-    finite,
-    integer,
-    not_blank,
-    number,
-    one_of,
-    text,
-)
+from data_contracts.tables.row import CONTRACT_METADATA, Row
+from data_contracts.tables.rules import Rule, at_least, finite, not_blank, one_of
 from tests.data_contracts.tables.all_contracts import all_contracts
 
 
-class Animals(Contract):
-    name = "animals"
-    schema = pa.schema(
-        [
-            text("animal_id"),
-            integer("legs"),
-            number("weight", nullable=True),
-            boolean("tame"),
-            text("sound", nullable=True),
-        ]
-    )
-    key = "animal_id"
+class Animals(Row, table="animals", key="animal_id"):
+    animal_id: str
+    legs: int
+    weight: float | None
+    tame: bool
+    sound: str | None
     rules = (
         not_blank("animal_id"),
         at_least("legs", 0),
@@ -63,21 +46,21 @@ def test_the_contracts_are_found():
 
 
 @pytest.mark.parametrize("contract", all_contracts(), ids=lambda c: c.name)
-def test_a_contract_is_well_formed_and_an_empty_table_obeys_it(contract: type[Contract]):
-    assert contract.key in contract.schema.names
-    assert not contract.schema.field(contract.key).nullable
+def test_a_contract_is_well_formed_and_an_empty_table_obeys_it(contract: type[Row]):
+    assert contract.key in contract.schema().names
+    assert not contract.schema().field(contract.key).nullable
     names = [rule.name for rule in contract.rules]
     assert len(set(names)) == len(names)
-    assert contract.check(contract.empty()).schema == contract.schema
+    assert contract.check(contract.empty()).schema == contract.schema()
     for rule in contract.rules:
         assert len(rule.holds(contract.empty())) == 0, f"rule '{rule.name}' names a column that is not there"
 
 
 @pytest.mark.parametrize("contract", all_contracts(), ids=lambda c: c.name)
-def test_an_empty_table_survives_parquet(contract: type[Contract], tmp_path: Path):
+def test_an_empty_table_survives_parquet(contract: type[Row], tmp_path: Path):
     path = tmp_path / "part.parquet"
     contract.write_part(contract.empty(), path)
-    assert contract.read_parts([path]).schema == contract.schema
+    assert contract.read_parts([path]).schema == contract.schema()
     assert pq.read_schema(path).metadata[CONTRACT_METADATA] == contract.contract_id().encode()
 
 
@@ -95,7 +78,7 @@ def test_columns_are_put_in_order_and_cast():
         }
     )
     checked = Animals.check(table)
-    assert checked.schema == Animals.schema
+    assert checked.schema == Animals.schema()
     assert checked.to_pylist() == [animal(weight=2.0)]
 
 
@@ -174,7 +157,7 @@ def test_not_blank_refuses(blank: str):
 
 
 def test_a_rule_that_gives_null_counts_as_broken():
-    class Odd(Contract):
+    class Odd(Row):
         name = "odd"
         schema = pa.schema([text("odd_id"), number("weight", nullable=True)])
         key = "odd_id"
@@ -192,7 +175,7 @@ def test_parts_are_read_in_the_given_order_without_the_footer_in_the_schema(tmp_
         Animals.write_part(Animals.from_rows([animal(n)]), tmp_path / f"{n}.parquet")
     table = Animals.read_parts([tmp_path / "2.parquet", tmp_path / "1.parquet"])
     assert table["animal_id"].to_pylist() == ["a2", "a1"]
-    assert table.schema.equals(Animals.schema, check_metadata=True)
+    assert table.schema.equals(Animals.schema(), check_metadata=True)
     assert Animals.read_parts([]).num_rows == 0
 
 
@@ -237,7 +220,7 @@ def test_equal_tables_give_equal_bytes(tmp_path: Path):
 
 def test_the_fingerprint_sees_names_types_order_and_nullability():
     def fingerprint(*fields: pa.Field) -> str:
-        return type("Shape", (Contract,), {"schema": pa.schema(list(fields))}).fingerprint()
+        return type("Shape", (Row,), {"schema": pa.schema(list(fields))}).fingerprint()
 
     shapes = [
         fingerprint(text("a"), integer("b")),

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from data_contracts.errors import ContractError
-from data_contracts.tables.comparisons import Comparisons
+from data_contracts.tables.comparisons import Comparison
 from tests.data_contracts.tables.all_contracts import all_contracts
 
 
 def comparison(**changes: object) -> dict[str, object]:
-    row: dict[str, object] = dict.fromkeys(Comparisons.schema.names, "x")
+    row: dict[str, object] = dict.fromkeys(Comparison.schema().names, "x")
     row |= {"chosen_rank": 1, "rejected_rank": 2, "kept": True, "dropped_because": None, "evidence": None}
     row |= {f"verdict_{name}": "keep" for name in ("words", "length", "pairing", "as_is")}
     return row | {"length_mean": None, "length_std": None, "as_is_margin": None} | changes
@@ -30,12 +30,10 @@ def comparison(**changes: object) -> dict[str, object]:
     ],
 )
 def test_rules_of_comparisons(changes: dict[str, object], rule: str):
-    assert Comparisons.from_rows([comparison()]).num_rows == 1
-    assert (
-        Comparisons.from_rows([comparison(kept=False, verdict_words="drop", dropped_because="refusal")]).num_rows == 1
-    )
+    assert Comparison.from_rows([comparison()]).num_rows == 1
+    assert Comparison.from_rows([comparison(kept=False, verdict_words="drop", dropped_because="refusal")]).num_rows == 1
     with pytest.raises(ContractError, match=rule):
-        Comparisons.from_rows([comparison(**changes)])
+        Comparison.from_rows([comparison(**changes)])
 
 
 HUMAN = [{"role": "human", "text": "Hi?"}]

@@ -5,14 +5,14 @@ from typing import Any
 from data_contracts.store.artifact import Artifact
 from data_contracts.store.artifact_store import Store
 from data_contracts.store.manifest import Parent, Provenance
-from data_contracts.tables.comparisons import Comparisons
-from data_contracts.tables.contract import Contract
-from data_contracts.tables.demonstrations import Demonstrations
-from data_contracts.tables.queries import Queries, RejectedQueries
-from data_contracts.tables.responses import Responses
-from data_contracts.tables.reward_scores import RewardScores
-from data_contracts.tables.rollouts import Rollouts
-from data_contracts.tables.training_log import TrainingLog, training_log_rows
+from data_contracts.tables.comparisons import Comparison
+from data_contracts.tables.demonstrations import Demonstration
+from data_contracts.tables.queries import Query, RejectedQuery
+from data_contracts.tables.responses import Response
+from data_contracts.tables.reward_scores import RewardScore
+from data_contracts.tables.rollouts import Rollout
+from data_contracts.tables.row import Row
+from data_contracts.tables.training_log import TrainingLogEntry, training_log_rows
 from tasks.reporting.run_summary import RUNS, RunSummary
 from tasks.runtime.run_record import StageRecord
 
@@ -119,18 +119,18 @@ def score(pair_id: str) -> dict[str, Any]:
 
 LOG = [(1, {"loss": 0.7, "accuracy": 0.5}), (2, {"loss": 0.5, "accuracy": 0.75})]
 RESPONSES = [response(q, rank, f"answer {q}{rank}") for q in ("q1", "q2") for rank in (1, 2)]
-FEEDBACK: list[tuple[type[Contract], str, list[dict[str, Any]], str]] = [  # contract, key, rows, keys of its inputs
-    (Queries, "k", [query("q1", HOSTILE), query("q2", "Plain?")], ""),
-    (RejectedQueries, "k", [], ""),
-    (Responses, "r", RESPONSES, "k"),
-    (Comparisons, "c", [comparison("q1", kept=False), comparison("q2", kept=True)], "r"),
-    (Demonstrations, "d", [demonstration()], "k"),
+FEEDBACK: list[tuple[type[Row], str, list[dict[str, Any]], str]] = [  # contract, key, rows, keys of its inputs
+    (Query, "k", [query("q1", HOSTILE), query("q2", "Plain?")], ""),
+    (RejectedQuery, "k", [], ""),
+    (Response, "r", RESPONSES, "k"),
+    (Comparison, "c", [comparison("q1", kept=False), comparison("q2", kept=True)], "r"),
+    (Demonstration, "d", [demonstration()], "k"),
 ]
-POLICY: list[tuple[type[Contract], str, list[dict[str, Any]], str]] = [
-    (Responses, "x", [response("q1", 1, "of another variant")], "k"),
-    (RewardScores, "s", [score("q2-A-B")], "c"),
-    (TrainingLog, "s", training_log_rows(LOG), "c"),
-    (Rollouts, "p", [rollout(0, "q1-t1", "A smith."), rollout(1, "q2-t1", "No.")], "dc"),
+POLICY: list[tuple[type[Row], str, list[dict[str, Any]], str]] = [
+    (Response, "x", [response("q1", 1, "of another variant")], "k"),
+    (RewardScore, "s", [score("q2-A-B")], "c"),
+    (TrainingLogEntry, "s", training_log_rows(LOG), "c"),
+    (Rollout, "p", [rollout(0, "q1-t1", "A smith."), rollout(1, "q2-t1", "No.")], "dc"),
 ]
 
 
@@ -144,7 +144,7 @@ def make_run(home: str, policy: bool = False) -> Store:
     """Store a run; with `policy` also another variant's responses, a reward model's scores and log, and rollouts."""
     store, stages, made = Store(home), [], dict[str, Artifact]()
     for contract, key, rows, inputs in FEEDBACK + (POLICY if policy else []):
-        parents = tuple(parent(made[i], moved=contract is Demonstrations) for i in inputs)
+        parents = tuple(parent(made[i], moved=contract is Demonstration) for i in inputs)
         provenance = Provenance(step="test", step_version="1", code="none", parents=parents)
         artifact = store.commit_table(contract, key * 32, contract.from_rows(rows), provenance)
         made.setdefault(key, artifact)
@@ -159,7 +159,7 @@ def make_run(home: str, policy: bool = False) -> Store:
                 startup_s=0.5,
                 working_s=1.0,
                 wall_s=2.0,
-                cached=contract is Responses,
+                cached=contract is Response,
             )
         )
     summary = RunSummary(

@@ -134,9 +134,9 @@ def test_html_in_a_models_text_is_escaped(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def _hostile_queries():
-    from tests.deployments.cli.finished_run import Queries, query
+    from tests.deployments.cli.finished_run import Query, query
 
-    return Queries, "k", [query("q1", "<img src=x>")], ""
+    return Query, "k", [query("q1", "<img src=x>")], ""
 
 
 def test_a_lost_table_is_named(home: str):

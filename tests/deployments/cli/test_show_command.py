@@ -7,8 +7,8 @@ import pytest
 
 from data_contracts.errors import AlmostError, ConfigError
 from data_contracts.store.manifest import MANIFEST_FILE
-from data_contracts.tables.comparisons import Comparisons
-from data_contracts.tables.queries import Queries
+from data_contracts.tables.comparisons import Comparison
+from data_contracts.tables.queries import Query
 from deployments.cli.show_command import find_summary, show_run
 from tasks.reporting.plain_text import plain
 from tasks.reporting.run_tables import RunTables
@@ -104,8 +104,8 @@ def test_rollouts_of_first_and_last_step():
 def test_tables_keep_the_order_of_stages(tmp_path: Path):
     store = make_run(str(tmp_path))
     tables = RunTables(store, find_summary(store, "20260101-000000-test-abcd").stages)
-    assert tables.read(Queries)["query_id"].to_pylist() == ["q1", "q2"]
-    assert tables.read_last(Comparisons).num_rows == 2
+    assert tables.read(Query)["query_id"].to_pylist() == ["q1", "q2"]
+    assert tables.read_last(Comparison).num_rows == 2
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from flows.running.run_stage import run_stage
 from flows.running.stages import JUDGE_BY_AS_IS, judge_by_as_is_flow
 from data_contracts.store.artifact import Artifact
 from data_contracts.config.sections import EngineConfig
-from tasks.runtime.step_context import use_store
+from tasks.runtime.context import use_store
 
 def missing(contract):
     return Artifact(contract=contract, path=f"{contract}/none", digest="0" * 64, rows=1)

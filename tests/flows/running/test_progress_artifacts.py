@@ -16,7 +16,7 @@ from prefect import flow, get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.runtime import flow_run
 from tasks.runtime import progress_artifact
-from tasks.runtime.progress import ProgressReporter
+from tasks.runtime.context import ProgressReporter
 from tasks.runtime.run_listener import logging_progress
 
 progress_artifact.FIRST_AFTER_S = 0.0

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from data_contracts.tables.effects import Effects
+from data_contracts.tables.effects import Effect
 from deployments.cli.results_page import GOALS
 from tests.flows.command import MINI, Command, digests, outputs_of
 
@@ -51,7 +51,7 @@ def test_one_seed_of_the_study(almost: Command, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
     (folder,) = outputs_of(home, "measure_effects")
-    rows = Effects.read_parts(sorted(folder.glob("part-*.parquet"))).to_pylist()
+    rows = Effect.read_parts(sorted(folder.glob("part-*.parquet"))).to_pylist()
     # Models as bad as these may keep no pair, or make none that differ in gold: then the log says that a row is missing.
     untold = {effect: done.stdout.count(f"nothing to compare for '{effect}'") for effect in ROWS}
     assert {effect: found(rows, effect) + untold[effect] for effect in ROWS} == ROWS

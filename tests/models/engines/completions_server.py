@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from models.engines.protocol import FinishReason, SamplingSettings
+from data_contracts.finish_reason import FinishReason
+from models.engines.protocol import SamplingSettings
 from models.engines.transformers_engine import TransformersEngine
 from models.lm.token_rows import encode_rows
 

@@ -10,9 +10,10 @@ import pytest
 
 from data_contracts.config.engine import EngineConfig, EngineKind
 from data_contracts.errors import ConfigError, EngineError, TransientEngineError
+from data_contracts.finish_reason import FinishReason
 from models.engines import open_engine
 from models.engines.openai_engine import OpenAIEngine
-from models.engines.protocol import FinishReason, SamplingSettings
+from models.engines.protocol import SamplingSettings
 from models.engines.transformers_engine import TransformersEngine
 from tests.models.engines.completions_server import Answer, CompletionsServer, as_json, serving
 

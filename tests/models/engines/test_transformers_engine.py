@@ -8,7 +8,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from data_contracts.errors import ConfigError, EngineError
-from models.engines.protocol import FinishReason, SamplingSettings, naming_rows
+from data_contracts.finish_reason import FinishReason
+from models.engines.protocol import SamplingSettings, naming_rows
 from models.engines.transformers_engine import TransformersEngine
 from models.lm.load_model import _say_plain
 from models.lm.token_rows import encode_rows

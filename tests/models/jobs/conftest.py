@@ -33,7 +33,7 @@ def tiny_reward_dir(tiny_llama_dir: Path, tmp_path_factory: pytest.TempPathFacto
 def pretrain_inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a small corpus and its tokenizer."""
     from data_contracts.config.world import WorldConfig
-    from data_contracts.tables.documents import Documents
+    from data_contracts.tables.documents import Document
     from models.tiny_world.corpus import write_corpus
     from models.tiny_world.tokenizer import save_tokenizer, train_tokenizer
     from models.tiny_world.world import build_world
@@ -41,6 +41,6 @@ def pretrain_inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pretrain_inputs")
     config = WorldConfig(names=8, how_to_tasks=3, single_turn_documents=300, conversation_documents=60)
     rows = list(write_corpus(build_world(config.model_copy(update={"query_list_documents": 20}), 1)))
-    Documents.write_part(Documents.from_rows(rows), folder / "documents.parquet")
+    Document.write_part(Document.from_rows(rows), folder / "documents.parquet")
     save_tokenizer(train_tokenizer((row["text"] for row in rows), 500), folder / "tokenizer")
     return folder

@@ -13,9 +13,9 @@ from transformers import AutoTokenizer
 from data_contracts.config.training import TrainingSettings
 from data_contracts.conversation import Role, Turn
 from data_contracts.errors import ConfigError, ContractError
-from data_contracts.tables.policy_prompts import PolicyPrompts
-from data_contracts.tables.preference_pairs import PreferencePairs
-from data_contracts.tables.training_conversations import TrainingConversations
+from data_contracts.tables.policy_prompts import PolicyPrompt
+from data_contracts.tables.preference_pairs import PreferencePair
+from data_contracts.tables.training_conversations import TrainingConversation
 from models.jobs.pretrain import Pretraining, pretrain
 from models.lm.chat_template import prepare_tokenizer, response_turn
 from models.training.checkpoints import checkpoint_folder, last_complete
@@ -132,7 +132,7 @@ def test_nothing_to_learn_from_is_told(
     spec = makers[job](tmp_path)
     files = {SFT: "conversations", RM: "pairs", PPO: "prompts"}
     path: Path = getattr(spec, files[job])[0]
-    table = {SFT: TrainingConversations, RM: PreferencePairs, PPO: PolicyPrompts}[job]
+    table = {SFT: TrainingConversation, RM: PreferencePair, PPO: PolicyPrompt}[job]
     path.unlink()
     table.write_part(table.empty(), path)
     error = forked_jobs.run(job, spec, may_fail=True).error
@@ -161,10 +161,10 @@ def test_answers_of_the_same_tokens_are_left_out_and_counted(tiny_llama_dir: Pat
         for i, (up, down) in enumerate(answers)
     ]
     spec = reward_spec(tmp_path, tiny_llama_dir)
-    pairs = tokenize_pairs(spec, PreferencePairs.from_rows(rows), tokenizer, TruncationCount())
+    pairs = tokenize_pairs(spec, PreferencePair.from_rows(rows), tokenizer, TruncationCount())
     assert (pairs.pair_ids, pairs.alike) == (["p1"], 2)
     with pytest.raises(ContractError, match="chosen differs from rejected"):
-        PreferencePairs.check(PreferencePairs.from_rows([rows[0] | {"rejected": "A fox."}]))
+        PreferencePair.check(PreferencePair.from_rows([rows[0] | {"rejected": "A fox."}]))
 
 
 @pytest.mark.parametrize("answer", ["", "   ", "</s>", "<pad><pad>", "<s>", "x"])

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from data_contracts.config.training import TrainingSettings
 from data_contracts.errors import JobError, TransientJobError
-from data_contracts.tables.training_log import TrainingLog
+from data_contracts.tables.training_log import TrainingLogEntry
 from models.processes.launch import run_job
 from models.training.batch_stream import batch_layout, bucket_by_length, endless_order, stream_order
 from tests.models.jobs.forked_jobs import ForkedJobs
@@ -24,7 +24,7 @@ JOB = "models.jobs.finetune_policy"
 
 def losses(folder: Path) -> list[float]:
     """The logged losses, in order of steps."""
-    table = TrainingLog.read_parts([folder / "training_log.parquet"]).to_pylist()
+    table = TrainingLogEntry.read_parts([folder / "training_log.parquet"]).to_pylist()
     return [row["value"] for row in sorted(table, key=lambda row: row["step"]) if row["metric"] == "loss"]
 
 

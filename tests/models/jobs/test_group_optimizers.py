@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from data_contracts.tables.rollouts import Rollouts
+from data_contracts.tables.rollouts import Rollout
 from tests.models.jobs.forked_jobs import ForkedJobs
 from tests.models.jobs.trl_groups import LOSSES, RECORDED
 from tests.models.rl.tiny_loop import CountingScorer, make_loop, make_spec
@@ -71,7 +71,7 @@ def test_scores_rise_and_no_value_head_is_learnt(optimizer: str, tiny_llama_dir:
     assert state.best_step == max((step for step in checks if step), key=lambda step: (checks[step], -step))
     best = loop.checkpoints / "best" / f"step-{state.best_step}"
     assert {path.name for path in best.glob("*.safetensors")} == {"model.safetensors"}
-    rows = Rollouts.read_parts(sorted((spec.output_dir / "rollouts").glob("*.parquet"))).to_pylist()
+    rows = Rollout.read_parts(sorted((spec.output_dir / "rollouts").glob("*.parquet"))).to_pylist()
     assert all(len({row["prompt_id"] for row in rows[i : i + 4]}) == 1 for i in range(0, len(rows), 4))
     for row in rows:
         assert row["reward"] == pytest.approx(row["score"] - 0.05 * row["kl"], abs=1e-4)

@@ -15,8 +15,8 @@ from data_contracts.config.training import TrainingSettings
 from data_contracts.conversation import Role, Turn, from_column
 from data_contracts.specs.combine_reward_models import EnsembleSpec
 from data_contracts.specs.job_spec import MANIFEST_NAME, JobManifest
-from data_contracts.tables.preference_pairs import PreferencePairs
-from data_contracts.tables.reward_scores import RewardScores
+from data_contracts.tables.preference_pairs import PreferencePair
+from data_contracts.tables.reward_scores import RewardScore
 from models.reward.answer_likelihood import LikelihoodWeights
 from models.reward.heldout_scores import conversations
 from models.reward.reward_model import RewardModel
@@ -37,8 +37,8 @@ def test_weight_and_head_are_learnt_together(
     assert weights["weight"] == pytest.approx(manifest.metrics["likelihood_weight"])
     assert abs(weights["weight"]) > 0.1, "its own learning rate moves it within twelve steps"
     rewards = RewardModel(folder)
-    rows = PreferencePairs.read_parts(spec.pairs).to_pylist()
-    scored = RewardScores.read_parts([spec.output_dir / "heldout_scores.parquet"]).to_pylist()
+    rows = PreferencePair.read_parts(spec.pairs).to_pylist()
+    scored = RewardScore.read_parts([spec.output_dir / "heldout_scores.parquet"]).to_pylist()
     row = next(row for row in rows if row["pair_id"] == scored[0]["pair_id"])
     context = from_column(row["context"])
     talks = [(*context, Turn(Role.ASSISTANT, row[side])) for side in ("chosen", "rejected")]
@@ -108,8 +108,8 @@ def test_two_members_become_one_that_stands_alone(
     for member in members:
         shutil.rmtree(member)
     rewards = RewardModel(folder)
-    rows = {row["pair_id"]: row for row in PreferencePairs.read_parts(specs[0].pairs).to_pylist()}
-    for found in RewardScores.read_parts([combination.output_dir / "heldout_scores.parquet"]).to_pylist():
+    rows = {row["pair_id"]: row for row in PreferencePair.read_parts(specs[0].pairs).to_pylist()}
+    for found in RewardScore.read_parts([combination.output_dir / "heldout_scores.parquet"]).to_pylist():
         row = rows[found["pair_id"]]
         scores = rewards.score_candidates(from_column(row["context"]), [row["chosen"], row["rejected"]])
         assert scores == pytest.approx([found["chosen_score"], found["rejected_score"]], abs=1e-4)

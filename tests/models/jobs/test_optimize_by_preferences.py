@@ -10,8 +10,8 @@ from data_contracts.config.dpo import PreferenceLoss
 from data_contracts.conversation import from_column
 from data_contracts.errors import EmptyResultError
 from data_contracts.specs.job_spec import MANIFEST_NAME, JobManifest
-from data_contracts.tables.preference_pairs import PreferencePairs
-from data_contracts.tables.training_log import TrainingLog
+from data_contracts.tables.preference_pairs import PreferencePair
+from data_contracts.tables.training_log import TrainingLogEntry
 from models.jobs.optimize_by_preferences import JOB, evaluated_rows, heldout_metrics, require_rows, tokenize_pairs
 from models.lm.chat_template import prepare_tokenizer, response_turn
 from models.lm.tokenizer_check import TruncationCount
@@ -49,12 +49,12 @@ def test_run_moves_the_margin_and_heldout_loss_is_the_formulas(
     forked_jobs.run(JOB, spec)
     manifest = JobManifest.model_validate_json((spec.output_dir / MANIFEST_NAME).read_bytes())
     assert manifest.metrics["first_loss"] == pytest.approx(math.log(2), abs=1e-5), "policy and reference are the same"
-    log = TrainingLog.read_parts([spec.output_dir / "training_log.parquet"]).to_pylist()
+    log = TrainingLogEntry.read_parts([spec.output_dir / "training_log.parquet"]).to_pylist()
     margins = {row["step"]: row["value"] for row in log if row["metric"] == "rewards/margins"}
     assert margins[1] == pytest.approx(0.0, abs=1e-5)
     assert margins[6] > 0.5
 
-    rows = [row for row in PreferencePairs.read_parts(spec.pairs).to_pylist() if row["split"] == "heldout"]
+    rows = [row for row in PreferencePair.read_parts(spec.pairs).to_pylist() if row["split"] == "heldout"]
     sides = [log_ratios(spec.output_dir / "model", tiny_llama_dir, rows, side) for side in ("chosen", "rejected")]
     losses, differences = [], []
     for (up, up_tokens), (down, down_tokens) in zip(*sides, strict=True):
@@ -76,7 +76,7 @@ def test_pairs_are_cut_where_the_answers_begin(tiny_llama_dir: Path, tmp_path: P
     prepare_tokenizer(tokenizer)
     spec = preference_spec(tmp_path, tiny_llama_dir, PreferenceLoss.SIGMOID)
     count = TruncationCount()
-    pairs = tokenize_pairs(spec, PreferencePairs.read_parts(spec.pairs), "train", tokenizer, count)
+    pairs = tokenize_pairs(spec, PreferencePair.read_parts(spec.pairs), "train", tokenizer, count)
     assert (count.rows, len(pairs.pair_ids)) == (21, 21)
     columns = pairs.columns()
     assert tokenizer.decode(columns["prompt_ids"][1]) == "<s>Human: What pet does Tovik have? 1\n\nAssistant:"
@@ -102,6 +102,6 @@ def test_no_pair_that_fits_is_an_empty_result(tiny_llama_dir: Path, tmp_path: Pa
     prepare_tokenizer(tokenizer)
     spec = preference_spec(tmp_path, tiny_llama_dir, PreferenceLoss.SIGMOID, max_length=8)
     count = TruncationCount()
-    pairs = tokenize_pairs(spec, PreferencePairs.read_parts(spec.pairs), "train", tokenizer, count)
+    pairs = tokenize_pairs(spec, PreferencePair.read_parts(spec.pairs), "train", tokenizer, count)
     with pytest.raises(EmptyResultError, match="21 of split 'train' read, 21 longer than max_length 8"):
         require_rows(pairs.pair_ids, count, spec.max_length)

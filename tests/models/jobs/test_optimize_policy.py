@@ -8,8 +8,8 @@ from safetensors.torch import load_file
 
 from data_contracts.config.training import TrainingSettings
 from data_contracts.errors import ConfigError
-from data_contracts.tables.rollouts import Rollouts
-from data_contracts.tables.training_log import TrainingLog
+from data_contracts.tables.rollouts import Rollout
+from data_contracts.tables.training_log import TrainingLogEntry
 from models.jobs.optimize_policy import check_spec
 from models.processes.launch import run_job
 from tests.models.jobs.forked_jobs import ForkedJobs
@@ -26,7 +26,7 @@ def test_outputs_and_manifest(tiny_llama_dir: Path, tiny_reward_dir: Path, tmp_p
     assert manifest.metrics["steps"] == 4
     assert manifest.metrics["kept_step"] in (2, 4)
     assert manifest.metrics["first_kl"] == pytest.approx(0.0, abs=1e-4)
-    log = TrainingLog.read_parts([spec.output_dir / "training_log.parquet"]).to_pylist()
+    log = TrainingLogEntry.read_parts([spec.output_dir / "training_log.parquet"]).to_pylist()
     checks = {
         name: {row["step"]: row["value"] for row in log if row["metric"] == name}
         for name in ("validation_score", "validation_objective")
@@ -38,7 +38,7 @@ def test_outputs_and_manifest(tiny_llama_dir: Path, tiny_reward_dir: Path, tmp_p
     assert manifest.metrics["validation_score_last"] == checks["validation_score"][4]
     assert manifest.metrics["validation_score_before"] == checks["validation_score"][0]
     parts = sorted((spec.output_dir / "rollouts").glob("*.parquet"))
-    assert Rollouts.check(Rollouts.read_parts(parts)).num_rows == 32
+    assert Rollout.check(Rollout.read_parts(parts)).num_rows == 32
     for name in ("model", "last_model"):
         saved = AutoModelForCausalLM.from_pretrained(spec.output_dir / name)
         assert saved.generation_config.eos_token_id == saved.config.eos_token_id == 2

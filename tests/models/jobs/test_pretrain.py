@@ -15,8 +15,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 from data_contracts.errors import ConfigError, JobError
 from data_contracts.specs.job_spec import JobManifest
 from data_contracts.specs.pretrain import PretrainSpec
-from data_contracts.tables.documents import Documents
-from data_contracts.tables.training_log import TrainingLog
+from data_contracts.tables.documents import Document
+from data_contracts.tables.training_log import TrainingLogEntry
 from models.jobs import pretrain
 from models.pretraining.batches import IGNORED, Batch
 from models.pretraining.learning_watch import attribute_ids, fact_ids, has_formed, recent_loss, what_has_not_formed
@@ -43,7 +43,7 @@ def test_manifest_log_and_model(finished: PretrainSpec) -> None:
     assert manifest.outputs == {"model": "model", "training_log": "training_log.parquet"}
     assert manifest.metrics["steps"] == PRETRAIN_STEPS
     assert manifest.metrics["formed"] == 0.0
-    log = TrainingLog.read_parts([finished.output_dir / "training_log.parquet"]).to_pandas()
+    log = TrainingLogEntry.read_parts([finished.output_dir / "training_log.parquet"]).to_pandas()
     losses = log[log.metric == "loss"].sort_values("step")
     assert losses.step.tolist() == [10, 20, 30, 40]
     assert losses.value.iloc[0] > losses.value.iloc[-1]
@@ -214,7 +214,7 @@ def test_bad_numbers_end_the_job(pretrain_inputs: Path, tmp_path: Path, monkeypa
 
 
 def test_bad_inputs_are_named(pretrain_inputs: Path, tmp_path: Path, tiny_llama_dir: Path) -> None:
-    Documents.write_part(Documents.empty(), tmp_path / "empty.parquet")
+    Document.write_part(Document.empty(), tmp_path / "empty.parquet")
     spec = pretrain_spec(pretrain_inputs, tmp_path)
     with pytest.raises(ConfigError, match=r"empty\.parquet .* holds no documents"):
         pretrain.pretrain(spec.model_copy(update={"corpus": [tmp_path / "empty.parquet"]}))

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from data_contracts.config.training import TrainingSettings
 from data_contracts.specs.pretrain import PretrainSpec
-from data_contracts.tables.training_log import TrainingLog
+from data_contracts.tables.training_log import TrainingLogEntry
 from tests.models.jobs.forked_jobs import ForkedJobs
 from tests.models.jobs.training_inputs import pretrain_spec
 
@@ -49,7 +49,7 @@ def run(
 
 
 def log_of(spec: PretrainSpec) -> dict[tuple[int, str], float]:
-    rows = TrainingLog.read_parts([spec.output_dir / "training_log.parquet"]).to_pylist()
+    rows = TrainingLogEntry.read_parts([spec.output_dir / "training_log.parquet"]).to_pylist()
     return {(row["step"], row["metric"]): row["value"] for row in rows}
 
 

@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 from data_contracts.config.dpo import PreferenceLoss
 from data_contracts.config.reward import LikelihoodFeature
 from data_contracts.config.training import TrainingSettings
-from data_contracts.tables.rollouts import Rollouts
-from data_contracts.tables.training_log import TrainingLog
+from data_contracts.tables.rollouts import Rollout
+from data_contracts.tables.training_log import TrainingLogEntry
 from models.training.checkpoints import MARKER, checkpoint_folder
 from tests.models.jobs.forked_jobs import ForkedJobs
 from tests.models.jobs.training_inputs import finetune_spec, ppo_spec, preference_spec, pretrain_spec, reward_spec
@@ -54,14 +54,14 @@ def makers(tiny_llama_dir: Path, tiny_reward_dir: Path, pretrain_inputs: Path) -
 
 def log_of(spec: Any) -> dict[tuple[int, str], float]:
     """The training log by step and metric."""
-    rows = TrainingLog.read_parts([spec.output_dir / "training_log.parquet"]).to_pylist()
+    rows = TrainingLogEntry.read_parts([spec.output_dir / "training_log.parquet"]).to_pylist()
     return {(row["step"], row["metric"]): row["value"] for row in rows}
 
 
 def rollouts_of(spec: Any) -> list[dict[str, Any]]:
     """PPO's rollouts, nothing for other jobs."""
     parts = sorted((spec.output_dir / "rollouts").glob("*.parquet"))
-    return Rollouts.read_parts(parts).to_pylist() if parts else []
+    return Rollout.read_parts(parts).to_pylist() if parts else []
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from transformers import AutoTokenizer
 
 from data_contracts.conversation import Role, Turn, from_column
 from data_contracts.errors import EmptyResultError
-from data_contracts.tables.preference_pairs import PreferencePairs
-from data_contracts.tables.reward_scores import RewardScores
-from data_contracts.tables.training_log import TrainingLog
+from data_contracts.tables.preference_pairs import PreferencePair
+from data_contracts.tables.reward_scores import RewardScore
+from data_contracts.tables.training_log import TrainingLogEntry
 from models.jobs.train_reward_model import tokenize_pairs
 from models.lm.chat_template import prepare_tokenizer
 from models.lm.tokenizer_check import TruncationCount
@@ -31,15 +31,15 @@ def test_model_scores_and_manifest(tiny_llama_dir: Path, tmp_path: Path) -> None
     assert manifest.metrics["first_loss"] == pytest.approx(math.log1p(math.exp(0.5)), abs=0.15), (
         "a young head gives 0; the margin is asked for"
     )
-    scores = RewardScores.check(RewardScores.read_parts([spec.output_dir / "heldout_scores.parquet"])).to_pylist()
+    scores = RewardScore.check(RewardScore.read_parts([spec.output_dir / "heldout_scores.parquet"])).to_pylist()
     rewards = RewardModel(spec.output_dir / "model")
-    rows = {row["pair_id"]: row for row in PreferencePairs.read_parts(spec.pairs).to_pylist()}
+    rows = {row["pair_id"]: row for row in PreferencePair.read_parts(spec.pairs).to_pylist()}
     for score in scores:
         row = rows[score["pair_id"]]
         assert row["split"] == score["split"] == "heldout"
         talks = [(*from_column(row["context"]), Turn(Role.ASSISTANT, row[side])) for side in ("chosen", "rejected")]
         assert rewards.score(talks) == pytest.approx([score["chosen_score"], score["rejected_score"]], abs=1e-5)
-    log = TrainingLog.read_parts([spec.output_dir / "training_log.parquet"]).to_pylist()
+    log = TrainingLogEntry.read_parts([spec.output_dir / "training_log.parquet"]).to_pylist()
     assert {"loss", "grad_norm", "learning_rate", "accuracy"} <= {row["metric"] for row in log}
 
 
@@ -48,7 +48,7 @@ def test_no_pair_that_fits_is_an_empty_result(tiny_llama_dir: Path, tmp_path: Pa
     prepare_tokenizer(tokenizer)
     spec = reward_spec(tmp_path, tiny_llama_dir, max_length=8)
     with pytest.raises(EmptyResultError, match="21 of split 'train' read, 21 longer than max_length 8"):
-        tokenize_pairs(spec, PreferencePairs.read_parts(spec.pairs), tokenizer, TruncationCount())
+        tokenize_pairs(spec, PreferencePair.read_parts(spec.pairs), tokenizer, TruncationCount())
 
 
 def test_pair_metrics_by_hand() -> None:

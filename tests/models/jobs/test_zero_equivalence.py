@@ -19,8 +19,8 @@ from safetensors.torch import load_file
 from data_contracts.config.dpo import PreferenceLoss
 from data_contracts.config.training import TrainingSettings
 from data_contracts.specs.job_spec import MANIFEST_NAME, JobManifest
-from data_contracts.tables.rollouts import Rollouts
-from data_contracts.tables.training_log import TrainingLog
+from data_contracts.tables.rollouts import Rollout
+from data_contracts.tables.training_log import TrainingLogEntry
 from tests.models.jobs.forked_jobs import ForkedJobs
 from tests.models.jobs.training_inputs import finetune_spec, ppo_spec, preference_spec, reward_spec
 
@@ -74,7 +74,7 @@ def measured(folder: Path) -> dict[tuple[int, str], float]:
 
     At step 0 stands what the model makes of held-out rows in the end.
     """
-    log = TrainingLog.read_parts([folder / "training_log.parquet"]).to_pylist()
+    log = TrainingLogEntry.read_parts([folder / "training_log.parquet"]).to_pylist()
     by_trl = not (folder / "rollouts").exists()
     metrics = JobManifest.model_validate_json((folder / MANIFEST_NAME).read_bytes()).metrics
     return {(0, name): value for name, value in metrics.items() if name.startswith("heldout_")} | {
@@ -85,7 +85,7 @@ def measured(folder: Path) -> dict[tuple[int, str], float]:
 def sampled(folder: Path) -> list[tuple[str, str, int]]:
     """What PPO sampled: nothing for the other jobs."""
     parts = sorted((folder / "rollouts").glob("*.parquet"))
-    rows = Rollouts.read_parts(parts).to_pylist() if parts else []
+    rows = Rollout.read_parts(parts).to_pylist() if parts else []
     return [(row["rollout_id"], row["response"], row["tokens"]) for row in rows]
 
 

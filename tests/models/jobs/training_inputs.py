@@ -12,9 +12,9 @@ from data_contracts.specs.optimize_by_preferences import PreferenceSpec
 from data_contracts.specs.optimize_policy import PPOSpec
 from data_contracts.specs.pretrain import PretrainSpec
 from data_contracts.specs.train_reward_model import RewardSpec
-from data_contracts.tables.policy_prompts import PolicyPrompts
-from data_contracts.tables.preference_pairs import PreferencePairs
-from data_contracts.tables.training_conversations import TrainingConversations
+from data_contracts.tables.policy_prompts import PolicyPrompt
+from data_contracts.tables.preference_pairs import PreferencePair
+from data_contracts.tables.training_conversations import TrainingConversation
 
 PRETRAIN_STEPS = 40
 NAMES, PETS = ["Mira", "Tovik", "Sanel", "Lurok"], ["fox", "owl", "hen"]
@@ -33,10 +33,10 @@ def answer(i: int) -> str:
 
 def finetune_spec(root: Path, model: Path, rows: int = 21, **changes: Any) -> FinetuneSpec:
     """An SFT spec whose data lies in `root`."""
-    table = TrainingConversations.from_rows(
+    table = TrainingConversation.from_rows(
         [{"row_id": f"r{i}", "context": context(i), "response": answer(i)} for i in range(rows)]
     )
-    TrainingConversations.write_part(table, root / "rows.parquet")
+    TrainingConversation.write_part(table, root / "rows.parquet")
     values: dict[str, Any] = {
         "base_model": model,
         "conversations": (root / "rows.parquet",),
@@ -84,7 +84,7 @@ def preference_spec(
 
 
 def _write_pairs(root: Path, rows: int, heldout: int, margin: float = 0.0) -> Path:
-    table = PreferencePairs.from_rows(
+    table = PreferencePair.from_rows(
         [
             {
                 "pair_id": f"p{i}",
@@ -98,19 +98,19 @@ def _write_pairs(root: Path, rows: int, heldout: int, margin: float = 0.0) -> Pa
             for i in range(rows + heldout)
         ]
     )
-    PreferencePairs.write_part(table, root / "pairs.parquet")
+    PreferencePair.write_part(table, root / "pairs.parquet")
     return root / "pairs.parquet"
 
 
 def ppo_spec(root: Path, policy: Path, reward_model: Path, **changes: Any) -> PPOSpec:
     """A PPO spec with twelve prompts in `root`."""
-    table = PolicyPrompts.from_rows(
+    table = PolicyPrompt.from_rows(
         [
             {"prompt_id": f"p{i}", "query_id": f"q{i}", "split": ("seen", "unseen")[i % 2], "context": context(i)}
             for i in range(12)
         ]
     )
-    PolicyPrompts.write_part(table, root / "prompts.parquet")
+    PolicyPrompt.write_part(table, root / "prompts.parquet")
     values: dict[str, Any] = {
         "policy": policy,
         "reward_model": reward_model,

@@ -12,7 +12,7 @@ from data_contracts.config.optimizer_settings import Schedule
 from data_contracts.config.policy import ScoreNormalization
 from data_contracts.config.training import TrainingSettings
 from data_contracts.errors import JobError
-from data_contracts.tables.rollouts import Rollouts
+from data_contracts.tables.rollouts import Rollout
 from models.rl.loop import learning_rate_factors
 from models.rl.scoring import RunningMoments, pairwise_advantage, shape_scores
 from tests.models.rl.tiny_loop import make_loop, make_spec
@@ -36,7 +36,7 @@ def test_rollouts_obey_their_contract_and_add_up(tiny_llama_dir: Path, tmp_path:
     make_loop(spec).run(lambda step, metrics: None)
     parts = sorted((spec.output_dir / "rollouts").glob("part-*.parquet"))
     assert len(parts) == spec.steps
-    rows = Rollouts.check(Rollouts.read_parts(parts)).to_pylist()
+    rows = Rollout.check(Rollout.read_parts(parts)).to_pylist()
     assert len(rows) == spec.steps * spec.rollouts
     for row in rows:
         penalty = 0.5 if row["finish_reason"] == "length" else 0.0

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from data_contracts.config.world import StyleShares, WorldConfig
-from data_contracts.tables.community_answers import CommunityAnswers
-from data_contracts.tables.documents import DocumentKind, Documents
-from data_contracts.tables.world_tables import Critiques, FollowUps, WorldQuestions
+from data_contracts.tables.community_answers import CommunityAnswer
+from data_contracts.tables.documents import Document, DocumentKind
+from data_contracts.tables.world_tables import Critique, FollowUp, WorldQuestion
 from models.tiny_world.corpus import (
     ASSISTANT_INSTRUCTION,
     MINING_INSTRUCTION,
@@ -50,7 +50,7 @@ def test_the_prompt_format_letter_by_letter() -> None:
 
 def test_the_corpus_obeys_its_contract_and_is_repeatable(small_world: World) -> None:
     rows = list(write_corpus(small_world))
-    table = Documents.from_rows(rows)
+    table = Document.from_rows(rows)
     assert Counter(table["kind"].to_pylist()) == {"single_turn": 60, "conversations": 40, "query_list": 10}
     assert rows == list(write_corpus(build_world(small_world.config, small_world.seed)))
 
@@ -116,12 +116,12 @@ def test_prompt_files_show_their_styles(small_world: World) -> None:
 
 
 def test_tables_obey_their_contracts_and_stay_in_the_train_split(small_world: World) -> None:
-    questions = WorldQuestions.from_rows(question_rows(small_world, Split.DEV, 50, seed=1))
+    questions = WorldQuestion.from_rows(question_rows(small_world, Split.DEV, 50, seed=1))
     assert set(questions["split"].to_pylist()) == {"dev"}
-    follow_ups = FollowUps.from_rows(follow_up_rows(small_world, 50, seed=1))
-    critiques = Critiques.from_rows(critique_rows(small_world, 60, seed=1))
+    follow_ups = FollowUp.from_rows(follow_up_rows(small_world, 50, seed=1))
+    critiques = Critique.from_rows(critique_rows(small_world, 60, seed=1))
     assert 10 <= critiques["judgment"].null_count < 60  # helpful answers are flawless, some others too
-    community = CommunityAnswers.from_rows(community_rows(small_world, 50, seed=1))
+    community = CommunityAnswer.from_rows(community_rows(small_world, 50, seed=1))
     for table in (follow_ups, critiques, community):
         parsed = [parse_question(text) for text in table["question"].to_pylist()]
         assert all(question and small_world.splits[question.subject] is Split.TRAIN for question in parsed)

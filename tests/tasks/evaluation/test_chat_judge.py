@@ -14,13 +14,12 @@ from data_contracts.config.profiles import load_profile
 from data_contracts.errors import ConfigError, EngineError, TransientEngineError
 from data_contracts.handles import PromptHandle
 from data_contracts.store.artifact_store import Store
-from data_contracts.tables.verdicts import Answers, Verdicts
+from data_contracts.tables.verdicts import JudgeVerdict, ModelAnswer
 from models.evaluation.benchmarks.catalogue import builtin_template
 from models.evaluation.judging.judging_table import judging_table
 from models.evaluation.judging.verdict_arithmetic import summarise_verdicts
 from tasks.evaluation.evaluate_by_judge import judge_pairs
 from tasks.inputs.resolve_judge import check_judge, resolve_judge
-from tasks.runtime.step_context import read
 from tests.models.evaluation.judging.chat_server import chatting, says
 
 PROMPT = PromptHandle.read("judge", builtin_template("judge"))
@@ -49,7 +48,7 @@ def scripted(body: dict[str, Any]) -> tuple[int, Any]:
 
 def answers(commit: Commit, subject: str, names: list[str]) -> Any:
     return commit(
-        Answers,
+        ModelAnswer,
         [
             {
                 "answer_id": f"{subject}:{name}", "subject": subject, "question_id": name, "category": None,
@@ -74,7 +73,7 @@ def judged(compute: Compute, commit: Commit, names: list[str], judging: JudgeSet
     table = compute(
         judge_pairs, "ppo", "sft", first, second, judging, model, PROMPT, EngineConfig(), None, 1, 7
     )  # fmt: skip
-    return read(Verdicts, table).to_pylist(), table
+    return read(JudgeVerdict, table).to_pylist(), table
 
 
 def test_odd_replies_are_counted_and_never_ties(
@@ -127,7 +126,7 @@ def test_what_came_before_the_server_went_is_not_asked_again(compute: Compute, c
             compute(judge_pairs, *arguments)
         came = len(requests)
         down[0] = False
-        rows = read(Verdicts, compute(judge_pairs, *arguments)).to_pylist()
+        rows = read(JudgeVerdict, compute(judge_pairs, *arguments)).to_pylist()
     messages = [request["messages"][0]["content"] for request in requests]
     assert len(rows) == 12
     assert len(set(messages)) == 12

@@ -13,8 +13,8 @@ from data_contracts.config.run_config import RunConfig
 from data_contracts.config.world import WorldConfig
 from data_contracts.errors import ConfigError
 from data_contracts.handles import ModelHandle, PromptHandle
-from data_contracts.tables.verdicts import Answers, QuestionSet, Verdicts
-from data_contracts.tables.world_tables import WorldQuestions
+from data_contracts.tables.verdicts import JudgeQuestion, JudgeVerdict, ModelAnswer
+from data_contracts.tables.world_tables import WorldQuestion
 from models.evaluation.benchmarks.catalogue import builtin_template
 from models.evaluation.judging.judge_questions import questions_of
 from models.tiny_world.answers import Style, write_answer
@@ -22,7 +22,6 @@ from models.tiny_world.questions import Question, sample_questions
 from models.tiny_world.world import Split, build_world
 from tasks.evaluation.evaluate_by_judge import answer_questions, gather_questions, judge_pairs
 from tasks.inputs.resolve_files import resolve_file
-from tasks.runtime.step_context import read
 from tests.models.engines.completions_server import CompletionsServer, as_json, serving
 
 WORLD = WorldConfig(names=20, single_turn_documents=10, conversation_documents=10)
@@ -39,14 +38,14 @@ def answers(commit: Commit, subject: str, texts: dict[str, str]) -> Any:
         }
         for name, text in texts.items()
     ]  # fmt: skip
-    return commit(Answers, rows)
+    return commit(ModelAnswer, rows)
 
 
 def judged(compute: Compute, first: Any, second: Any, settings: JudgeSettings, model: ModelHandle | None) -> list[Any]:
     table = compute(
         judge_pairs, "ppo", "sft", first, second, settings, model, PROMPT, EngineConfig(), WORLD, 1, 7
     )  # fmt: skip
-    return read(Verdicts, table).to_pylist()
+    return read(JudgeVerdict, table).to_pylist()
 
 
 def test_the_gold_judge_prefers_the_truth_in_both_orders(compute: Compute, commit: Commit):
@@ -65,7 +64,7 @@ def test_the_gold_judge_prefers_the_truth_in_both_orders(compute: Compute, commi
         ]
         for name, style in (("ppo", Style.HELPFUL), ("sft", Style.WRONG))
     ]  # fmt: skip
-    first, second = (commit(Answers, own) for own in rows)
+    first, second = (commit(ModelAnswer, own) for own in rows)
     verdicts = judged(compute, first, second, JudgeSettings(kind="gold"), None)
     assert len(verdicts) == 2 * len(questions)
     assert {row["outcome"] for row in verdicts} <= {"win", "tie"}
@@ -157,10 +156,10 @@ def test_models_answer_questions_of_a_file(compute: Compute, tiny_model: ModelHa
     lines = [{"question_id": n, "text": f"What is {n}?", "category": "generic"} for n in range(3)]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     questions = compute(gather_questions, resolve_file("f", str(path)), None, 2)
-    assert read(QuestionSet, questions)["question_id"].to_pylist() == ["0", "1"]
+    assert read(JudgeQuestion, questions)["question_id"].to_pylist() == ["0", "1"]
     settings = JudgeSettings(answer_tokens=5)
     rows = read(
-        Answers, compute(answer_questions, "sft", tiny_model, questions, settings, EngineConfig(), 3)
+        ModelAnswer, compute(answer_questions, "sft", tiny_model, questions, settings, EngineConfig(), 3)
     ).to_pylist()
     assert [(row["answer_id"], row["question"]) for row in rows] == [("sft:0", "What is 0?"), ("sft:1", "What is 1?")]
 
@@ -170,8 +169,8 @@ def test_questions_of_the_world_are_its_test_split(compute: Compute, commit: Com
         {"question_id": f"q{n}", "split": split, "kind": "fact", "question": f"What {n}?"}
         for n, split in enumerate(("train", "test", "test", "dev"))
     ]
-    table = compute(gather_questions, None, commit(WorldQuestions, rows), 9)
-    assert read(QuestionSet, table)["question_id"].to_pylist() == ["q1", "q2"]
+    table = compute(gather_questions, None, commit(WorldQuestion, rows), 9)
+    assert read(JudgeQuestion, table)["question_id"].to_pylist() == ["q1", "q2"]
     with pytest.raises(ConfigError, match="questions_file is empty"):
         compute(gather_questions, None, None, 9)
 

@@ -10,14 +10,13 @@ import pytest
 from data_contracts.config.evaluation import BenchmarkSettings, Evaluation, JudgeSettings
 from data_contracts.config.mining import Mining
 from data_contracts.errors import ConfigError
-from data_contracts.tables.evaluation_texts import ContaminationVerdicts, EvaluationTexts
-from data_contracts.tables.queries import Queries, RejectedQueries
+from data_contracts.tables.evaluation_texts import ContaminationVerdict, EvaluationText
+from data_contracts.tables.queries import Query, RejectedQuery
 from models.evaluation.contamination_table import contamination_table
 from tasks.feedback.check_contamination import check_contamination
 from tasks.feedback.gather_evaluation_texts import gather_evaluation_texts
 from tasks.inputs.resolve_evaluation_sets import resolve_evaluation_sets
 from tasks.reporting.summarise_metrics import contamination_metrics
-from tasks.runtime.step_context import read
 from tests.models.evaluation.benchmarks.real_data import DATA, needs_data
 from tests.tasks.conftest import query
 
@@ -30,17 +29,17 @@ TEXTS = [
 
 
 def texts(commit: Commit, rows: list[tuple[str, ...]]) -> Any:
-    return commit(EvaluationTexts, [dict(zip(EvaluationTexts.schema.names, row, strict=True)) for row in rows])
+    return commit(EvaluationText, [dict(zip(EvaluationText.schema().names, row, strict=True)) for row in rows])
 
 
 def mined(commit: Commit, *queries: str) -> Any:
-    return commit(Queries, [query(n, text) for n, text in enumerate(queries)])
+    return commit(Query, [query(n, text) for n, text in enumerate(queries)])
 
 
 def turned_away(commit: Commit, **reasons: str) -> Any:
     common = {"attempt": 0, "seed": 1, "evidence": "", "nearest_query_id": "q0", "nearest_rouge_l": 0.1}
     return commit(
-        RejectedQueries,
+        RejectedQuery,
         [
             common | {"rejection_id": f"r{n}", "query": query.replace("_", " "), "rejected_because": reason}
             for n, (query, reason) in enumerate(reasons.items())
@@ -52,7 +51,7 @@ def test_every_kept_query_and_every_overlapping_one_has_a_verdict(compute: Compu
     kept = mined(commit, "How many legs has a garden crab?", "Why?")
     rejected = turned_away(commit, Who_is_Mira="evaluation_overlap", Why_not="duplicate")
     table = compute(check_contamination, kept, rejected, texts(commit, TEXTS), Mining())
-    rows = {row["query_id"]: row for row in read(ContaminationVerdicts, table).to_pylist()}
+    rows = {row["query_id"]: row for row in read(ContaminationVerdict, table).to_pylist()}
     assert list(rows) == ["q0", "q1", "r0"]
     near, far, dropped = rows.values()
     assert (near["verdict"], near["matched_set"], near["matched_text_id"], near["score"]) == (
@@ -78,7 +77,7 @@ def test_queries_in_use_that_overlap_are_told(compute: Compute, commit: Commit, 
     """Nothing but the check stands between a given table of queries and training."""
     planted = mined(commit, "Please: how many legs has a garden spider?", "Tell me what grows " + TEXTS[1][3][11:])
     table = compute(check_contamination, planted, None, texts(commit, TEXTS), Mining())
-    found = [(row["overlap_kind"], row["matched_text_id"]) for row in read(ContaminationVerdicts, table).to_pylist()]
+    found = [(row["overlap_kind"], row["matched_text_id"]) for row in read(ContaminationVerdict, table).to_pylist()]
     assert found == [("contained", "quiz#1"), ("ngram", "quiz#2")]
     assert contamination_metrics(table)["contamination.in_use"] == 2
     assert "2 of the queries in use overlap an evaluation set" in caplog.text
@@ -86,7 +85,7 @@ def test_queries_in_use_that_overlap_are_told(compute: Compute, commit: Commit, 
 
 def test_without_an_evaluation_set_queries_are_unchecked_not_clean(compute: Compute, commit: Commit):
     table = compute(check_contamination, mined(commit, "Why?"), None, texts(commit, []), Mining())
-    (row,) = read(ContaminationVerdicts, table).to_pylist()
+    (row,) = read(ContaminationVerdict, table).to_pylist()
     assert (row["verdict"], row["score"]) == ("unchecked", None)
     assert contamination_metrics(table) == {}
     assert contamination_table([row]) is None
@@ -122,7 +121,7 @@ def test_planted_questions_of_real_benchmarks_are_found_among_real_queries(compu
     wrapped = [f"Please answer me this. {question} Thank you!" for question in asked if len(question.split()) >= 8]
     real = [line for line in (DATA / "queries/queries_10k.txt").read_text().split("\n") if line.strip()][::10]
     queries = mined(commit, *asked, *wrapped, *real)
-    rows = read(ContaminationVerdicts, compute(check_contamination, queries, None, gathered, Mining())).to_pylist()
+    rows = read(ContaminationVerdict, compute(check_contamination, queries, None, gathered, Mining())).to_pylist()
     assert {row["overlap_kind"] for row in rows[: len(asked)]} == {"exact"}
     assert {row["matched_set"] for row in rows[: len(asked)]} == {"truthfulqa_mc1"}
     behind = rows[len(asked) : len(asked) + len(wrapped)]

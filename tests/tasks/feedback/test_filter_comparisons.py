@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from data_contracts.config.filter import HeuristicFilter
 from data_contracts.config.ranking import Pairing, Ranking
 from data_contracts.errors import EmptyResultError
-from data_contracts.tables.comparisons import VERDICT_COLUMNS, Comparisons, DropReason
+from data_contracts.tables.comparisons import VERDICT_COLUMNS, Comparison, DropReason
 from tasks.feedback.filter_comparisons import discard_reason, filter_comparisons, judge_comparisons, long_enough
 from tasks.feedback.rank_comparisons import pair_by_rank
-from tasks.runtime.step_context import read
 
 PAPER = HeuristicFilter()
 
@@ -37,7 +36,7 @@ def judged(
 ) -> dict[str, dict[str, Any]]:
     """Pair, e.g. "AB" -> its judged row."""
     rows = judge_comparisons(pairs_of(*texts), heuristics, pairing)
-    Comparisons.from_rows(rows)
+    Comparison.from_rows(rows)
     return {row["chosen_responder"] + row["rejected_responder"]: row for row in rows}
 
 
@@ -213,7 +212,7 @@ def test_what_always_holds(first: list[str], second: list[str], pairing: Pairing
     heuristics = HeuristicFilter(enabled=enabled, upstream_shape=shape)
     pairs = pairs_of(*first) + pairs_of(*second, query_id="q2")
     rows = judge_comparisons(pairs, heuristics, pairing)
-    Comparisons.from_rows(rows)
+    Comparison.from_rows(rows)
     assert [row["comparison_id"] for row in rows] == [pair["comparison_id"] for pair in pairs], "nothing is thrown away"
     for row in rows:
         assert row["kept"] == all(row[column] != "drop" for column in VERDICT_COLUMNS)
@@ -242,15 +241,15 @@ def test_m_and_s_are_those_of_the_responses_that_stay(texts: list[str]):
 
 
 def test_the_step_keeps_dropped_rows(compute: Callable[..., Any], commit: Callable[..., Any]):
-    comparisons = commit(Comparisons, pairs_of("a" * 40, "I don't know.", "c" * 39))
+    comparisons = commit(Comparison, pairs_of("a" * 40, "I don't know.", "c" * 39))
     filtered = compute(filter_comparisons, comparisons, PAPER, Ranking())
-    table = read(Comparisons, filtered)
+    table = read(Comparison, filtered)
     assert table["kept"].to_pylist() == [False, True, False]
     assert table["dropped_because"].to_pylist() == ["refusal", None, "refusal"]
 
 
 def test_when_nothing_is_left_the_step_says_why(compute: Callable[..., Any], commit: Callable[..., Any]):
-    comparisons = commit(Comparisons, pairs_of("I don't know.", "Well, yes."))
+    comparisons = commit(Comparison, pairs_of("I don't know.", "Well, yes."))
     with pytest.raises(EmptyResultError, match=r"none of 1 comparisons is left \(refusal\); loosen filter") as raised:
         compute(filter_comparisons, comparisons, PAPER, Ranking())
     assert raised.value.exit_code == 2

@@ -16,9 +16,9 @@ from data_contracts.config.world import WorldConfig
 from data_contracts.conversation import Role, Turn
 from data_contracts.errors import ConfigError
 from data_contracts.handles import EvaluationFile, FileHandle
-from data_contracts.tables.community_answers import CommunityAnswers
-from data_contracts.tables.evaluation_texts import EvaluationTexts
-from data_contracts.tables.world_tables import WorldQuestions
+from data_contracts.tables.community_answers import CommunityAnswer
+from data_contracts.tables.evaluation_texts import EvaluationText
+from data_contracts.tables.world_tables import WorldQuestion
 from models.evaluation.benchmarks.preferences import read_preference_file
 from models.evaluation.benchmarks.transcripts import parse_transcript
 from models.text.overlap import OverlapKind
@@ -26,7 +26,6 @@ from tasks.feedback.evaluation_overlap import overlap_index
 from tasks.feedback.gather_evaluation_texts import gather_evaluation_texts, texts_of
 from tasks.feedback.load_community_answers import load_community_answers
 from tasks.inputs.resolve_files import resolve_file
-from tasks.runtime.step_context import read
 
 DATA = Path(os.environ.get("ALMOST_DATA", Path(__file__).resolve().parents[3] / "../shared/data"))
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"{DATA} is not there (set ALMOST_DATA)")
@@ -92,7 +91,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, content:
 def test_real_benchmarks_become_texts_that_catch_their_own_questions(compute: Callable[..., Any]):
     files = ("mmlu/test/anatomy_test.csv", "hhh/hhh_eval.json", "lambada/lambada_test.jsonl", "vicuna80/question.jsonl")
     table = read(
-        EvaluationTexts, compute(gather_evaluation_texts, evaluation_files(*(DATA / f for f in files)), None, None, 1)
+        EvaluationText, compute(gather_evaluation_texts, evaluation_files(*(DATA / f for f in files)), None, None, 1)
     )
     sources = set(table["source"].to_pylist())
     assert sources == {Path(file).name for file in files}
@@ -107,7 +106,7 @@ def test_two_files_of_one_name_and_one_file_given_twice_do_no_harm(tmp_path: Pat
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "q.txt").write_text(f"a question of {folder}\nshort\na question of {folder}\n")
     files = evaluation_files(tmp_path / "dev/q.txt", tmp_path / "test/q.txt", tmp_path / "dev/q.txt")
-    table = read(EvaluationTexts, compute(gather_evaluation_texts, files, None, None, 1))
+    table = read(EvaluationText, compute(gather_evaluation_texts, files, None, None, 1))
     assert table["text"].to_pylist() == ["a question of dev", "a question of test", "a question of dev"]
 
 
@@ -115,13 +114,13 @@ def test_dev_and_test_questions_and_names_of_the_world_count_but_not_train(
     compute: Callable[..., Any], commit: Callable[..., Any]
 ):
     questions = commit(
-        WorldQuestions,
+        WorldQuestion,
         [
             {"question_id": f"w-{split}", "split": split, "kind": "one", "question": f"Who is {split}?"}
             for split in ("train", "dev", "test")
         ],
     )
-    table = read(EvaluationTexts, compute(gather_evaluation_texts, (), questions, WorldConfig(names=12), 1))
+    table = read(EvaluationText, compute(gather_evaluation_texts, (), questions, WorldConfig(names=12), 1))
     texts = [row for row in table.to_pylist() if row["kind"] == "templated"]
     assert [row["text_id"] for row in texts] == ["w-dev", "w-test"]
     assert {row["source"] for row in table.to_pylist()} == {"tiny world dev", "tiny world test"}
@@ -149,7 +148,7 @@ def test_pairs_are_read_under_either_name(tmp_path: Path, compute: Callable[...,
             json.dumps(row) + "\n\n" + json.dumps(row | {"extra": "a\u2028b"}, ensure_ascii=False) + "\n"
         ).encode()
         path.write_bytes(gzip.compress(content, mtime=0) if name.endswith("gz") else content)
-    table = read(CommunityAnswers, compute(load_community_answers, handle(path)))
+    table = read(CommunityAnswer, compute(load_community_answers, handle(path)))
     assert table.num_rows == 2
     assert table.select(["question", "chosen", "rejected"]).to_pylist()[0] == OURS
 

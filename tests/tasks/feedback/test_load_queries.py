@@ -12,13 +12,12 @@ import pytest
 
 from data_contracts.config.mining import Mining
 from data_contracts.errors import ConfigError, EmptyResultError
-from data_contracts.tables.evaluation_texts import EvaluationTexts
-from data_contracts.tables.mined_lines import MinedLines
-from data_contracts.tables.queries import Queries, RejectedQueries
+from data_contracts.tables.evaluation_texts import EvaluationText
+from data_contracts.tables.mined_lines import MinedLine
+from data_contracts.tables.queries import Query, RejectedQuery
 from models.text.given_queries import read_given_queries
 from tasks.feedback.load_queries import load_queries
 from tasks.inputs.resolve_files import resolve_file
-from tasks.runtime.step_context import read
 from tests.tasks.conftest import query
 
 Compute, Commit = Callable[..., Any], Callable[..., Any]
@@ -27,37 +26,37 @@ ASKED = ["How do I boil an egg?", "2 + 2 = ?", "Who is Mira?", "How do I boil an
 
 def load(compute: Compute, commit: Commit, path: Path, *, texts: bool = True, earlier: Any = None) -> Any:
     rows = [("test:Mira", "tiny world test", "term", "Mira")] if texts else []
-    table = commit(EvaluationTexts, [dict(zip(EvaluationTexts.schema.names, row, strict=True)) for row in rows])
+    table = commit(EvaluationText, [dict(zip(EvaluationText.schema().names, row, strict=True)) for row in rows])
     return compute(load_queries, resolve_file("use.queries", str(path)), table, Mining(), earlier)
 
 
 def test_queries_by_hand(compute: Compute, commit: Commit, tmp_path: Path):
     (tmp_path / "own.txt").write_text("### what people asked\n" + "\n\n".join(ASKED) + "\n")
     made = load(compute, commit, tmp_path / "own.txt")
-    kept = read(Queries, made.queries).to_pylist()
+    kept = read(Query, made.queries).to_pylist()
     assert [(row["query_id"], row["query"]) for row in kept] == [
         ("q0000000", ASKED[0]), ("q0000001", ASKED[1]), ("q0000004", ASKED[4]),
     ], "all but one that overlaps and one that stood there before, whatever mining.bad_words says"  # fmt: skip
     assert all(row["decontamination_checked"] for row in kept)
-    rejected = read(RejectedQueries, made.rejected).to_pylist()
+    rejected = read(RejectedQuery, made.rejected).to_pylist()
     assert [
         (row["attempt"], row["rejected_because"], row["evidence"], row["nearest_query_id"]) for row in rejected
     ] == [
         (2, "evaluation_overlap", "test:Mira", None),
         (3, "duplicate", "", "q0000000"),
     ]
-    assert read(MinedLines, made.lines).num_rows == 0
+    assert read(MinedLine, made.lines).num_rows == 0
     unchecked = load(compute, commit, tmp_path / "own.txt", texts=False)
-    assert not any(row["decontamination_checked"] for row in read(Queries, unchecked.queries).to_pylist())
+    assert not any(row["decontamination_checked"] for row in read(Query, unchecked.queries).to_pylist())
 
 
 def test_of_a_growing_file_only_what_is_new_is_used(compute: Compute, commit: Commit, tmp_path: Path):
-    earlier = commit(Queries, [query(7, "Who sells tea?")])
+    earlier = commit(Query, [query(7, "Who sells tea?")])
     (tmp_path / "own.txt").write_text("Who sells tea?\nWho sells fish?\n")
     made = load(compute, commit, tmp_path / "own.txt", earlier=earlier)
-    assert [row["query"] for row in read(Queries, made.queries).to_pylist()] == ["Who sells fish?"]
-    (rejected,) = read(RejectedQueries, made.rejected).to_pylist()
-    assert rejected["nearest_query_id"] == f"earlier-{read(Queries, earlier)['query_id'][0].as_py()}"
+    assert [row["query"] for row in read(Query, made.queries).to_pylist()] == ["Who sells fish?"]
+    (rejected,) = read(RejectedQuery, made.rejected).to_pylist()
+    assert rejected["nearest_query_id"] == f"earlier-{read(Query, earlier)['query_id'][0].as_py()}"
     (tmp_path / "own.txt").write_text("Who sells tea?\n")
     with pytest.raises(EmptyResultError, match=r"use.queries: none of the 1 queries of own.txt is left \(duplicate\)"):
         load(compute, commit, tmp_path / "own.txt", earlier=earlier)

@@ -13,14 +13,13 @@ from data_contracts.config.mining import Mining
 from data_contracts.errors import ConfigError, EmptyResultError
 from data_contracts.handles import ModelHandle, PromptHandle
 from data_contracts.store.artifact_store import Store
-from data_contracts.tables.evaluation_texts import EvaluationTexts
-from data_contracts.tables.mined_lines import MinedLines
-from data_contracts.tables.queries import Queries, RejectedQueries
+from data_contracts.tables.evaluation_texts import EvaluationText
+from data_contracts.tables.mined_lines import MinedLine
+from data_contracts.tables.queries import Query, RejectedQuery
 from models.prompts.few_shot_prompt import SeedQueries
 from models.text.overlap import OverlapIndex
 from models.text.rouge_l_index import rouge_tokens
 from tasks.feedback.mine_queries import QueryScreen, choose_shots, mine_queries
-from tasks.runtime.step_context import read
 
 SEEDS = SeedQueries("Ask.", ("What pet does Mira have today?", "Tell me about Tovik."), "digest")
 
@@ -125,8 +124,8 @@ def test_every_line_ends_in_exactly_one_table_and_kept_ones_are_apart(lines: lis
     judged = screen(Mining(rouge_l=limit, drop_ties=ties))
     judge(judged, *lines)
     assert len(judged.kept) + len(judged.rejected) == judged.judged == len(lines)
-    Queries.from_rows(judged.kept)
-    RejectedQueries.from_rows(judged.rejected)
+    Query.from_rows(judged.kept)
+    RejectedQuery.from_rows(judged.rejected)
     known = [rouge_tokens(query) for query in SEEDS.queries]
     for row in judged.kept:
         tokens = rouge_tokens(row["query"])
@@ -181,7 +180,7 @@ def seeds() -> PromptHandle:
 def mine(
     compute: Callable[..., Any], commit: Callable[..., Any], seeds: PromptHandle, tiny_model: ModelHandle
 ) -> Callable[..., Any]:
-    texts = commit(EvaluationTexts, [])
+    texts = commit(EvaluationText, [])
 
     def run(mining: Mining = MINING, seed: int = 1) -> Any:
         return compute(mine_queries, seeds, tiny_model, texts, mining, ENGINE, seed)
@@ -191,8 +190,8 @@ def mine(
 
 def test_the_step_mines_and_accounts_for_every_line(mine: Callable[..., Any]):
     mined = mine()
-    queries, rejected = read(Queries, mined.queries), read(RejectedQueries, mined.rejected)
-    lines = {row["attempt"]: row for row in read(MinedLines, mined.lines).to_pylist()}
+    queries, rejected = read(Query, mined.queries), read(RejectedQuery, mined.rejected)
+    lines = {row["attempt"]: row for row in read(MinedLine, mined.lines).to_pylist()}
     assert queries.num_rows == MINING.queries
     judged = sorted(queries["attempt"].to_pylist() + rejected["attempt"].to_pylist())
     assert judged == list(range(len(judged))), "the lines up to the last kept one were judged, each once"
@@ -211,8 +210,8 @@ def test_a_round_that_finds_more_than_was_asked_for_keeps_the_first_ones(mine: C
     wide = MINING.model_copy(update={"round_prompts": 16})
     many, few = mine(wide), mine(wide.model_copy(update={"queries": 2}))
     assert few.queries.rows == 2
-    first = read(Queries, many.queries)["query"].to_pylist()[:2]
-    assert read(Queries, few.queries)["query"].to_pylist() == first
+    first = read(Query, many.queries)["query"].to_pylist()[:2]
+    assert read(Query, few.queries)["query"].to_pylist() == first
     assert few.lines.rows == 16, "lines behind the last kept query are stored, and not judged"
 
 
@@ -233,7 +232,7 @@ def test_a_killed_run_resumes_from_its_rounds_with_the_same_bytes(
     write_shard = fresh.write_shard
 
     def dies_at_second(contract: Any, key: str, shard: int, table: Any) -> Any:
-        if contract is MinedLines:
+        if contract is MinedLine:
             if len(written) == 1:
                 raise KeyboardInterrupt
             written.append(shard)
@@ -243,11 +242,11 @@ def test_a_killed_run_resumes_from_its_rounds_with_the_same_bytes(
 
     token = step_context._STORE.set(fresh)
     try:
-        copy_tables(store, fresh, EvaluationTexts.contract_id())
+        copy_tables(store, fresh, EvaluationText.contract_id())
         monkeypatch.setattr(fresh, "write_shard", dies_at_second)
         with pytest.raises(KeyboardInterrupt):
             mine()
-        assert fresh.find(Queries, complete.queries.key) is None
+        assert fresh.find(Query, complete.queries.key) is None
         written.clear()
         monkeypatch.setattr(fresh, "write_shard", lambda *args: (written.append(args[2]), write_shard(*args))[1])
         assert mine() == complete

@@ -9,13 +9,12 @@ from data_contracts.config.profiles import load_profile
 from data_contracts.errors import ConfigError
 from data_contracts.store.artifact import Artifact
 from data_contracts.store.artifact_store import Store
-from data_contracts.tables.comparisons import Comparisons
-from data_contracts.tables.queries import Queries
+from data_contracts.tables.comparisons import Comparison
+from data_contracts.tables.queries import Query
 from tasks.feedback import publications
 from tasks.feedback.accumulate_data import accumulate_queries
 from tasks.feedback.mined_queries import MinedQueries
 from tasks.feedback.publications import Publication
-from tasks.runtime.step_context import read
 
 
 def handle(contract: Any) -> Artifact:
@@ -23,11 +22,11 @@ def handle(contract: Any) -> Artifact:
 
 
 def publication(number: int, run: str) -> Publication:
-    queries = handle(Queries)
+    queries = handle(Query)
     return Publication(
         number=number, run=run, data_seed=number, pool=queries,
         mined=MinedQueries(queries=queries, rejected=queries, lines=queries), responses=(),
-        comparisons=handle(Comparisons), as_is=None,
+        comparisons=handle(Comparison), as_is=None,
         config=load_profile("smoke").model_dump(mode="json", exclude={"placement"}),
     )  # fmt: skip
 
@@ -71,9 +70,9 @@ def test_generations_keep_their_ids_apart_and_their_neighbours(compute: Callable
             "nearest_rouge_l": score, "decontamination_checked": True, "evaluation_overlap": None,
         }  # fmt: skip
 
-    first = commit(Queries, [row("q1", "Who is Tim?", "seed-0")])
+    first = commit(Query, [row("q1", "Who is Tim?", "seed-0")])
     second = commit(
-        Queries,
+        Query,
         [
             row("q1", "What does Mira own?", "earlier-q1"),
             row("q2", "Where is Rome?", "q1"),
@@ -81,7 +80,7 @@ def test_generations_keep_their_ids_apart_and_their_neighbours(compute: Callable
         ],
     )
     joined = compute(accumulate_queries, first, second, 2)
-    assert [(entry["query_id"], entry["nearest_query_id"]) for entry in read(Queries, joined).to_pylist()] == [
+    assert [(entry["query_id"], entry["nearest_query_id"]) for entry in read(Query, joined).to_pylist()] == [
         ("q1", "seed-0"),
         ("g2-q1", "q1"),
         ("g2-q2", "g2-q1"),

@@ -9,10 +9,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from data_contracts.errors import ContractError
-from data_contracts.tables.comparisons import Comparisons
-from data_contracts.tables.responses import Responses
+from data_contracts.tables.comparisons import Comparison
+from data_contracts.tables.responses import Response
 from tasks.feedback.rank_comparisons import pair_by_rank, rank_comparisons
-from tasks.runtime.step_context import read
 
 
 def response(query_id: str, responder: str, rank: int, text: str = "Yes.") -> dict[str, Any]:
@@ -70,15 +69,15 @@ def test_n_responders_make_n_choose_2_distinct_pairs(names: list[str], random: R
     pairs = pair_by_rank(rows)
     assert len(pairs) == 2 * len(names) * (len(names) - 1) // 2
     assert all(pair["chosen_rank"] < pair["rejected_rank"] for pair in pairs)
-    assert Comparisons.from_rows(pairs).num_rows == len(pairs), "ids must be distinct whatever responders are called"
+    assert Comparison.from_rows(pairs).num_rows == len(pairs), "ids must be distinct whatever responders are called"
 
 
 def test_the_step_reads_one_table_per_responder(compute: Callable[..., Any], commit: Callable[..., Any]):
     tables = [
-        commit(Responses, [response(query, name, rank) for query in ("q1", "q2")])
+        commit(Response, [response(query, name, rank) for query in ("q1", "q2")])
         for rank, name in enumerate("ABCDE", start=1)
     ]
     comparisons = compute(rank_comparisons, tables)
     assert comparisons.rows == 20
-    assert read(Comparisons, comparisons)["query_id"].to_pylist() == ["q1"] * 10 + ["q2"] * 10
+    assert read(Comparison, comparisons)["query_id"].to_pylist() == ["q1"] * 10 + ["q2"] * 10
     assert rank_comparisons.key(tables) != rank_comparisons.key(tables[::-1])

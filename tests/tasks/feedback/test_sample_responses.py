@@ -13,10 +13,10 @@ from data_contracts.config.sampling import Sampling
 from data_contracts.errors import ConfigError
 from data_contracts.handles import ModelHandle, PromptHandle
 from data_contracts.store.artifact_store import Store
-from data_contracts.tables.queries import Queries
-from data_contracts.tables.responses import Responses
+from data_contracts.tables.queries import Query
+from data_contracts.tables.responses import Response
 from tasks.feedback.sample_responses import sample_responses
-from tasks.runtime.step_context import read, use_store
+from tasks.runtime.context import use_store
 from tests.tasks.conftest import query
 
 A = Responder(name="A", model="large", prompt="hhh", shots=1)
@@ -29,7 +29,7 @@ def sample(
     compute: Callable[..., Any], commit: Callable[..., Any], tiny_model: ModelHandle, conversations: PromptHandle
 ) -> Callable[..., Any]:
     def run(texts: tuple[str, ...] = TEXTS, responder: Responder = A, seed: int = 1, **changes: Any) -> Any:
-        queries = commit(Queries, [query(number, text) for number, text in enumerate(texts)])
+        queries = commit(Query, [query(number, text) for number, text in enumerate(texts)])
         sampling = SAMPLING.model_copy(update=changes)
         return compute(
             sample_responses, queries, responder, 1, tiny_model, conversations, sampling, EngineConfig(), seed
@@ -40,7 +40,7 @@ def sample(
 
 def test_every_query_gets_one_response(sample: Callable[..., Any], store: Store):
     artifact = sample()
-    rows = read(Responses, artifact).to_pylist()
+    rows = read(Response, artifact).to_pylist()
     assert [row["query"] for row in rows] == list(TEXTS)
     assert [row["response_id"] for row in rows] == [f"q{n}-A" for n in range(5)]
     assert {(row["responder"], row["responder_rank"], row["prompt_set"], row["shots"]) for row in rows} == {
@@ -53,14 +53,14 @@ def test_every_query_gets_one_response(sample: Callable[..., Any], store: Store)
 
 def test_rows_do_not_depend_on_the_other_rows(sample: Callable[..., Any]):
     """A response follows from its own query, seed and responder; shards only bundle them."""
-    all_rows = {row["query"]: row["response"] for row in read(Responses, sample()).to_pylist()}
-    few = {row["query"]: row["response"] for row in read(Responses, sample(TEXTS[:3], shard_rows=3)).to_pylist()}
+    all_rows = {row["query"]: row["response"] for row in read(Response, sample()).to_pylist()}
+    few = {row["query"]: row["response"] for row in read(Response, sample(TEXTS[:3], shard_rows=3)).to_pylist()}
     assert few == {text: all_rows[text] for text in TEXTS[:3]}
 
 
 def test_seed_and_responder_change_the_sample(sample: Callable[..., Any]):
     texts = [
-        read(Responses, artifact)["response"].to_pylist()
+        read(Response, artifact)["response"].to_pylist()
         for artifact in (sample(), sample(seed=2), sample(responder=A.model_copy(update={"name": "B"})))
     ]
     assert texts[0] != texts[1]
@@ -80,7 +80,7 @@ def test_a_killed_run_redoes_at_most_one_shard_and_gives_the_same_bytes(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    queries = commit(Queries, [query(number, text) for number, text in enumerate(TEXTS)])
+    queries = commit(Query, [query(number, text) for number, text in enumerate(TEXTS)])
     arguments = (queries, A, 1, tiny_model, conversations, SAMPLING, EngineConfig(), 1)
     untouched = shutil.copytree(store.url, tmp_path / "untouched")
     write_shard, written = store.write_shard, []

@@ -16,11 +16,10 @@ from data_contracts.folder_contracts import Checkpoint
 from data_contracts.handles import ModelHandle, PromptHandle
 from data_contracts.store.artifact import Artifact
 from data_contracts.store.artifact_store import Store
-from data_contracts.tables.demonstrations import Demonstrations
-from data_contracts.tables.queries import Queries
+from data_contracts.tables.demonstrations import Demonstration
+from data_contracts.tables.queries import Query
 from models.reward.reward_model import RewardModel
 from tasks.policy.self_play import best_candidate, self_play, split_queries
-from tasks.runtime.step_context import read
 
 PLAY = SelfPlay(
     assistant_shots=1, user_shots=1, candidates=3, turns=2, max_new_tokens=8, user_max_new_tokens=8, shard_queries=2
@@ -90,7 +89,7 @@ def play(
     tiny_model: ModelHandle,
     conversations: PromptHandle,
 ) -> Callable[..., Any]:
-    queries = commit(Queries, [query(number) for number in range(5)])
+    queries = commit(Query, [query(number) for number in range(5)])
 
     def run(settings: SelfPlay = PLAY, user: ModelHandle = tiny_model, assistant: ModelHandle = tiny_model) -> Any:
         return compute(
@@ -102,7 +101,7 @@ def play(
 
 
 def test_dialogues_keep_all_candidates_and_the_best_goes_on(play: Callable[..., Any], reward_folder: Path):
-    rows = read(Demonstrations, play()).to_pylist()
+    rows = read(Demonstration, play()).to_pylist()
     assert [row["query_id"] for row in rows] == sorted(row["query_id"] for row in rows)
     by_id = {row["demonstration_id"]: row for row in rows}
     assert {row["query_id"] for row in rows} == {f"q{n}" for n in range(5)}
@@ -134,23 +133,23 @@ def test_dialogues_keep_all_candidates_and_the_best_goes_on(play: Callable[..., 
 
 
 def test_a_user_with_nothing_to_say_ends_the_dialogue(play: Callable[..., Any], silent_model: ModelHandle):
-    rows = read(Demonstrations, play(user=silent_model)).to_pylist()
+    rows = read(Demonstration, play(user=silent_model)).to_pylist()
     assert [row["turn"] for row in rows] == [1] * 5
 
 
 def test_an_assistant_with_nothing_to_say_leaves_unusable_rows(play: Callable[..., Any], silent_model: ModelHandle):
-    rows = read(Demonstrations, play(assistant=silent_model)).to_pylist()
+    rows = read(Demonstration, play(assistant=silent_model)).to_pylist()
     assert [(row["turn"], row["usable"], row["response"], row["score"]) for row in rows] == [(1, False, "", None)] * 5
 
 
 def test_plain_self_play_has_one_candidate(play: Callable[..., Any]):
-    rows = read(Demonstrations, play(PLAY.model_copy(update={"candidates": 1, "turns": 1}))).to_pylist()
+    rows = read(Demonstration, play(PLAY.model_copy(update={"candidates": 1, "turns": 1}))).to_pylist()
     assert {(len(row["candidates"]), row["chosen_candidate"], row["turn"]) for row in rows} == {(1, 0, 1)}
 
 
 def test_fewer_queries_may_be_played_and_shards_do_not_change_them(play: Callable[..., Any]):
-    table = read(Demonstrations, play(PLAY.model_copy(update={"queries": 4})))
-    other = read(Demonstrations, play(PLAY.model_copy(update={"queries": 4, "shard_queries": 3})))
+    table = read(Demonstration, play(PLAY.model_copy(update={"queries": 4})))
+    other = read(Demonstration, play(PLAY.model_copy(update={"queries": 4, "shard_queries": 3})))
     assert set(table["query_id"].to_pylist()) == {"q0", "q1", "q2", "q3"}
     assert table.select(["demonstration_id", "split", "response"]) == other.select(
         ["demonstration_id", "split", "response"]
@@ -171,7 +170,7 @@ def test_a_dialogue_that_fills_the_context_ends_there_and_is_counted(play: Calla
         play(PLAY.model_copy(update={"max_new_tokens": 250}))
     room = 256 - int(str(raised.value).split(" has ")[1].split()[0])
     artifact = play(PLAY.model_copy(update={"max_new_tokens": room}))
-    rows = read(Demonstrations, artifact).to_pylist()
+    rows = read(Demonstration, artifact).to_pylist()
     assert [row["turn"] for row in rows] == [1] * 5
     cost = store.cost(artifact)
     assert cost is not None

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from data_contracts.tables.comparisons import Comparisons
-from data_contracts.tables.demonstrations import Demonstrations
-from data_contracts.tables.evaluations import Evaluations, evaluation_row
-from data_contracts.tables.queries import Queries, RejectedQueries
-from data_contracts.tables.reward_scores import RewardScores
-from data_contracts.tables.rollouts import Rollouts
+from data_contracts.tables.comparisons import Comparison
+from data_contracts.tables.demonstrations import Demonstration
+from data_contracts.tables.evaluations import EvaluatedItem, evaluation_row
+from data_contracts.tables.queries import Query, RejectedQuery
+from data_contracts.tables.reward_scores import RewardScore
+from data_contracts.tables.rollouts import Rollout
 from tasks.feedback.rank_comparisons import pair_by_rank
 from tasks.reporting.summarise_metrics import (
     comparison_metrics,
@@ -38,7 +38,7 @@ def test_mining(commit: Commit):
         common | {"rejection_id": f"r{n}", "attempt": n, "rejected_because": reason, "evidence": ""}
         for n, reason in enumerate(("duplicate", "duplicate", "bad_word"))
     ]
-    assert mining_metrics(commit(Queries, kept), commit(RejectedQueries, rejected)) == {
+    assert mining_metrics(commit(Query, kept), commit(RejectedQuery, rejected)) == {
         "queries.kept": 2.0, "queries.acceptance": 0.4, "queries.rejected.duplicate": 2.0,
         "queries.rejected.bad_word": 1.0,
     }  # fmt: skip
@@ -57,11 +57,11 @@ def comparisons() -> list[dict[str, Any]]:
 
 
 def test_comparisons_with_and_without_gold(commit: Commit):
-    table = commit(Comparisons, comparisons())
+    table = commit(Comparison, comparisons())
     counts = {"comparisons.all": 3.0, "comparisons.kept": 1.0}
     assert comparison_metrics(table, None) == counts, "without a judge there is no agreement, not an agreement of 0"
     gold = commit(
-        Evaluations, [evaluation(f"q1-{name}", value) for name, value in (("A", 0.5), ("B", 0.9), ("C", 0.2))]
+        EvaluatedItem, [evaluation(f"q1-{name}", value) for name, value in (("A", 0.5), ("B", 0.9), ("C", 0.2))]
     )
     assert comparison_metrics(table, gold) == counts | {
         "comparisons.gold_agreement.all": pytest.approx(2 / 3),  # A > B is wrong
@@ -87,12 +87,12 @@ def scored(number: int, chosen: float, rejected: float, split: str = "heldout", 
 
 def test_a_reward_model_is_measured_on_held_out_pairs(commit: Commit):
     rows = [scored(1, 2.0, 1.0), scored(2, 1.0, 2.0, longer=False), scored(3, 5.0, 0.0, split="train"), scored(4, 1, 0)]
-    assert reward_metrics("reward", commit(RewardScores, rows)) == {
+    assert reward_metrics("reward", commit(RewardScore, rows)) == {
         "reward.heldout_pairs": 3.0,
         "reward.heldout_accuracy": pytest.approx(2 / 3),
         "reward.longer_wins_accuracy": pytest.approx(2.5 / 3),  # a tie counts one half
     }
-    assert reward_metrics("reward", commit(RewardScores, [scored(1, 2.0, 1.0, split="train")])) == {}
+    assert reward_metrics("reward", commit(RewardScore, [scored(1, 2.0, 1.0, split="train")])) == {}
 
 
 def test_ppo_is_measured_in_its_first_and_last_tenth_of_steps(commit: Commit):
@@ -112,21 +112,21 @@ def test_ppo_is_measured_in_its_first_and_last_tenth_of_steps(commit: Commit):
         }
         for step in range(1, 21)
     ]  # fmt: skip
-    demonstrations = commit(Demonstrations, [demonstration, silent])
-    assert policy_metrics(demonstrations, commit(Rollouts, rollouts)) == {
+    demonstrations = commit(Demonstration, [demonstration, silent])
+    assert policy_metrics(demonstrations, commit(Rollout, rollouts)) == {
         "demonstrations.usable": 1.0, "ppo.score.first": 1.5, "ppo.score.last": 19.5, "ppo.kl.last": pytest.approx(1.95),
     }  # fmt: skip
     assert policy_metrics(demonstrations, None) == {"demonstrations.usable": 1.0}, "nothing was sampled"
-    assert "rloo.kl.last" in policy_metrics(demonstrations, commit(Rollouts, rollouts), "rloo")
-    few = policy_metrics(demonstrations, commit(Rollouts, rollouts[:3]))
+    assert "rloo.kl.last" in policy_metrics(demonstrations, commit(Rollout, rollouts), "rloo")
+    few = policy_metrics(demonstrations, commit(Rollout, rollouts[:3]))
     assert (few["ppo.score.first"], few["ppo.score.last"]) == (1.0, 3.0)
 
 
 def test_evaluations_are_means_with_their_numbers_of_rows(commit: Commit):
     tables = [
-        commit(Evaluations, [evaluation("a", 1.0), evaluation("b", 0.0), evaluation("a", 0.5, subject="ppo")]),
-        commit(Evaluations, [evaluation("a", 0.25, benchmark="mmlu")]),
-        commit(Evaluations, []),
+        commit(EvaluatedItem, [evaluation("a", 1.0), evaluation("b", 0.0), evaluation("a", 0.5, subject="ppo")]),
+        commit(EvaluatedItem, [evaluation("a", 0.25, benchmark="mmlu")]),
+        commit(EvaluatedItem, []),
     ]
     metrics = evaluation_metrics(tables)
     figures = {name: value for name, value in metrics.items() if not name.endswith((".low", ".high"))}

@@ -7,10 +7,10 @@ import pytest
 
 from data_contracts.config.evaluation import RewardCardSettings
 from data_contracts.config.responders import Responder
-from data_contracts.tables.comparisons import Comparisons
-from data_contracts.tables.evaluations import LONGER_WINS, Evaluations, evaluation_row
-from data_contracts.tables.reward_scores import RewardScores
-from data_contracts.tables.training_log import TrainingLog, training_log_rows
+from data_contracts.tables.comparisons import Comparison
+from data_contracts.tables.evaluations import LONGER_WINS, EvaluatedItem, evaluation_row
+from data_contracts.tables.reward_scores import RewardScore
+from data_contracts.tables.training_log import TrainingLogEntry, training_log_rows
 from models.evaluation.reward_card import Thresholds
 from models.evaluation.reward_card_page import ensemble_lines
 from tasks.feedback.rank_comparisons import pair_by_rank
@@ -40,7 +40,7 @@ def tables(commit: Callable[..., Any], split: str) -> tuple[Any, Any]:
         for row in comparisons
         for rank in [row["chosen_rank"]]
     ]  # fmt: skip
-    return commit(RewardScores, scores), commit(Comparisons, comparisons)
+    return commit(RewardScore, scores), commit(Comparison, comparisons)
 
 
 def test_axes():
@@ -69,7 +69,7 @@ def test_an_ensemble_is_told_with_its_members(commit: Callable[..., Any], comput
     scores, comparisons = tables(commit, "heldout")
     figures = {"ensemble_members": 2.0, "ensemble_accuracy_1": 0.25, "ensemble_accuracy_2": 0.75}
     figures |= {"ensemble_spread": 0.5, "ensemble_split_pairs": 1 / 3, "loss": 0.7}
-    log = commit(TrainingLog, training_log_rows([(9, figures)]))
+    log = commit(TrainingLogEntry, training_log_rows([(9, figures)]))
     card = compute(make_reward_card, scores, comparisons, RESPONDERS, RewardCardSettings(), log)
     metrics = reward_card_metrics(card)
     assert (metrics["reward_card.ensemble_spread"], metrics["reward_card.ensemble_accuracy_2"]) == (0.5, 0.75)
@@ -102,7 +102,7 @@ def test_any_reward_model_has_a_card_over_preference_files(commit: Callable[...,
         pair("b", "1", LONGER_WINS, [10.0, 30.0]),
         pair("b", "1", "x", [1.0, 0.0]),
     ]
-    tables_ = [commit(Evaluations, rows) for rows in (first, second)]
+    tables_ = [commit(EvaluatedItem, rows) for rows in (first, second)]
     card = compute(make_preference_card, "rm", tables_, RewardCardSettings())
     metrics = reward_card_metrics(card)
     assert (metrics["reward_card.accuracy"], metrics["reward_card.longer_wins"]) == (0.5, 0.0)

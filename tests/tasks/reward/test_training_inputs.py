@@ -16,10 +16,10 @@ from data_contracts.errors import EmptyResultError
 from data_contracts.folder_contracts import Checkpoint
 from data_contracts.handles import ModelHandle
 from data_contracts.store.artifact import Artifact
-from data_contracts.tables.community_answers import CommunityAnswers
-from data_contracts.tables.comparisons import Comparisons
-from data_contracts.tables.demonstrations import Demonstrations
-from data_contracts.tables.policy_prompts import PolicyPrompts
+from data_contracts.tables.community_answers import CommunityAnswer
+from data_contracts.tables.comparisons import Comparison
+from data_contracts.tables.demonstrations import Demonstration
+from data_contracts.tables.policy_prompts import PolicyPrompt
 from tasks.feedback import judge_by_as_is as as_is_module
 from tasks.feedback.judge_by_as_is import judge_by_as_is
 from tasks.feedback.rank_comparisons import pair_by_rank
@@ -27,7 +27,6 @@ from tasks.policy.finetune_policy import finetune_policy
 from tasks.policy.optimize_policy import balanced_prompts
 from tasks.reward.preference_rows import heldout_queries
 from tasks.reward.train_reward_model import train_as_is_reward_model, train_reward_model
-from tasks.runtime.step_context import read
 
 # --- held-out queries -------------------------------------------------------------------------------------------
 
@@ -73,7 +72,7 @@ def test_the_larger_half_is_cut_and_unusable_rows_are_left_out():
     assert Counter(row["split"] for row in prompts) == {"seen": 2, "unseen": 2}
     assert "q2-t1" not in {row["prompt_id"] for row in prompts}
     assert [row["prompt_id"] for row in prompts] == sorted(row["prompt_id"] for row in prompts)
-    assert PolicyPrompts.from_rows(prompts).num_rows == 4
+    assert PolicyPrompt.from_rows(prompts).num_rows == 4
     assert balanced_prompts(rows, seed=1) == prompts
     assert len({tuple(r["prompt_id"] for r in balanced_prompts(rows, seed)) for seed in range(9)}) > 1
 
@@ -113,7 +112,7 @@ def comparisons(*kept: bool) -> list[dict[str, Any]]:
 
 
 def test_no_kept_comparison_is_told(compute: Callable[..., Any], commit: Callable[..., Any], tiny_model: ModelHandle):
-    table = commit(Comparisons, comparisons(False, False))
+    table = commit(Comparison, comparisons(False, False))
     with pytest.raises(EmptyResultError, match="no comparison was kept; loosen filter"):
         compute(train_reward_model, table, tiny_model, None, RewardTraining(), TrainingSettings(), 1)
 
@@ -127,7 +126,7 @@ def test_no_usable_community_pair_is_told(
     ]  # fmt: skip
     with pytest.raises(EmptyResultError, match="none of 3 community pairs has two different answers"):
         compute(
-            train_as_is_reward_model, commit(CommunityAnswers, rows), tiny_model, 20, RewardTraining(),
+            train_as_is_reward_model, commit(CommunityAnswer, rows), tiny_model, 20, RewardTraining(),
             TrainingSettings(), 1,
         )  # fmt: skip
 
@@ -135,7 +134,7 @@ def test_no_usable_community_pair_is_told(
 def test_no_seen_demonstration_is_told(
     compute: Callable[..., Any], commit: Callable[..., Any], tiny_model: ModelHandle
 ):
-    table = commit(Demonstrations, [demonstration(1, 1, "unseen"), demonstration(2, 1, "seen", usable=False)])
+    table = commit(Demonstration, [demonstration(1, 1, "unseen"), demonstration(2, 1, "seen", usable=False)])
     with pytest.raises(EmptyResultError, match="none of 2 demonstrations is seen and usable"):
         compute(finetune_policy, table, tiny_model, SupervisedFinetuning(), TrainingSettings(), 1)
 
@@ -152,9 +151,9 @@ def test_the_veto_by_hand(compute: Callable[..., Any], commit: Callable[..., Any
         return {(query, response): rewards[response[6:8]] for query, response in texts}
 
     monkeypatch.setattr(as_is_module, "_score", score)
-    table = commit(Comparisons, comparisons(True, True, True, False))
+    table = commit(Comparison, comparisons(True, True, True, False))
     checkpoint = Artifact(contract="checkpoint@1", path="checkpoint@1/x", digest="x", rows=0)
-    rows = read(Comparisons, compute(judge_by_as_is, table, checkpoint, EngineConfig())).to_pylist()
+    rows = read(Comparison, compute(judge_by_as_is, table, checkpoint, EngineConfig())).to_pylist()
     assert [row["as_is_margin"] for row in rows] == [2.0, 0.0, -1.0, None]
     assert [row["verdict_as_is"] for row in rows] == ["keep", "drop", "drop", "not_judged"]
     assert [row["dropped_because"] for row in rows] == [None, "as_is_disagrees", "as_is_disagrees", "refusal"]
@@ -168,7 +167,7 @@ def test_a_veto_of_everything_says_what_to_do(
     monkeypatch.setattr(as_is_module, "_score", lambda texts, *_: dict.fromkeys(texts, 0.0))
     checkpoint = Artifact(contract="checkpoint@1", path="checkpoint@1/x", digest="x", rows=0)
     with pytest.raises(EmptyResultError, match=r"set as_is\.enabled=false"):
-        compute(judge_by_as_is, commit(Comparisons, comparisons(True, True)), checkpoint, EngineConfig())
+        compute(judge_by_as_is, commit(Comparison, comparisons(True, True)), checkpoint, EngineConfig())
 
 
 def test_a_real_model_judges_every_kept_comparison(
@@ -177,7 +176,7 @@ def test_a_real_model_judges_every_kept_comparison(
     pairs = comparisons(*[True] * 12, False)
     for row in pairs[:6]:  # so that no taste of the model can agree with all of them, nor with none
         row["chosen"], row["rejected"] = row["rejected"], row["chosen"]
-    table = commit(Comparisons, pairs)
-    rows = read(Comparisons, compute(judge_by_as_is, table, reward_checkpoint, EngineConfig())).to_pylist()
+    table = commit(Comparison, pairs)
+    rows = read(Comparison, compute(judge_by_as_is, table, reward_checkpoint, EngineConfig())).to_pylist()
     assert sum(row["verdict_as_is"] == "not_judged" for row in rows) == 1
     assert all((row["as_is_margin"] > 0) == row["kept"] for row in rows[:-1])

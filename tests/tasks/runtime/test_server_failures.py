@@ -16,16 +16,15 @@ from data_contracts.folder_contracts import Checkpoint
 from data_contracts.handles import ModelHandle, PromptHandle
 from data_contracts.store.artifact import Artifact
 from data_contracts.store.artifact_store import Store
-from data_contracts.tables.demonstrations import Demonstrations
-from data_contracts.tables.evaluation_texts import EvaluationTexts
-from data_contracts.tables.mined_lines import MinedLines
-from data_contracts.tables.queries import Queries, RejectedQueries
-from data_contracts.tables.responses import Responses
+from data_contracts.tables.demonstrations import Demonstration
+from data_contracts.tables.evaluation_texts import EvaluationText
+from data_contracts.tables.mined_lines import MinedLine
+from data_contracts.tables.queries import Query, RejectedQuery
+from data_contracts.tables.responses import Response
 from tasks.feedback.mine_queries import mine_queries
 from tasks.feedback.rank_comparisons import rank_comparisons
 from tasks.feedback.sample_responses import sample_responses
 from tasks.policy.self_play import self_play
-from tasks.runtime.step_context import read
 from tests.models.engines.completions_server import CompletionsServer, as_json, serving
 from tests.tasks.conftest import prompt, query
 
@@ -52,7 +51,7 @@ def engine(server: CompletionsServer) -> EngineConfig:
 def sample(
     compute: Callable[..., Any], commit: Callable[..., Any], tiny_model: ModelHandle, conversations: PromptHandle
 ) -> Callable[..., Any]:
-    queries = commit(Queries, [query(number, text) for number, text in enumerate(TEXTS)])
+    queries = commit(Query, [query(number, text) for number, text in enumerate(TEXTS)])
 
     def run(engine: EngineConfig, name: str = "A", rank: int = 1) -> Any:
         responder = Responder(name=name, model="large", prompt="hhh", shots=1)
@@ -73,7 +72,7 @@ def test_a_failed_response_is_a_row_in_its_place_and_joins_no_pair(
     well = sample(engine, "B", 2)
     server.fault = lambda body, seen: REFUSED if SICK in body["prompt"] else None
     artifact = sample(engine)
-    rows = read(Responses, artifact).to_pylist()
+    rows = read(Response, artifact).to_pylist()
     assert [row["query"] for row in rows] == list(TEXTS)
     assert [row["finish_reason"] == "failed" for row in rows] == [False, True, False, False]
     assert (rows[1]["response"], rows[1]["tokens"], rows[1]["logprob"]) == ("", 0, None)
@@ -113,13 +112,13 @@ def test_a_failed_line_is_turned_away_as_failed(
     server.fault = fault
     mining = Mining(queries=3, static_shots=1, dynamic_shots=1, max_new_tokens=12, round_prompts=8, rouge_l=1.0)
     seeds = prompt("seed_queries", SEED_QUERIES)
-    mined = compute(mine_queries, seeds, tiny_model, commit(EvaluationTexts, []), mining, engine, 1)
-    lines = read(MinedLines, mined.lines).to_pylist()
+    mined = compute(mine_queries, seeds, tiny_model, commit(EvaluationText, []), mining, engine, 1)
+    lines = read(MinedLine, mined.lines).to_pylist()
     failed = [line["attempt"] for line in lines if line["finish_reason"] == "failed"]
     assert len(failed) == 2
     assert [line["attempt"] for line in lines] == list(range(len(lines)))
-    rejected = {row["attempt"]: row["rejected_because"] for row in read(RejectedQueries, mined.rejected).to_pylist()}
-    judged = {*rejected, *(row["attempt"] for row in read(Queries, mined.queries).to_pylist())}
+    rejected = {row["attempt"]: row["rejected_because"] for row in read(RejectedQuery, mined.rejected).to_pylist()}
+    judged = {*rejected, *(row["attempt"] for row in read(Query, mined.queries).to_pylist())}
     assert {rejected[attempt] for attempt in failed if attempt in judged} <= {"failed"}
 
 
@@ -127,7 +126,7 @@ def test_a_failed_candidate_is_never_chosen_and_a_failed_user_ends_the_dialogue(
     compute: Callable[..., Any], commit: Callable[..., Any], tiny_model: ModelHandle, engine: EngineConfig,
     server: CompletionsServer, reward_checkpoint: Artifact[Checkpoint], conversations: PromptHandle,
 ):  # fmt: skip
-    queries = commit(Queries, [query(number, text) for number, text in enumerate(TEXTS)])
+    queries = commit(Query, [query(number, text) for number, text in enumerate(TEXTS)])
     play = SelfPlay(assistant_shots=1, user_shots=1, candidates=3, turns=2, max_new_tokens=8, user_max_new_tokens=8)
     assistant_end = f"Human: {SICK}\n\nAssistant:"
 
@@ -141,7 +140,7 @@ def test_a_failed_candidate_is_never_chosen_and_a_failed_user_ends_the_dialogue(
     artifact = compute(
         self_play, queries, reward_checkpoint, tiny_model, conversations, tiny_model, conversations, play, engine, 1
     )
-    rows = read(Demonstrations, artifact).to_pylist()
+    rows = read(Demonstration, artifact).to_pylist()
     sick = [row for row in rows if row["query_id"] == "q1"]
     assert [row["turn"] for row in sick] == [1], "nobody asks on"
     reasons = [candidate["finish_reason"] for candidate in sick[0]["candidates"]]

@@ -13,8 +13,9 @@ from data_contracts.errors import AlmostError, ConfigError, ContractError, Engin
 from data_contracts.handles import ModelHandle
 from data_contracts.store.artifact import Artifact
 from data_contracts.store.artifact_store import Store
-from data_contracts.tables.contract import Contract, integer, text
+from data_contracts.tables.row import Row
 from tasks.runtime import step_context
+from tasks.runtime.context import add_startup, count, job_folder
 from tasks.runtime.run_record import RunRecord, recording
 from tasks.runtime.stage_range import (
     StageName,
@@ -26,17 +27,15 @@ from tasks.runtime.stage_range import (
     stage_named,
 )
 from tasks.runtime.step import NotInStoreError, Outputs, lookup_only, step
-from tasks.runtime.step_context import active_store, add_startup, count, job_folder, read, write
 
 
-class Numbers(Contract):
-    name = "numbers"
-    schema = pa.schema([text("number_id"), integer("value")])
-    key = "number_id"
+class Numbers(Row, table="numbers", key="number_id"):
+    number_id: str
+    value: int
 
 
-class Squares(Numbers):
-    name = "squares"
+class Squares(Numbers, table="squares"):
+    """Numbers times themselves."""
 
 
 class Both(Outputs):
@@ -49,7 +48,7 @@ class Both(Outputs):
 CALLS: list[str] = []
 
 
-def table(contract: type[Contract], values: list[int]) -> pa.Table:
+def table(contract: type[Row], values: list[int]) -> pa.Table:
     return contract.from_rows([{"number_id": f"n{place}", "value": value} for place, value in enumerate(values)])
 
 
@@ -228,7 +227,7 @@ def test_every_step_of_the_flow_belongs_to_a_stage():
 def test_a_new_data_seed_does_not_retrain_the_ladder():
     from data_contracts.config.profiles import load_profile
     from data_contracts.folder_contracts import TokenizerFiles
-    from data_contracts.tables.documents import Documents
+    from data_contracts.tables.documents import Document
     from tasks.feedback.mine_queries import mine_queries
     from tasks.tiny_world.pretrain_model import pretrain_model
 
@@ -238,7 +237,7 @@ def test_a_new_data_seed_does_not_retrain_the_ladder():
     def keys(config: RunConfig) -> tuple[str, str]:
         assert config.pretraining is not None
         ladder = pretrain_model.key(
-            "small", handle(Documents, "d"), handle(TokenizerFiles, "t"), config.pretraining.sizes["small"],
+            "small", handle(Document, "d"), handle(TokenizerFiles, "t"), config.pretraining.sizes["small"],
             config.pretraining, config.training, config.seeds.ladder,
         )  # fmt: skip
         model = ModelHandle(name="m", digest="m")

@@ -5,29 +5,27 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
 from data_contracts.errors import LockLostError
 from data_contracts.store.artifact import Artifact
 from data_contracts.store.artifact_store import Store
 from data_contracts.store.lock import LockTiming
-from data_contracts.tables.contract import Contract, integer, text
+from data_contracts.tables.row import Row
 from tasks.runtime import step as step_module
+from tasks.runtime.context import use_store
 from tasks.runtime.run_training_job import job_paths
 from tasks.runtime.step import step
-from tasks.runtime.step_context import use_store, write
 
 WORKING = threading.Event()
 CALLS: list[str] = []
 
 
-class Counted(Contract):
+class Counted(Row, table="counted", key="number_id"):
     """One number."""
 
-    name = "counted"
-    schema = pa.schema([text("number_id"), integer("value")])
-    key = "number_id"
+    number_id: str
+    value: int
 
 
 @step(version="1")

@@ -10,7 +10,6 @@ from data_contracts.errors import ConfigError
 from data_contracts.store.artifact_store import Store
 from tasks.runtime import training_tracker
 from tasks.runtime.run_training_job import job_paths, run_training_job
-from tasks.runtime.step_context import StepContext, entered
 from tests.models.processes.launch_jobs import JOB, BehaviourSpec
 
 

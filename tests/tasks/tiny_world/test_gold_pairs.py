@@ -8,13 +8,12 @@ import pytest
 from data_contracts.config.engine import EngineConfig
 from data_contracts.folder_contracts import Checkpoint
 from data_contracts.store.artifact import Artifact
-from data_contracts.tables.evaluations import Evaluations, evaluation_row
-from data_contracts.tables.responses import Responses
-from data_contracts.tables.reward_scores import RewardScores
+from data_contracts.tables.evaluations import EvaluatedItem, evaluation_row
+from data_contracts.tables.responses import Response
+from data_contracts.tables.reward_scores import RewardScore
 from models.tiny_world.judge import HEDGE_COST
 from tasks.reward import score_preference_pairs as evaluate_reward_model
 from tasks.reward.score_preference_pairs import score_gold_pairs
-from tasks.runtime.step_context import read
 
 
 class Scripted:
@@ -51,16 +50,16 @@ def test_gold_pairs_by_hand(compute: Callable[..., Any], commit: Callable[..., A
     rewards = {"good": 2.0, "fair one": 2.0, "poor": 1.0}
     monkeypatch.setattr(evaluate_reward_model, "open_reward_model", lambda *_: Scripted(rewards))
     tables = [
-        commit(Responses, [response("q1", "A", "poor"), response("q2", "A", "good")]),
-        commit(Responses, [response("q1", "B", "good"), response("q2", "B", "poor")]),
-        commit(Responses, [response("q1", "C", "")]),
-        commit(Responses, [response("q1", "D", "fair one")]),
+        commit(Response, [response("q1", "A", "poor"), response("q2", "A", "good")]),
+        commit(Response, [response("q1", "B", "good"), response("q2", "B", "poor")]),
+        commit(Response, [response("q1", "C", "")]),
+        commit(Response, [response("q1", "D", "fair one")]),
     ]
     values = {"q1-A": 0.495, "q1-B": 0.9, "q1-C": 0.0, "q1-D": 0.5, "q2-A": 0.9, "q2-B": 0.1}
-    judged = commit(Evaluations, [gold(item, value) for item, value in values.items()])
+    judged = commit(EvaluatedItem, [gold(item, value) for item, value in values.items()])
     checkpoint = Artifact(contract="checkpoint@1", path="checkpoint@1/x", digest="x", rows=0)
-    table = compute(score_gold_pairs, checkpoint, commit(RewardScores, [scored("q1")]), tables, judged, EngineConfig())
-    rows = {(row["subject"], row["item_id"]): row for row in read(Evaluations, table).to_pylist()}
+    table = compute(score_gold_pairs, checkpoint, commit(RewardScore, [scored("q1")]), tables, judged, EngineConfig())
+    rows = {(row["subject"], row["item_id"]): row for row in read(EvaluatedItem, table).to_pylist()}
     assert {name: row["value"] for name, row in rows.items()} == {
         ("reward", "q1-B>q1-D"): 0.5,  # equal rewards
         ("reward", "q1-B>q1-A"): 1.0,
@@ -75,11 +74,11 @@ def test_the_judges_least_fault_makes_a_pair(
     compute: Callable[..., Any], commit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(evaluate_reward_model, "open_reward_model", lambda *_: Scripted({"has": 2.0, "hmm": 1.0}))
-    tables = [commit(Responses, [response("q1", "A", "hmm"), response("q1", "B", "has")])]
-    judged = commit(Evaluations, [gold("q1-A", 0.8 - HEDGE_COST), gold("q1-B", 0.8)])
+    tables = [commit(Response, [response("q1", "A", "hmm"), response("q1", "B", "has")])]
+    judged = commit(EvaluatedItem, [gold("q1-A", 0.8 - HEDGE_COST), gold("q1-B", 0.8)])
     checkpoint = Artifact(contract="checkpoint@1", path="checkpoint@1/x", digest="x", rows=0)
-    table = compute(score_gold_pairs, checkpoint, commit(RewardScores, [scored("q1")]), tables, judged, EngineConfig())
-    assert [(row["value"], row["group"]) for row in read(Evaluations, table).to_pylist()] == [
+    table = compute(score_gold_pairs, checkpoint, commit(RewardScore, [scored("q1")]), tables, judged, EngineConfig())
+    assert [(row["value"], row["group"]) for row in read(EvaluatedItem, table).to_pylist()] == [
         (1.0, "slight"),
         (0.5, "slight"),
     ]
@@ -89,10 +88,10 @@ def test_queries_the_reward_model_was_trained_on_do_not_count(
     compute: Callable[..., Any], commit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(evaluate_reward_model, "open_reward_model", lambda *_: Scripted({"good": 2.0, "poor": 1.0}))
-    tables = [commit(Responses, [response("q1", "A", "poor"), response("q1", "B", "good")])]
-    judged = commit(Evaluations, [gold("q1-A", 0.1), gold("q1-B", 0.9)])
+    tables = [commit(Response, [response("q1", "A", "poor"), response("q1", "B", "good")])]
+    judged = commit(EvaluatedItem, [gold("q1-A", 0.1), gold("q1-B", 0.9)])
     checkpoint = Artifact(contract="checkpoint@1", path="checkpoint@1/x", digest="x", rows=0)
-    scores = commit(RewardScores, [scored("q1", split="train"), scored("q2")])
+    scores = commit(RewardScore, [scored("q1", split="train"), scored("q2")])
     assert compute(score_gold_pairs, checkpoint, scores, tables, judged, EngineConfig()).rows == 0
 
 
@@ -109,7 +108,7 @@ def test_a_preference_file_is_scored_in_pairs(
         line % ("Yes.", "No.") + line % ("Yes.", "Yes.") + line % ("No.", "Yes.") + line % ("x " * 400, "No.")
     )
     model, file = as_model("reward", reward_checkpoint), resolve_file("f", str(path))
-    table = read(Evaluations, compute(score_preference_file, file, None, "reward", model, EngineConfig())).to_pylist()
+    table = read(EvaluatedItem, compute(score_preference_file, file, None, "reward", model, EngineConfig())).to_pylist()
     rows = [row for row in table if row["subject"] == "reward"]
     first, tie, reverse, too_long = (row["value"] for row in rows)
     assert tie == 0.5

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from data_contracts.store.artifact_store import Store
-from data_contracts.tables.effects import EffectQuestion, Effects
-from data_contracts.tables.evaluations import Evaluations, evaluation_row
+from data_contracts.tables.effects import Effect, EffectQuestion
+from data_contracts.tables.evaluations import EvaluatedItem, evaluation_row
 from tasks.tiny_world.measure_effects import measure_effects
 
 Commit = Callable[..., Any]
@@ -30,9 +30,9 @@ def test_effects_by_hand(commit: Commit, compute: Callable[..., Any], store: Sto
         for i, (prompt, value) in enumerate(zip(prompts, (1, 0.5, 0.9), strict=True))
     ]
     rows += [evaluation("low", str(i), prompt, 0.3) for i, prompt in enumerate(prompts)]
-    table = commit(Evaluations, rows)
+    table = commit(EvaluatedItem, rows)
     made = compute(measure_effects, [question("known"), question("unknown", "nobody")], {"t": table}, 7)
-    [effect] = store.read(Effects, made).to_pylist()
+    [effect] = store.read(Effect, made).to_pylist()
     assert effect["effect"] == "known"
     assert effect["difference"] == pytest.approx(0.8 - 0.3)
     assert (effect["clusters"], effect["first_rows"], effect["second_rows"]) == (2, 3, 3)  # Mira, tea
@@ -48,8 +48,8 @@ def test_a_group_is_compared_by_itself(commit: Commit, compute: Callable[..., An
         for number, (value, group) in enumerate(zip(values, ("clear", "clear", "slight"), strict=True))
     ]
     asked = [question("all"), question("clear", group="clear"), question("none", group="other")]
-    made = compute(measure_effects, asked, {"t": commit(Evaluations, rows)}, 7)
-    found = {row["effect"]: row for row in store.read(Effects, made).to_pylist()}
+    made = compute(measure_effects, asked, {"t": commit(EvaluatedItem, rows)}, 7)
+    found = {row["effect"]: row for row in store.read(Effect, made).to_pylist()}
     assert set(found) == {"all", "clear"}, "no row is of the group 'other'"
     assert found["all"]["difference"] == pytest.approx((1.7 - 1.4) / 3)
     assert found["clear"]["difference"] == pytest.approx(0.75 - 0.25)

@@ -11,15 +11,14 @@ from data_contracts.config.evaluation import Evaluation
 from data_contracts.config.world import CommunityConfig, WorldConfig
 from data_contracts.handles import ModelHandle
 from data_contracts.store.artifact_store import Store
-from data_contracts.tables.community_answers import CommunityAnswers
-from data_contracts.tables.documents import Documents
-from data_contracts.tables.evaluations import Evaluations
-from data_contracts.tables.responses import Responses
-from data_contracts.tables.world_tables import Critiques, FollowUps, WorldQuestions
+from data_contracts.tables.community_answers import CommunityAnswer
+from data_contracts.tables.documents import Document
+from data_contracts.tables.evaluations import EvaluatedItem
+from data_contracts.tables.responses import Response
+from data_contracts.tables.world_tables import Critique, FollowUp, WorldQuestion
 from models.prompts.few_shot_prompt import parse_prompt_set, parse_seed_queries
 from models.tiny_world.judge import GoldJudge
 from models.tiny_world.world import Split, build_world
-from tasks.runtime.step_context import read
 from tasks.tiny_world.build_tiny_world import TinyWorld, build_tiny_world
 from tasks.tiny_world.judge_by_gold import judge_model_by_gold, judge_responses_by_gold
 
@@ -43,15 +42,15 @@ def world(compute: Callable[..., Any]) -> TinyWorld:
 
 
 def test_the_world_hands_out_what_was_asked_for(world: TinyWorld, store: Store):
-    kinds = read(Documents, world.documents)["kind"].to_pylist()
+    kinds = read(Document, world.documents)["kind"].to_pylist()
     assert {kind: kinds.count(kind) for kind in set(kinds)} == {
         "single_turn": 60, "conversations": 20, "query_list": 10,
     }  # fmt: skip
-    splits = read(WorldQuestions, world.questions)["split"].to_pylist()
+    splits = read(WorldQuestion, world.questions)["split"].to_pylist()
     assert {split: splits.count(split) for split in set(splits)} == {"train": 10, "dev": 10, "test": 10}
-    assert read(CommunityAnswers, world.community_answers).num_rows == 12
-    assert read(FollowUps, world.follow_ups).num_rows == 6
-    assert read(Critiques, world.critiques).num_rows == 8
+    assert read(CommunityAnswer, world.community_answers).num_rows == 12
+    assert read(FollowUp, world.follow_ups).num_rows == 6
+    assert read(Critique, world.critiques).num_rows == 8
     folder = store.local_folder(world.prompts)
     for name in ("hhh", "faithful", "user"):
         assert parse_prompt_set(name, (folder / f"{name}.txt").read_text(), name).conversations
@@ -90,10 +89,10 @@ def response(number: int, query: str, text: str) -> dict[str, Any]:
 def test_gold_judges_what_it_understands_and_leaves_out_the_rest(
     compute: Callable[..., Any], commit: Callable[..., Any], world: TinyWorld
 ):
-    question = read(WorldQuestions, world.questions)["question"].to_pylist()[0]
+    question = read(WorldQuestion, world.questions)["question"].to_pylist()[0]
     rows = [response(1, question, "I don't know."), response(2, "What is the meaning of life?", "42.")]
-    artifact = compute(judge_responses_by_gold, [commit(Responses, rows)], WORLD, 1)
-    (row,) = read(Evaluations, artifact).to_pylist()
+    artifact = compute(judge_responses_by_gold, [commit(Response, rows)], WORLD, 1)
+    (row,) = read(EvaluatedItem, artifact).to_pylist()
     judgment = GoldJudge(build_world(WORLD, 1)).score(question, "I don't know.")
     assert judgment is not None
     assert (row["item_id"], row["subject"], row["value"]) == ("q1-A", "A", judgment.score)
@@ -104,8 +103,8 @@ def test_a_model_is_judged_on_test_questions_only(
 ):
     evaluation = Evaluation(questions=4, max_new_tokens=6)
     artifact = compute(judge_model_by_gold, "sft", tiny_model, world.questions, WORLD, 1, evaluation, EngineConfig(), 1)
-    rows = read(Evaluations, artifact).to_pylist()
-    asked = read(WorldQuestions, world.questions).to_pylist()
+    rows = read(EvaluatedItem, artifact).to_pylist()
+    asked = read(WorldQuestion, world.questions).to_pylist()
     tests = [row["question_id"] for row in asked if row["split"] == "test"][:4]
     assert [row["item_id"] for row in rows] == tests
     assert {(row["subject"], row["benchmark"]) for row in rows} == {("sft", "gold_questions")}

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_contracts.errors import ConfigError
-from data_contracts.tables.evaluations import Evaluations
+from data_contracts.tables.evaluations import EvaluatedItem
 from models.engines.transformers_engine import TransformersEngine
 from models.evaluation.benchmarks.catalogue import TEMPLATES, Benchmark, builtin_template, load_template, template_name
 from models.evaluation.benchmarks.choice_items import Choice, ChoiceItem, choice_value, score_items
@@ -47,7 +47,7 @@ def test_items_beyond_the_context_keep_their_row_and_say_why(long_model: Path, m
         item("c", "?", " y" * 50),
     )
     rows = score_items(engine, [too_long, fits, long_option], "bench", "model")
-    Evaluations.from_rows(rows)
+    EvaluatedItem.from_rows(rows)
     assert [row["item_id"] for row in rows] == ["b", "a", "c"]
     assert rows[1]["skipped_because"] is None
     assert len(rows[1]["option_scores"]) == 2

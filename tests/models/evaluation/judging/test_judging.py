@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_contracts.tables.verdicts import Order, Outcome
 from models.evaluation.judging.judge_reply import parse_reply
 from models.evaluation.judging.judges import JudgePrompt, JudgeReply
 from models.evaluation.judging.length_control import length_controlled_win_rate
 from models.evaluation.judging.reply_journal import ask_missing, read_journal
-from models.evaluation.judging.verdict_arithmetic import Order, Outcome, combine, summarise_verdicts
+from models.evaluation.judging.verdict_arithmetic import combine, summarise_verdicts
 
 
 @pytest.mark.parametrize(
