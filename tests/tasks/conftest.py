@@ -1,20 +1,24 @@
 """Run steps without Prefect: the plain function inside a step's context, on a store of the test's own."""
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from data_contracts.folder_contracts import Checkpoint
+from data_contracts.folder_contracts import RewardCheckpoint
 from data_contracts.handles import ModelHandle, PromptHandle
-from data_contracts.store.artifact import Artifact
 from data_contracts.store.artifact_store import Store
+from data_contracts.store.manifest import Provenance
+from data_contracts.store.stored import Folder, LocalFolder, StoredFolder, StoredRows
+from data_contracts.tables.queries import Query
 from data_contracts.tables.row import Row
-from tasks.runtime.context import use_store
+from data_contracts.tables.rows import rows_of
+from tasks.runtime.context import RunningStep, computing, use_store
 from tasks.runtime.step import Step
 
+MADE_BY_A_TEST = Provenance(step="test", step_version="1", code="none")
 CONVERSATIONS = """Answer kindly.
 
 -----
@@ -42,9 +46,9 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def compute(store: Store) -> Callable[..., Any]:
     """Run a step as its Prefect task would, without Prefect: from the store if it is there, else computed."""
 
-    def run(step: Step[..., Any], *args: Any, **kwargs: Any) -> Any:
-        step._execute(step._bind(*args, **kwargs))
-        found = step.find(*args, **kwargs)
+    def run(step: Step[..., Any], **arguments: Any) -> Any:
+        step.compute(step.bind(**arguments))
+        found = step.find(**arguments)
         assert found is not None
         return found
 
@@ -52,23 +56,21 @@ def compute(store: Store) -> Callable[..., Any]:
 
 
 @pytest.fixture
-def commit(store: Store) -> Callable[..., Any]:
+def stored(store: Store) -> Callable[..., Any]:
     """Commit rows as an artifact made by nobody in particular."""
 
-    def run(contract: type[Row], rows: list[dict[str, Any]]) -> Any:
-        key = uuid.uuid4().hex
-        context = StepContext(store, key, "test", "1", "none", "test", {})
-        return store.commit_table(contract, key, contract.from_rows(rows), context.provenance())
+    def run(row: type[Row], rows: Iterable[Row]) -> StoredRows[Any]:
+        return store.commit_rows(uuid.uuid4().hex, rows_of(row, rows), MADE_BY_A_TEST)
 
     return run
 
 
 @pytest.fixture
-def in_step(store: Store) -> Iterator[StepContext]:
-    """The context of a running step, for functions that report counters or progress."""
-    context = StepContext(store, uuid.uuid4().hex, "test", "1", "none", "test", {})
-    with entered(context):
-        yield context
+def in_step(store: Store) -> Iterator[RunningStep]:
+    """A running step, for functions that report counters or progress."""
+    step = RunningStep("test", "test", uuid.uuid4().hex)
+    with computing(step):
+        yield step
 
 
 @pytest.fixture(scope="session")
@@ -124,11 +126,16 @@ def reward_folder(tmp_path_factory: pytest.TempPathFactory, tiny_model: ModelHan
 
 
 @pytest.fixture
-def reward_checkpoint(store: Store, reward_folder: Path) -> Artifact[Checkpoint]:
-    """The random reward model as an artifact."""
-    key = uuid.uuid4().hex
-    context = StepContext(store, key, "test", "1", "none", "test", {})
-    return store.commit_folder(Checkpoint, key, reward_folder, context.provenance())
+def reward_checkpoint(reward_folder: Path) -> Folder[RewardCheckpoint]:
+    """The random reward model as a step takes it."""
+    return LocalFolder(RewardCheckpoint, reward_folder)
+
+
+@pytest.fixture
+def stored_reward_checkpoint(store: Store, reward_folder: Path) -> StoredFolder[RewardCheckpoint]:
+    """The random reward model in the test's store."""
+    artifact = store.commit_folder(RewardCheckpoint, uuid.uuid4().hex, reward_folder, MADE_BY_A_TEST)
+    return StoredFolder(RewardCheckpoint, artifact, store)
 
 
 @pytest.fixture
@@ -144,9 +151,9 @@ def prompt(name: str, content: str) -> PromptHandle:
     )
 
 
-def query(number: int, text: str) -> dict[str, Any]:
-    """A row of `Queries` that nothing was found against."""
-    return {
-        "query_id": f"q{number}", "query": text, "attempt": number, "seed": 1, "nearest_query_id": None,
-        "nearest_rouge_l": None, "decontamination_checked": False, "evaluation_overlap": None,
-    }  # fmt: skip
+def query(number: int, text: str) -> Query:
+    """A mined query that nothing was found against."""
+    return Query(
+        query_id=f"q{number}", query=text, attempt=number, seed=1, nearest_query_id=None, nearest_rouge_l=None,
+        decontamination_checked=False, evaluation_overlap=None,
+    )  # fmt: skip
