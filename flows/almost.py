@@ -65,5 +65,5 @@ def almost(
         )
         policy = train_policy(config, given, feedback)
         evaluations = evaluate_run(config, given, feedback, policy)
-        record_run_metrics(feedback, policy, evaluations)
+        record_run_metrics(run.record, feedback, policy, evaluations)
     return run.run_id
