@@ -18,13 +18,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from data_contracts.tables.evaluation_texts import OverlapKind
+
 SHINGLE = 3
 LEAST_WORDS = 7
 _WORD = re.compile(r"[^\W_]+")
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # odd, so that multiplying by it loses nothing
 Keys = NDArray[np.uint64]
-
-from data_contracts.tables.evaluation_texts import OverlapKind
 
 
 @dataclass(frozen=True)
