@@ -121,4 +121,4 @@ def summary_of(home: Path) -> dict[str, Any]:
 
 def step_of(home: Path, label: str) -> dict[str, Any]:
     """One step of the newest run."""
-    return next(stage for step in summary_of(home)["steps"] if step["label"] == label)
+    return next(step for step in summary_of(home)["steps"] if step["label"] == label)

@@ -123,7 +123,7 @@ def test_until_and_from_limit_a_run(almost: Command, copied: Callable[[], Path])
     assert done.returncode == 0, done.stdout
     summary = summary_of(home)
     assert (summary["status"], summary["message"]) == ("stopped", "after sft")
-    assert summary["steps"][-1]["stage"] == "finetune_policy"
+    assert summary["steps"][-1]["label"] == "finetune_policy"
 
 
 def test_ones_own_queries_take_the_place_of_mined_ones(almost: Command, copied: Callable[[], Path], tmp_path: Path):
@@ -149,7 +149,7 @@ def test_the_policy_may_learn_from_the_comparisons_instead(almost: Command, copi
     assert any(path.startswith("checkpoint@") for path in computed[0]["artifacts"])
 
 
-def test_from_refuses_when_an_earlier_stage_is_missing(almost: Command, copied: Callable[[], Path]):
+def test_from_refuses_when_an_earlier_step_is_missing(almost: Command, copied: Callable[[], Path]):
     home = copied()
     for folder in outputs_of(home, "self_play"):
         shutil.rmtree(folder)

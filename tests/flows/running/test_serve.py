@@ -1,6 +1,6 @@
 """`almost serve` and deployed runs, with a real server and real workers, whatever is killed meanwhile.
 
-One server for all: each test removes the outputs of the stage it disturbs, and asks that they come back the same.
+One server for all: each test removes the outputs of the step it disturbs, and asks that they come back the same.
 """
 
 import shutil
