@@ -5,6 +5,7 @@ queries' ids stay in memory, however many comparisons there are.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -69,6 +70,11 @@ def pairs_of_community_answers(
             for answer in answers
         ),
     )
+
+
+def pairs_of(split: PairSplit, files: Sequence[Path]) -> Iterator[PreferencePair]:
+    """The pairs of one split, in the order of the Parquet files that hold all of them."""
+    return (pair for pair in PreferencePair.read_files(files) if pair.split is split)
 
 
 def heldout_queries(query_ids: Iterable[str], share: float, seed: int) -> set[str]:
