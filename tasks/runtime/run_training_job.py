@@ -7,6 +7,8 @@ from typing import Any
 
 from data_contracts.config.training import TrainingSettings
 from data_contracts.specs.job_spec import JobManifest, JobSpec
+from data_contracts.store.stored import StoredRows
+from data_contracts.tables.rows import Rows
 from models.processes.launch import run_job
 from tasks.runtime.context import ProgressReporter, add_startup, count, current, job_folder, require_lock
 from tasks.runtime.training_tracker import FOLDER, tracking
@@ -18,6 +20,15 @@ def job_paths(name: str) -> dict[str, Path]:
     """`output_dir` and `work_dir` of a job of the running step, as spec fields."""
     folder = job_folder(name)
     return {"output_dir": folder / "output", "work_dir": folder / "work"}
+
+
+def row_files(rows: Rows[Any], folder: Path) -> list[Path]:
+    """Parquet files that hold the rows, for a job to read: parts of the store, or a file written into `folder`."""
+    if isinstance(rows, StoredRows):
+        return rows.paths
+    path = folder / f"{rows.row.table}.parquet"
+    rows.row.write_file(rows, path)
+    return [path]
 
 
 def tracker_folder() -> Path:
