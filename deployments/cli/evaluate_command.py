@@ -87,6 +87,8 @@ def _print_tables(console: Console, store: Store, run_id: str, seconds: float) -
     from deployments.cli.show_command import PIPE_WIDTH
     from models.evaluation.paper_tables import PUBLISHED
     from tasks.reporting.evaluation_report import read_tables
+    from tasks.reporting.metric_titles import shown_metric
+    from tasks.reporting.report_reward_card import FLAG
     from tasks.reporting.run_summary import read_summary
 
     if not console.is_terminal:
@@ -103,9 +105,9 @@ def _print_tables(console: Console, store: Store, run_id: str, seconds: float) -
             table.add_row(plain(name, 60), *(cell.replace(" [", "\n[") for cell in cells), style=style)
         console.print()
         console.print(table)
-    for name in (name for name, value in summary.metrics.items() if name.startswith("reward_card.flag.") and value):
-        flag, _, subject = name.removeprefix("reward_card.flag.").partition(".")
-        console.print(f"\n{plain(subject, 60)}: flag {flag}, see the reward-model card in tables.md")
+    for name, raised in summary.metrics.items():
+        if name.startswith(FLAG) and raised:
+            console.print(f"\n{plain(shown_metric(name).title, 160)}; see the reward-model card in tables.md")
     console.print(f"\nrun {run_id} in {seconds:.0f} s: {summary.home}/runs/{run_id}/tables.md and summary.json")
     sys.stdout.flush()
 

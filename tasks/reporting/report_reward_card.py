@@ -10,6 +10,7 @@ from prefect.runtime import flow_run
 from data_contracts.folder_contracts import RewardCardFiles
 from data_contracts.store.stored import Folder
 
+FLAG = "reward_card.flag."
 FLAGS = ("collapsed", "length_bias")
 
 
@@ -18,7 +19,7 @@ def reward_card_metrics(card: Folder[RewardCardFiles]) -> dict[str, float]:
     found = json.loads((card.local() / "card.json").read_text(encoding="utf-8"))
     if not found["pairs"]:
         return {}
-    metrics = {f"reward_card.flag.{flag}": float(flag in found["flags"]) for flag in FLAGS}
+    metrics = {f"{FLAG}{flag}": float(flag in found["flags"]) for flag in FLAGS}
     names = ("accuracy", "longer_wins", "matched", "matched_longer_wins", "chooses_longer")
     estimates = {name: found[name] for name in names} | {f"axis.{k}": v for k, v in found["axes"].items()}
     for name, estimate in estimates.items():
