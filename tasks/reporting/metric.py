@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 
-from tasks.reporting.words import ALGORITHMS, REJECTIONS, code_in_words, model_in_words
+from models.evaluation.benchmarks.benchmark import Benchmark
+from models.evaluation.benchmarks.catalogue import BENCHMARKS
+from tasks.reporting.words import ALGORITHMS, REJECTIONS, model_in_words
 
 
 class Shown(Enum):
@@ -31,6 +33,11 @@ class Shown(Enum):
                 return f"{_rounded(value, 3):,.3f}"
 
 
+def _groups(benchmark: Benchmark) -> set[str]:
+    """The groups of items that a benchmark has figures of, apart from all."""
+    return {group for _, group in benchmark.paper.columns} | set(benchmark.larger_groups.values())
+
+
 UNITS = {Shown.SHARE: "%", Shown.POINTS: " percentage points"}
 WORDS: dict[str, Mapping[str, str]] = {
     "rejection": REJECTIONS,
@@ -46,17 +53,9 @@ WORDS: dict[str, Mapping[str, str]] = {
         "several": "responders that differ in several ways",
     },
     "apart": {"clear": "answers at least .05 apart", "slight": "answers less than .05 apart"},
-    "group": {
-        name: code_in_words(name)
-        for name in ("helpful", "harmless", "honest", "other", "humanities", "STEM", "social_sciences")
-    },
+    "group": {group.replace(" ", "_"): group for one in BENCHMARKS.values() for group in _groups(one)},
     "turns": {"single-turn": "single-turn", "multi-turn": "multi-turn"},
-    "benchmark": {
-        "static_hhh": "Static HHH",
-        "truthfulqa_mc1": "TruthfulQA MC1",
-        "mmlu": "MMLU",
-        "lambada": "LAMBADA",
-    },
+    "benchmark": {name: benchmark.title for name, benchmark in BENCHMARKS.items()},
     "failure": {
         "empty": "Empty",
         "repetitive": "Repetitive",

@@ -157,15 +157,15 @@ _PAIRS = "Preference pairs of {file}"
 BENCHMARKS = (
     Metric("tax.{benchmark}.{subject}", "Accuracy that {subject} lost against its base, {benchmark}", Shown.POINTS),
     Metric(
-        "tax.mmlu_{shots}_shot.{subject}",
-        "Accuracy that {subject} lost against its base, {shots}-shot MMLU",
+        "tax.{benchmark}_{shots}shot.{subject}",
+        "Accuracy that {subject} lost against its base, {shots}-shot {benchmark}",
         Shown.POINTS,
     ),
-    Metric("lambada.{subject}", "LAMBADA: last words that {subject} predicts", Shown.SHARE),
-    Metric("mmlu_{shots}_shot.{group}.{subject}", "{shots}-shot MMLU, {group}: accuracy of {subject}", Shown.SHARE),
-    Metric("mmlu_{shots}_shot.{subject}", "{shots}-shot MMLU: accuracy of {subject}", Shown.SHARE),
-    Metric("{benchmark}.{group}.{subject}", "{benchmark}, {group}: accuracy of {subject}", Shown.SHARE),
-    Metric("{benchmark}.{subject}", "{benchmark}: accuracy of {subject}", Shown.SHARE),
+    *(
+        Metric(f"{name}.{ending}", f"{title}: accuracy of {{subject}}", Shown.SHARE)
+        for name, kind in (("{benchmark}", "{benchmark}"), ("{benchmark}_{shots}shot", "{shots}-shot {benchmark}"))
+        for ending, title in (("{group}.{subject}", f"{kind}, {{group}}"), ("{subject}", kind))
+    ),
     Metric(
         "preferences:{file}.{turns}.longer_wins",
         f"{_PAIRS}, {{turns}}: the better answer is the longer one",

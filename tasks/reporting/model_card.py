@@ -13,7 +13,8 @@ import yaml
 from data_contracts.config.run_config import TINY_PREFIX
 from data_contracts.folder_contracts import Checkpoint, PolicyCheckpoint, RewardCheckpoint
 from data_contracts.store.manifest import Provenance
-from tasks.reporting.metric import WORDS, Shown
+from models.evaluation.benchmarks.catalogue import BENCHMARKS
+from tasks.reporting.metric import Shown
 from tasks.reporting.metric_rows import COLUMNS, metric_rows
 from tasks.reporting.run_summary import RunSummary
 from tasks.reporting.words import ALGORITHMS
@@ -23,7 +24,6 @@ NOT_CHECKED = (
     "No human labelled its training data or checked its answers, and it was not tested for safety. It learnt from texts of "
     "language models, ranked by a rule of thumb (larger over smaller, more shots over fewer, better demonstrations over worse)."
 )
-BENCHMARKS = WORDS["benchmark"]
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def _warnings(kind: ModelKind, summary: RunSummary, own: Mapping[str, float]) ->
         yield MINIATURE
     yield NOT_CHECKED
     yield from _reward_warnings(summary.metrics) if kind is REWARD else _policy_warnings(kind, summary.metrics)
-    absent = [title for name, title in BENCHMARKS.items() if not any(metric.startswith(f"{name}.") for metric in own)]
+    absent = [one.title for name, one in BENCHMARKS.items() if not any(metric.startswith(f"{name}.") for metric in own)]
     if absent:
         yield f"Not measured in this run: {', '.join(absent)}."
     if not str(summary.config["models"][kind.base]).startswith(TINY_PREFIX):

@@ -20,10 +20,11 @@ from data_contracts.tables.rows import Rows, joined
 from data_contracts.tables.topic_scores import TopicScore
 from data_contracts.tables.verdicts import JudgeVerdict, ModelAnswer, Outcome
 from models.evaluation.alignment_tax import Taxes, alignment_tax
-from models.evaluation.benchmarks.mmlu import GROUP_OF
+from models.evaluation.benchmarks.benchmark import ALL
+from models.evaluation.benchmarks.catalogue import benchmark_of
 from models.evaluation.generation_failures import failure_rates
 from models.evaluation.judging.verdict_arithmetic import JudgingSummary, summarise_verdicts
-from models.evaluation.statistics.aggregates import ALL, aggregate
+from models.evaluation.statistics.aggregates import aggregate
 from models.evaluation.statistics.intervals import Estimate
 from tasks.reporting.column_figures import counts, mean
 from tasks.tiny_world.gold_agreement import VERDICTS, agreements
@@ -121,7 +122,8 @@ def evaluation_metrics(tables: Evaluated) -> dict[str, float]:
     """Mean value with its interval of 95%, and the number of items, per benchmark and subject and its main groups."""
     metrics: dict[str, float] = {}
     for figure in aggregate(joined(EvaluatedItem, tables)):
-        if figure.group in GROUP_OF:  # one of MMLU's 57 subjects
+        benchmark = benchmark_of(figure.benchmark)
+        if benchmark is not None and figure.group in benchmark.larger_groups:  # e.g. one of MMLU's 57 subjects
             continue
         group = "" if figure.group == ALL else f".{figure.group.replace(' ', '_')}"
         name = f"{figure.benchmark}{group}.{figure.subject}"
