@@ -7,12 +7,12 @@ from data_contracts.config.engine import EngineConfig
 from data_contracts.config.evaluation import BenchmarkSettings
 from data_contracts.errors import ConfigError
 from data_contracts.handles import BenchmarkHandle, FileHandle, ModelHandle
-from data_contracts.store.artifact import Artifact
 from data_contracts.tables.evaluations import EvaluatedItem
+from data_contracts.tables.rows import Rows
 from models.evaluation.benchmarks.catalogue import FOR_LANGUAGE_MODELS, FOR_REWARD_MODELS, Benchmark
 from tasks.evaluation.evaluate_benchmark import evaluate_benchmark, reward_benchmark
 from tasks.inputs.resolve_benchmarks import preference_files, resolve_benchmarks
-from tasks.reward.score_preference_pairs import score_preference_file
+from tasks.reward.score_preference_file import score_preference_file
 from tasks.runtime.loaded_models import folder_of
 
 
@@ -43,7 +43,7 @@ class Asked:
         self.benchmarks: list[BenchmarkHandle] = resolve_benchmarks(self.settings)
         self._preferences: list[FileHandle] | None = None
 
-    def tables(self, subject: str, model: ModelHandle, engine: EngineConfig) -> list[Artifact[EvaluatedItem]]:
+    def tables(self, subject: str, model: ModelHandle, engine: EngineConfig) -> list[Rows[EvaluatedItem]]:
         """Every benchmark that was asked for and suits the model."""
         suits = FOR_REWARD_MODELS if is_reward_model(model) else FOR_LANGUAGE_MODELS
         if self.names and not set(self.names) & set(suits):
@@ -52,14 +52,17 @@ class Asked:
             )
         score = reward_benchmark if suits is FOR_REWARD_MODELS else evaluate_benchmark
         own = [benchmark for benchmark in self.benchmarks if Benchmark(benchmark.name) in suits]
-        return [score(subject, model, benchmark, engine) for benchmark in own]
+        return [score(subject=subject, model=model, benchmark=benchmark, engine=engine) for benchmark in own]
 
-    def preferences(self, subject: str, model: ModelHandle, engine: EngineConfig) -> list[Artifact[EvaluatedItem]]:
+    def preferences(self, subject: str, model: ModelHandle, engine: EngineConfig) -> list[Rows[EvaluatedItem]]:
         """A reward model's scores of preference pairs, a table per file; none for other models."""
         wanted = not self.names or Benchmark.PREFERENCES in self.names
         if not wanted or not is_reward_model(model):
             return []
-        return [score_preference_file(file, self.items, subject, model, engine) for file in self._preference_files()]
+        return [
+            score_preference_file(file=file, rows=self.items, subject=subject, model=model, engine=engine)
+            for file in self._preference_files()
+        ]
 
     def _preference_files(self) -> list[FileHandle]:
         if self._preferences is None:
