@@ -14,7 +14,7 @@ from data_contracts.tables.rows import Rows
 from tasks.reporting.column_figures import rows_where
 from tasks.reporting.plain_text import plain
 from tasks.reporting.run_tables import RunTables
-from tasks.reporting.sample_rows import score_of, verdict_on
+from tasks.reporting.sample_rows import score_of, verdict_on, with_evidence
 from tasks.reporting.words import FILTERS, REJECTIONS, VERDICTS
 
 Traced = Query | RejectedQuery | Response | Comparison | Demonstration | Rollout
@@ -94,8 +94,8 @@ def _query(row: Query) -> Iterator[str]:
 
 
 def _rejected(row: RejectedQuery) -> Iterator[str]:
-    reason = REJECTIONS[row.rejected_because]
-    yield f"query {row.rejection_id} was turned away: {reason} ({plain(row.evidence, 80)})"
+    reason = with_evidence(REJECTIONS[row.rejected_because], row.evidence, 80)
+    yield f"query {row.rejection_id} was turned away: {reason}"
     yield f"  {plain(row.query)}"
     if row.nearest_query_id:
         yield f"  nearest {row.nearest_query_id}, Rouge-L {row.nearest_rouge_l:.2f}"

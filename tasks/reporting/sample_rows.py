@@ -30,7 +30,8 @@ def sample_queries(tables: Tables) -> list[str]:
     if reasons:
         lines.append(f"  turned away: {reasons_in_words(reasons, REJECTIONS)}")
     for row in islice(rejected, REJECTED_SHOWN):
-        lines.append(f"    {REJECTIONS[row.rejected_because]} ({plain(row.evidence, 60)}): {plain(row.query, 120)}")
+        reason = with_evidence(REJECTIONS[row.rejected_because], row.evidence, 60)
+        lines.append(f"    {reason}: {plain(row.query, 120)}")
     return lines
 
 
@@ -54,7 +55,12 @@ def verdict_on(comparison: Comparison, evidence_chars: int) -> str:
     """Whether a comparison was kept, or why not and on what evidence."""
     if comparison.dropped_because is None:
         return "kept"
-    return f"dropped: {DROPS[comparison.dropped_because]} ({plain(comparison.evidence or '', evidence_chars)})"
+    return f"dropped: {with_evidence(DROPS[comparison.dropped_because], comparison.evidence, evidence_chars)}"
+
+
+def with_evidence(reason: str, evidence: str | None, limit: int) -> str:
+    """A reason and, in parentheses, the evidence, cut at `limit` characters."""
+    return f"{reason} ({plain(evidence, limit)})" if evidence else reason
 
 
 def sample_demonstration(tables: Tables) -> list[str]:
