@@ -25,7 +25,7 @@ def print_lineage(home: str, run_id: str | None, row_id: str) -> None:
     console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = PIPE_WIDTH
-    console.print(f"run {summary.run_id}, {found.row.table} {plain(row_id, 80)}")
+    console.print(f"run {summary.run_id}, table of {found.row.table.replace('_', ' ')}, row {plain(row_id, 80)}")
     for line in describe_lineage(tables, found):
         console.print(line, soft_wrap=True)
     console.print("\nfiles, each with what it was made from:")
