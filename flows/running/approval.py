@@ -16,6 +16,7 @@ from prefect.runtime import flow_run
 
 from data_contracts.config.run_config import RunConfig
 from models.run_bill import Work, bill
+from tasks.reporting.metric_rows import metric_rows
 from tasks.runtime.context import current, within
 from tasks.runtime.phases import Phase, PhaseReached
 from tasks.runtime.registry import all_steps
@@ -97,7 +98,7 @@ def describe(config: RunConfig, what: str, made: set[str], metrics: dict[str, fl
         lines += ["Models that are only names on the Hub have no size here, and their steps no FLOPs."]
     if metrics:
         lines += ["", "## Numbers so far", "", "| metric | value |", "|---|---:|"]
-        lines += [f"| {name} | {f'{value:,.3f}'.rstrip('0').rstrip('.')} |" for name, value in metrics.items()]
+        lines += [f"| {row.title} | {row.value} |" for row in metric_rows(metrics)]
     return "\n".join(lines)
 
 

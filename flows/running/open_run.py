@@ -22,8 +22,8 @@ from tasks.reporting.report_page import write_report
 from tasks.reporting.run_report import publish_report
 from tasks.reporting.run_summary import RunSummary, idle_seconds, write_summary
 from tasks.reporting.run_tables import RunTables
-from tasks.runtime.flow_log import print_to_log_file
 from tasks.runtime.context import current, within
+from tasks.runtime.flow_log import print_to_log_file
 from tasks.runtime.phases import Phase, PhaseRange, PhaseReached
 from tasks.runtime.run_log import run_observers
 from tasks.runtime.run_record import RunRecord
@@ -68,10 +68,11 @@ class Run:
 
 @contextmanager
 def open_run(config: RunConfig, home: str | None, until: Phase | None, from_: Phase | None) -> Iterator[Run]:
-    """Check the inputs, open the store, record what happens inside, and leave a summary however it ends."""
+    """Check the inputs (unless the command line has), open the store, record what happens inside, and leave a summary however it ends."""
     store = Store(home_url(home))
     print_to_log_file(store)
-    check_inputs(config)
+    if current().checked_config is not config:
+        check_inputs(config)
     now = datetime.now(UTC)
     run = Run(f"{now:%Y%m%d-%H%M%S}-{config.profile}-{uuid.uuid4().hex[:4]}", config, store)
     run.process_startup_s = max(0.0, time.time() - psutil.Process().create_time())

@@ -14,6 +14,7 @@ import pytest
 
 import data_contracts
 from data_contracts.tables.row import CONTRACT_METADATA, Row
+from tasks.reporting.metric_titles import metric_of
 from tests.flows.command import Command, digests, outputs_of, step_of, summary_of
 
 pytestmark = pytest.mark.flow
@@ -55,7 +56,17 @@ def test_summary_tells_what_happened(finished: Path):
     tables = {path.split("@")[0]: rows for path, rows in steps["optimize_policy"]["artifacts"].items()}
     assert tables["rollouts"] == 2 * 8
     report = (finished / "runs" / "latest" / "report.html").read_text()
-    assert all(part in report for part in ("<td>queries</td>", "Training: optimize_policy", "reward.heldout_accuracy"))
+    assert all(part in report for part in ("<td>queries</td>", "Training: optimize_policy", "The reward model prefers"))
+
+
+def test_a_person_reads_every_metric_by_a_title_of_words(finished: Path):
+    metrics = summary_of(finished)["metrics"]
+    parts = (".low", ".high", ".n")
+    assert not [name for name in metrics if not name.endswith(parts) and metric_of(name) is None]
+    dotted = [name for name in metrics if "." in name]
+    for page in (finished / "runs" / "latest").rglob("*"):
+        if page.suffix in (".html", ".md"):
+            assert not [name for name in dotted if name in page.read_text().split("Configuration")[0]], page
 
 
 def test_what_others_may_use_has_a_card_that_names_its_files(finished: Path):
@@ -131,7 +142,7 @@ def test_ones_own_queries_take_the_place_of_mined_ones(almost: Command, copied: 
     own.write_text("How do I make tea?\nTell me a story.\nHow do I make tea?\n")
     done = almost.mini(home, "--use", f"queries={own}", "--until", "comparisons")
     assert done.returncode == 0, done.stdout
-    assert "load_queries: 2 queries, 1 rejected_queries" in done.stdout
+    assert "load_queries: 2 queries, 1 rejected queries" in done.stdout
     assert not any(step["step"] == "mine_queries" for step in summary_of(home)["steps"])
     asked = [
         set(pq.read_table(sorted(f.glob("part-*")))["query"].to_pylist()) for f in outputs_of(home, "rank_comparisons")

@@ -82,7 +82,7 @@ def test_a_run_waits_for_approval_without_a_process_and_then_goes_on_or_ends(ser
     until(lambda: not any(serving.process_of(run) for run in both), STOP_LIMIT_S, "the processes to end")
     [bill] = [text for key, text in serving.markdown(approved).items() if key.startswith("almost-approval")]
     assert "| self_play | in the store | | |" in bill
-    assert "| reward.heldout_accuracy |" in bill
+    assert "| The reward model prefers the answer that is assumed better, held-out comparisons |" in bill
     serving.api.post(f"/flow_runs/{refused}/set_state", json={"state": {"type": "CANCELLING"}}).raise_for_status()
     serving.api.post(f"/flow_runs/{approved}/resume", json={}).raise_for_status()
     assert (serving.ended(approved), serving.ended(refused)) == ("COMPLETED", "CANCELLED")
