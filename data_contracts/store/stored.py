@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args
+from typing import Any, Generic, Protocol, TypeVar, get_args
 
 import numpy as np
 import pandas as pd
@@ -18,11 +18,24 @@ from data_contracts.store.manifest import Part
 from data_contracts.tables.row import ROW_GROUP_ROWS, Row
 from data_contracts.tables.rows import Rows, Sharded
 
-if TYPE_CHECKING:
-    from data_contracts.store.artifact_store import Store
-
 R = TypeVar("R", bound=Row)
 F = TypeVar("F", bound=FolderContract)
+
+
+class Reader(Protocol):
+    """What stored rows and folders ask of the store they lie in."""
+
+    def materialise(self, artifact: Artifact) -> list[Path]:
+        """Local paths of all parts."""
+        ...
+
+    def local_folder(self, artifact: Artifact) -> Path:
+        """A local folder with the artifact's files."""
+        ...
+
+    def read_shard(self, contract: type[Row], key: str, part: Part) -> pa.Table:
+        """The table of one stored part."""
+        ...
 
 
 class Stored:
@@ -51,7 +64,7 @@ class Stored:
 class StoredRows(Stored, Rows[R]):
     """The rows of an artifact; each part is verified when the store finds it and read a row group at a time."""
 
-    def __init__(self, row: type[R], artifact: Artifact, store: "Store") -> None:
+    def __init__(self, row: type[R], artifact: Artifact, store: Reader) -> None:
         _require_contract(row, artifact)
         self.row, self.artifact, self._store = row, artifact, store
 
@@ -88,7 +101,7 @@ class StoredRows(Stored, Rows[R]):
 class StoredShards(Sharded[R]):
     """Shards of a step that is not finished: parts in the store, in order, without a manifest yet."""
 
-    def __init__(self, row: type[R], key: str, parts: list[Part], store: "Store") -> None:
+    def __init__(self, row: type[R], key: str, parts: list[Part], store: Reader) -> None:
         self.row, self.parts = row, parts
         self._key, self._store = key, store
 
@@ -156,7 +169,7 @@ class LocalFolder(Folder[F]):
 class StoredFolder(Stored, Folder[F]):
     """A folder in the store."""
 
-    def __init__(self, contract: type[F], artifact: Artifact, store: "Store") -> None:
+    def __init__(self, contract: type[F], artifact: Artifact, store: Reader) -> None:
         _require_contract(contract, artifact)
         self.contract, self.artifact, self._store = contract, artifact, store
 
