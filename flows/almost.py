@@ -16,8 +16,8 @@ from flows.running.parameters import (
     Home,
     Ladder,
     ModelSources,
-    Optimizer,
     Overrides,
+    PolicyAlgorithm,
     ProfileName,
     PromptSets,
     PromptSources,
@@ -44,7 +44,7 @@ def almost(
     queries: QueryCount = None,
     models: Ladder = ModelSources(),  # noqa: B008 - frozen
     prompts: PromptSets = PromptSources(),  # noqa: B008
-    optimizer: Optimizer = None,
+    algorithm: PolicyAlgorithm = None,
     approval: Approval = None,
     stop_after: StopAfter = None,
     start_from: StartFrom = None,
@@ -52,7 +52,7 @@ def almost(
     home: Home = None,
 ) -> str:
     """Run a profile and return the run's id; its tables, checkpoints and summary.json are in the store."""
-    config = configure(profile, data_seed, queries, models, prompts, optimizer, approval, overrides)
+    config = configure(profile, data_seed, queries, models, prompts, algorithm, approval, overrides)
     with ending_promptly(), open_run(config, home, stop_after, start_from) as run:
         await_approval(config, SYNTHETIC_FEEDBACK, lambda here: synthetic_feedback(here, prepare_ingredients(here)))
         given = prepare_ingredients(config)

@@ -3,7 +3,8 @@
 Defaults are the `tiny` profile's; the sizes of the paper's effects follow from these numbers, so they are all here.
 """
 
-from typing import Self
+from pathlib import Path
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -95,10 +96,18 @@ class WorldConfig(_Section):
         default=0.9, ge=0, le=1, title="Faithful authors", description="Share of authors who hardly change their style"
     )
     faithful_persistence: float = Field(
-        default=0.98, ge=0, le=1, title="Their persistence", description="Probability that such a turn keeps the style"
+        default=0.98,
+        ge=0,
+        le=1,
+        title="Persistence of faithful authors",
+        description="Probability that their next turn keeps the style",
     )
     other_persistence: float = Field(
-        default=0.6, ge=0, le=1, title="Persistence of others", description="The same, for the other authors"
+        default=0.6,
+        ge=0,
+        le=1,
+        title="Persistence of other authors",
+        description="Probability that their next turn keeps the style",
     )
     length_carries_signal: bool = Field(
         default=True,
@@ -129,3 +138,16 @@ class WorldConfig(_Section):
     community: CommunityConfig = Field(
         default_factory=CommunityConfig, title="Community answers", description="Pairs with noisy, biased votes"
     )
+
+
+class GoldJudgeSource(_Section):
+    """The gold judge of a tiny world as a scorer of the policy's samples: what `models/tiny_world` builds it from."""
+
+    kind: Literal["gold_judge"] = "gold_judge"
+    world: WorldConfig = Field(title="Tiny world", description="The world whose facts the judge knows")
+    world_seed: int = Field(title="World seed", description="Seed from which the world's facts are drawn")
+
+    @property
+    def models(self) -> dict[str, Path]:
+        """Folders of the models that score, by role: none."""
+        return {}

@@ -4,11 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from data_contracts.config.policy import PolicyOptimizer
+from data_contracts.config.policy_algorithm import Algorithm
 from models.evaluation.paper_tables import PUBLISHED, PaperTable
 from models.evaluation.statistics.intervals import Estimate, estimate_difference
 
-BASES = dict.fromkeys(("sft", *(optimizer.value for optimizer in PolicyOptimizer)), "base")  # in a run
+BASES = dict.fromkeys(("sft", *(algorithm.value for algorithm in Algorithm)), "base")  # in a run
 TAXED = ("mmlu", "lambada")
 # Differences of Table 2's figures, which have no interval.
 _PUBLISHED = {

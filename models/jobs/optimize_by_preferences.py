@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from data_contracts.conversation import from_column
 from data_contracts.errors import EmptyResultError
-from data_contracts.specs.optimize_by_preferences import PreferenceSpec
+from data_contracts.specs.optimize_by_preferences import PREFERENCE_SPECS, PreferenceSpec
 from data_contracts.tables.arrow import compute as pc
 from data_contracts.tables.preference_pairs import PreferencePairs
 from models.distributed.deepspeed_config import prepare_distributed
@@ -80,6 +80,7 @@ def build_trainer(spec: PreferenceSpec, tokenizer: Any, training: AnswerPairs, h
     from trl.trainer.dpo_config import DPOConfig
     from trl.trainer.dpo_trainer import DPOTrainer
 
+    from models.rl.algorithms import algorithm_of
     from models.training import trl_training as shared
 
     class TokenizedDPOTrainer(DPOTrainer):
@@ -92,8 +93,9 @@ def build_trainer(spec: PreferenceSpec, tokenizer: Any, training: AnswerPairs, h
     settings = shared.trainer_settings(spec, layout, len(order) // spec.batch_size)
     measured = evaluated_rows(len(heldout.pair_ids), spec.training.processes)
     each = batch_layout(measured, spec.micro_batch_size, spec.training.processes).micro if measured else 1
+    loss = algorithm_of(spec).trl_loss
     arguments = DPOConfig(
-        **settings, beta=spec.beta, loss_type=[spec.loss.value], per_device_eval_batch_size=each, eval_strategy="no"
+        **settings, beta=spec.beta, loss_type=[loss], per_device_eval_batch_size=each, eval_strategy="no"
     )
     # Under ZeRO-3 the arguments must exist first: they tell transformers to split the weights as it loads them.
     models = []
@@ -137,7 +139,7 @@ def require_rows(pairs: Sequence[str], count: TruncationCount, max_length: int) 
 
 def main() -> None:
     """Train, measure the held-out pairs, and write `model`, `training_log` and the manifest."""
-    spec = read_spec(PreferenceSpec)
+    spec = read_spec(*PREFERENCE_SPECS.values())
     prepare_distributed(spec.training)
     from transformers import AutoTokenizer
 

@@ -3,10 +3,10 @@
 It needs no reward model: the rule of thumb's own pairs are what it learns from (delta learning, 2507.06187).
 """
 
-from data_contracts.config.dpo import PreferenceLoss, PreferenceOptimization
+from data_contracts.config.policy import DPOSettings, SigmoidNormSettings
 from data_contracts.config.training import TrainingSettings
 from data_contracts.folder_contracts import Checkpoint
-from data_contracts.specs.optimize_by_preferences import PreferenceSpec
+from data_contracts.specs.optimize_by_preferences import PREFERENCE_SPECS
 from data_contracts.store.artifact import Artifact
 from data_contracts.tables.comparisons import Comparisons
 from data_contracts.tables.preference_pairs import PreferencePairs
@@ -28,25 +28,22 @@ class PreferredPolicy(Outputs):
     training_log: Artifact[TrainingLog]
 
 
-@step(version="1", jobs=(JOB,), run_name="{loss}")
+@step(version="1", jobs=(JOB,), run_name="{optimization.algorithm}")
 def optimize_by_preferences(
     comparisons: Artifact[Comparisons],
     policy: Artifact[Checkpoint],
-    loss: PreferenceLoss,
-    optimization: PreferenceOptimization,
+    optimization: DPOSettings | SigmoidNormSettings,
     training: TrainingSettings,
     seed: int,
 ) -> PreferredPolicy:
     """Optimise the SFT policy on the comparisons every filter kept; some queries are held out."""
-    settings = optimization.resolved(loss)
-    pairs = with_splits(kept_pairs(comparisons), settings.heldout_share, seed)
+    pairs = with_splits(kept_pairs(comparisons), optimization.heldout_share, seed)
     paths = job_paths("optimize_by_preferences")
     pairs_file = paths["work_dir"] / "pairs.parquet"
     PreferencePairs.write_part(PreferencePairs.from_rows(pairs), pairs_file)
-    spec = PreferenceSpec(
+    spec = PREFERENCE_SPECS[optimization.algorithm](
         **paths,
-        **settings.model_dump(),
-        loss=loss,
+        **optimization.model_dump(),
         seed=derive_seed(seed, "optimize_by_preferences") % 2**31,
         base_model=folder_of(as_model("sft", policy)),
         pairs=(pairs_file,),

@@ -1,4 +1,4 @@
-"""Reinforcement learning from synthetic feedback: PPO from the SFT model, or RLOO or GRPO (ALMoST section 2.3).
+"""Reinforcement learning from synthetic feedback: PPO, RLOO or GRPO from the SFT model (ALMoST section 2.3).
 
 Prompts are those of the demonstrations, half seen in SFT and half not; when the halves differ in size, the larger one
 is cut by seed.
@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from data_contracts.config.policy import PolicyOptimization
+from data_contracts.config.policy import GRPOSettings, PPOSettings, RLOOSettings
 from data_contracts.config.training import TrainingSettings
-from data_contracts.config.world import WorldConfig
+from data_contracts.config.world import GoldJudgeSource
 from data_contracts.errors import EmptyResultError
 from data_contracts.folder_contracts import Checkpoint, LastCheckpoint
-from data_contracts.specs.optimize_policy import PPOSpec
+from data_contracts.specs.optimize_policy import POLICY_SPECS, RewardModelSource
 from data_contracts.store.artifact import Artifact
 from data_contracts.tables.demonstrations import QUERY_SPLITS, Demonstrations
 from data_contracts.tables.policy_prompts import PolicyPrompts
@@ -42,26 +42,23 @@ def optimize_policy(
     demonstrations: Artifact[Demonstrations],
     policy: Artifact[Checkpoint],
     reward_model: Artifact[Checkpoint],
-    optimization: PolicyOptimization,
+    optimization: PPOSettings | RLOOSettings | GRPOSettings,
     training: TrainingSettings,
     seed: int,
-    world: WorldConfig | None = None,
-    world_seed: int = 0,
+    other_scorer: GoldJudgeSource | None = None,
 ) -> OptimizedPolicy:
-    """Optimise the SFT policy against the reward model, or against the judge of a given tiny world (a ceiling)."""
+    """Optimise the SFT policy against the reward model, or against another scorer in its place."""
     prompts = balanced_prompts(read(Demonstrations, demonstrations).to_pylist(), seed)
     paths = job_paths("optimize_policy")
     prompts_file = paths["work_dir"] / "prompts.parquet"
     PolicyPrompts.write_part(PolicyPrompts.from_rows(prompts), prompts_file)
-    spec = PPOSpec(
+    spec = POLICY_SPECS[optimization.algorithm](
         **paths,
         **optimization.model_dump(),
         seed=derive_seed(seed, "optimize_policy") % 2**31,
         policy=folder_of(as_model("sft", policy)),
-        reward_model=folder_of(as_model("reward", reward_model)),
+        scorer=other_scorer or RewardModelSource(folder=folder_of(as_model("reward", reward_model))),
         prompts=(prompts_file,),
-        world=world,
-        world_seed=world_seed,
         training=training,
     )
     manifest = run_training_job(JOB, spec, training)

@@ -29,12 +29,12 @@ def write_cards(store: Store, summary: RunSummary, tables: RunTables) -> list[st
 
 
 def _models(summary: RunSummary, tables: RunTables) -> Iterator[tuple[str, str]]:
-    optimizer = summary.config.get("policy", {}).get("optimizer", "ppo")
+    algorithm = summary.config.get("policy", {}).get("algorithm", "ppo")
     kinds: dict[str, ModelKind] = {
         "train_reward_model": REWARD,
         "finetune_policy": SFT,
-        "optimize_policy": policy_kind(optimizer),
-        "optimize_by_preferences": policy_kind(optimizer),
+        "optimize_policy": policy_kind(algorithm),
+        "optimize_by_preferences": policy_kind(algorithm),
     }
     told = set[str]()
     for stage in summary.stages:

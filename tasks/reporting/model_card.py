@@ -55,16 +55,16 @@ SFT = ModelKind(
 )
 
 
-def policy_kind(optimizer: str) -> ModelKind:
-    """The policy that `optimizer` made from the SFT model."""
+def policy_kind(algorithm: str) -> ModelKind:
+    """The policy that `algorithm` made from the SFT model."""
     return ModelKind(
-        f"{optimizer}-model",
-        optimizer,
-        f"A model optimised by {optimizer} from its SFT start.",
+        f"{algorithm}-model",
+        algorithm,
+        f"A model optimised by {algorithm} from its SFT start.",
         "section 2.3",
         "text-generation",
         "policy",
-        (f"{optimizer}.", f"judge.{optimizer}_against_"),
+        (f"{algorithm}.", f"judge.{algorithm}_against_"),
     )
 
 

@@ -85,7 +85,7 @@ def _share_first_higher(first: Any, second: Any) -> float:
 
 
 def policy_metrics(
-    demonstrations: Artifact[Demonstrations], rollouts: Artifact[Rollouts] | None, optimizer: str = "ppo"
+    demonstrations: Artifact[Demonstrations], rollouts: Artifact[Rollouts] | None, algorithm: str = "ppo"
 ) -> dict[str, float]:
     """Usable demonstrations, and reward-model score and KL in the first and last tenth of the steps that sampled."""
     usable = pc.sum(read(Demonstrations, demonstrations)["usable"].cast("int64")).as_py()
@@ -98,9 +98,9 @@ def policy_metrics(
     late = table.filter(pc.greater(table["step"], last_tenth))
     return {
         "demonstrations.usable": float(usable),
-        f"{optimizer}.score.first": pc.mean(early["score"]).as_py(),
-        f"{optimizer}.score.last": pc.mean(late["score"]).as_py(),
-        f"{optimizer}.kl.last": pc.mean(late["kl"]).as_py(),
+        f"{algorithm}.score.first": pc.mean(early["score"]).as_py(),
+        f"{algorithm}.score.last": pc.mean(late["score"]).as_py(),
+        f"{algorithm}.kl.last": pc.mean(late["kl"]).as_py(),
     }
 
 

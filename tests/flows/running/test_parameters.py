@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 from prefect.utilities.callables import parameter_schema
 
 from data_contracts.config.placement import Placement, Target
-from data_contracts.config.policy import PolicyOptimizer
+from data_contracts.config.policy_algorithm import Algorithm
 from data_contracts.config.profiles import PROFILE_FOLDER, profile_names
 from data_contracts.config.run_config import RunConfig
 from data_contracts.errors import ConfigError
@@ -33,7 +33,7 @@ def test_every_field_has_a_title_and_a_description():
         "Number of queries",
         "Models",
         "Prompt sets",
-        "Policy optimizer",
+        "Policy algorithm",
         "Approval",
         "Stop after",
         "Start from",
@@ -90,7 +90,7 @@ def test_untouched_form_is_the_profile_file(profile: str):
         {"models": {"small": ""}},
         {"models": "x"},
         {"prompts": {"hhh": 3}},
-        {"optimizer": "magic"},
+        {"algorithm": "magic"},
         {"approval": "perhaps"},
         {"home": 3},
     ],
@@ -107,7 +107,7 @@ def test_filled_fields_come_before_overrides():
         33,
         ModelSources(small="tiny:mid"),
         PromptSources(hhh="it's: a file.txt"),
-        PolicyOptimizer.PPO,
+        Algorithm.PPO,
         True,
         ["mining.queries=44"],
     )
