@@ -18,11 +18,11 @@ class PreferenceSpec(TrainingJobSpec, LearningFromPairs):
     pairs: tuple[Path, ...] = Field(min_length=1, title="Pair files", description="Parquet files of `preference_pairs`")
 
 
-class DPOSpec(PreferenceSpec, DPOSettings):
+class DPOSpec(DPOSettings, PreferenceSpec):
     """DPO of the SFT policy."""
 
 
-class SigmoidNormSpec(PreferenceSpec, SigmoidNormSettings):
+class SigmoidNormSpec(SigmoidNormSettings, PreferenceSpec):
     """Length-normalised DPO of the SFT policy."""
 
 

@@ -45,15 +45,15 @@ class OptimizePolicySpec(TrainingJobSpec, LearningFromRewards):
         return self
 
 
-class PPOSpec(OptimizePolicySpec, PPOSettings):
+class PPOSpec(PPOSettings, OptimizePolicySpec):
     """PPO of the SFT policy."""
 
 
-class RLOOSpec(OptimizePolicySpec, RLOOSettings):
+class RLOOSpec(RLOOSettings, OptimizePolicySpec):
     """RLOO of the SFT policy."""
 
 
-class GRPOSpec(OptimizePolicySpec, GRPOSettings):
+class GRPOSpec(GRPOSettings, OptimizePolicySpec):
     """GRPO of the SFT policy."""
 
 

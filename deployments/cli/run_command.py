@@ -1,6 +1,7 @@
 """`almost run`: flow `almost` in this process, with progress in the terminal."""
 
 import json
+import logging
 import sys
 import time
 
@@ -33,6 +34,7 @@ def run_profile(profile: str, home: str, settings: list[str], until: str | None,
         ConfigError: profile, setting, stage name or path is wrong.
     """
     started = time.monotonic()
+    logging.getLogger("almost").addHandler(logging.NullHandler())  # the flow reads the profile again, and is heard then
     config = load_profile(profile, settings)
     from tasks.inputs.check_inputs import check_inputs
     from tasks.runtime.stage_range import StageRange, stage_named

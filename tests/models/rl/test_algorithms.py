@@ -7,15 +7,12 @@ import pytest
 import torch
 
 from data_contracts.config.policy_algorithm import Algorithm
-from data_contracts.config.world import GoldJudgeSource, WorldConfig
-from data_contracts.conversation import Role, Turn
 from data_contracts.errors import ConfigError
 from data_contracts.specs.optimize_by_preferences import PREFERENCE_SPECS
 from data_contracts.specs.optimize_policy import POLICY_SPECS, OptimizePolicySpec, RewardModelSource
 from models.rl.algorithm import SampledStep
 from models.rl.algorithms import DPO, GRPO, PPO, RLOO, SigmoidNorm, algorithm_of
 from models.rl.scoring import open_scorer
-from models.tiny_world.gold_scorer import GoldScorer
 
 PLACE: dict[str, Any] = {"output_dir": Path("/out"), "work_dir": Path("/work"), "seed": 1}
 CPU = torch.device("cpu")
@@ -76,24 +73,6 @@ def test_rloo_pays_for_kl_in_the_reward_and_grpo_does_not():
     torch.testing.assert_close(grpo.advantages, torch.tensor([[half, half], [-half, 0.0]]), atol=1e-4, rtol=0)
     torch.testing.assert_close(grpo.rewards, rloo.rewards)
     assert not grpo.returns.any()
-
-
-class Words:
-    """A tokenizer of whole answers."""
-
-    def decode(self, ids: list[str], skip_special_tokens: bool) -> str:
-        return " ".join(ids)
-
-
-def test_a_described_gold_judge_becomes_a_scorer():
-    source = GoldJudgeSource(world=WorldConfig(names=12, how_to_tasks=4), world_seed=3)
-    scorer = open_scorer(source, spec_of("ppo", scorer=source), Words(), CPU)
-    assert isinstance(scorer, GoldScorer)
-    name, facts = next(iter(scorer.judge.world.facts.items()))
-    asked = (Turn(Role.HUMAN, f"What pet does {name} have?"),)
-    true, false = ([f"{name} has pet {pet}."] for pet in (facts["pet"], "xyz"))
-    good, bad = scorer.score([asked, asked], [[], []], [true, false])  # type: ignore[list-item]
-    assert good == 10.0 > bad
 
 
 def test_a_scorer_that_nobody_registered_is_told():
