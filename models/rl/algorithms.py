@@ -10,9 +10,8 @@ from typing import overload
 
 from torch import Tensor
 
-from data_contracts.config.policy_algorithm import Algorithm as Name
 from data_contracts.config.policy_rewards import KLEstimator
-from data_contracts.specs.optimize_by_preferences import PreferenceSpec
+from data_contracts.specs.optimize_by_preferences import DPOSpec, PreferenceSpec, SigmoidNormSpec
 from data_contracts.specs.optimize_policy import GRPOSpec, OptimizePolicySpec, PPOSpec, RLOOSpec
 from models.rl.algorithm import Advantages, Loss, PairAlgorithm, Part, RewardAlgorithm, SampledStep
 from models.rl.group_math import kl_loss, leave_one_out, response_loss, standardize_groups, token_shares
@@ -129,8 +128,10 @@ def algorithm_of(spec: OptimizePolicySpec | PreferenceSpec) -> RewardAlgorithm |
             return RLOO(spec)
         case GRPOSpec():
             return GRPO(spec)
-        case PreferenceSpec():
-            return {Name.DPO: DPO, Name.SIGMOID_NORM: SigmoidNorm}[spec.algorithm]()
+        case DPOSpec():
+            return DPO()
+        case SigmoidNormSpec():
+            return SigmoidNorm()
     raise TypeError(f"no algorithm is known for {type(spec).__name__}")
 
 
