@@ -13,12 +13,13 @@ from transformers.utils import logging as transformers_logging
 
 from data_contracts.config.training import TrainingSettings
 from data_contracts.conversation import Role, Turn
-from data_contracts.specs.optimize_policy import PPOSpec
+from data_contracts.specs.optimize_policy import PPOSpec, RewardModelSource
 from data_contracts.tables.demonstrations import QuerySplit
 from models.distributed.deepspeed_config import prepare_distributed
-from models.rl.loop import PPOLoop
+from models.rl.loop import PolicyLoop
 from models.rl.players import Players, open_players
 from models.rl.prompts import Prompt
+from models.rl.scoring import RewardModelScorer
 
 
 def main(root: Path, stage: int) -> None:
@@ -30,7 +31,7 @@ def main(root: Path, stage: int) -> None:
     torch.manual_seed(1)
     spec = PPOSpec(
         output_dir=root / f"out{stage}", work_dir=root / f"work{stage}", seed=1, policy=root / "policy",
-        reward_model=root / "reward", prompts=(root / "unused.parquet",), steps=1, rollouts=4, minibatch_size=4,
+        scorer=RewardModelSource(folder=root / "reward"), prompts=(root / "unused.parquet",), steps=1, rollouts=4, minibatch_size=4,
         epochs=1, micro_batch_size=2, max_prompt_tokens=8, max_new_tokens=8, validation_share=0.0, training=training,
     )  # fmt: skip
     tokenizer = AutoTokenizer.from_pretrained(spec.policy)
@@ -39,7 +40,7 @@ def main(root: Path, stage: int) -> None:
         for i in range(4)
     ]
     players = open_players(spec, tokenizer, prompts[0].ids)
-    loop = PPOLoop(spec, players, prompts, [], spec.work_dir / "checkpoints")
+    loop = PolicyLoop(spec, players, prompts, [], spec.work_dir / "checkpoints")
     state = loop.run(lambda step, metrics: None)
     loop.updater.engine.weights()  # under ZeRO-3: whatever was gathered is let go
     if players.ranks.is_first:
@@ -63,6 +64,7 @@ def _kept(players: Players) -> dict[str, int]:
     }
     with players.reference.ready() as reference:
         sizes["reference"] = _bytes(_own(reference), counted)
+    assert isinstance(players.scorer, RewardModelScorer)
     return sizes | {"reward_model": _bytes(_own(players.scorer.reward_model.model), counted)}
 
 

@@ -22,11 +22,11 @@ import torch
 from benchmarks._trl_ppo_peer import PACKAGE, run_peer
 from data_contracts.config.training import TrainingSettings
 from data_contracts.conversation import Role, Turn
-from data_contracts.specs.optimize_policy import PPOSpec
+from data_contracts.specs.optimize_policy import PPOSpec, RewardModelSource
 from data_contracts.tables.demonstrations import QuerySplit
 from models.lm.chat_template import prepare_tokenizer
 from models.rl.experience import gather_experience
-from models.rl.loop import PPOLoop
+from models.rl.loop import PolicyLoop
 from models.rl.players import open_players
 from models.rl.prompts import Prompt
 from models.rl.rollouts import Response
@@ -94,13 +94,13 @@ def prepare(folder: Path) -> None:
     torch.save(torch.randint(3, VOCABULARY, (BATCH, PROMPT_TOKENS)), folder / "prompts.pt")
 
 
-def open_loop(folder: Path, steps: int, micro: int, seed: int) -> PPOLoop:
+def open_loop(folder: Path, steps: int, micro: int, seed: int) -> PolicyLoop:
     """The project's loop on the workload, with the peer's settings."""
     from transformers import AutoTokenizer
 
     work = Path(tempfile.mkdtemp(dir=folder))
     spec = PPOSpec(
-        output_dir=work / "out", work_dir=work, seed=seed, policy=folder / "policy", reward_model=folder / "reward",
+        output_dir=work / "out", work_dir=work, seed=seed, policy=folder / "policy", scorer=RewardModelSource(folder=folder / "reward"),
         prompts=(folder / "prompts.pt",), steps=steps, rollouts=BATCH, minibatch_size=BATCH, micro_batch_size=micro,
         epochs=EPOCHS, learning_rate=LEARNING_RATE, kl_coefficient=KL_COEFFICIENT, max_prompt_tokens=PROMPT_TOKENS,
         max_new_tokens=NEW_TOKENS, generation_batch_size=BATCH, score_clip=None, missing_end_penalty=0.0,
@@ -110,7 +110,7 @@ def open_loop(folder: Path, steps: int, micro: int, seed: int) -> PPOLoop:
     rows = torch.load(folder / "prompts.pt", weights_only=True).tolist()
     context = (Turn(Role.HUMAN, "w3"),)
     prompts = [Prompt(f"p{i}", f"q{i}", QuerySplit.SEEN, context, row) for i, row in enumerate(rows)]
-    return PPOLoop(spec, open_players(spec, tokenizer, rows[0]), prompts, [], work / "checkpoints")
+    return PolicyLoop(spec, open_players(spec, tokenizer, rows[0]), prompts, [], work / "checkpoints")
 
 
 def run_ours(folder: Path, steps: int, micro: int, seed: int) -> list[tuple[float, float]]:

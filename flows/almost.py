@@ -16,8 +16,8 @@ from flows.running.parameters import (
     Home,
     Ladder,
     ModelSources,
-    Optimizer,
     Overrides,
+    PolicyAlgorithm,
     ProfileName,
     PromptSets,
     PromptSources,
@@ -45,7 +45,7 @@ def almost(
     queries: QueryCount = None,
     models: Ladder = ModelSources(),  # noqa: B008 - frozen
     prompts: PromptSets = PromptSources(),  # noqa: B008
-    optimizer: Optimizer = None,
+    algorithm: PolicyAlgorithm = None,
     approval: Approval = None,
     stop_after: StopAfter = None,
     start_from: StartFrom = None,
@@ -55,7 +55,7 @@ def almost(
     """Run a profile and return the run's id; its tables, checkpoints and summary.json are in the store."""
     config = current().checked_config
     if config is None:  # from the form or a schedule, not from the command line
-        config = configure(profile, data_seed, queries, models, prompts, optimizer, approval, overrides)
+        config = configure(profile, data_seed, queries, models, prompts, algorithm, approval, overrides)
     with ending_promptly(), open_run(config, home, stop_after, start_from) as run:
         await_approval(config, SYNTHETIC_FEEDBACK, lambda here: synthetic_feedback(here, prepare_ingredients(here)))
         given = prepare_ingredients(config)

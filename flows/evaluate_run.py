@@ -47,17 +47,17 @@ def evaluate_run(
 ) -> EvaluationTables:
     """Judge responders, base, SFT and the optimised policy by gold where there is gold; score the reward model on pairs.
 
-    The policy goes by its optimizer's name.
+    The policy goes by its algorithm's name.
     """
     reward = as_model("reward", feedback.reward.checkpoint)
     subjects = {
         "base": given.models["policy"],
         "sft": as_model("sft", policy.sft.checkpoint),
-        policy.optimizer.value: as_model(policy.optimizer.value, policy.checkpoint),
+        policy.algorithm.value: as_model(policy.algorithm.value, policy.checkpoint),
     }
     preferences = _score_preferences(config, reward)
     benchmarks = _run_benchmarks(config, subjects, reward)
-    answers, verdicts = _judge_pairs(config, given, subjects, policy.optimizer.value)
+    answers, verdicts = _judge_pairs(config, given, subjects, policy.algorithm.value)
     topics = _score_topics(config, subjects["base"], answers)
     card = make_reward_card(
         scores=feedback.reward.scores,

@@ -48,7 +48,7 @@ def record_run_metrics(
     if feedback.as_is is not None:
         record.add_metrics(reward_metrics("as_is", feedback.as_is.scores))
     record.add_metrics(reward_metrics("reward", feedback.reward.scores))
-    record.add_metrics(policy_metrics(policy.demonstrations, policy.rollouts, policy.optimizer.value))
+    record.add_metrics(policy_metrics(policy.demonstrations, policy.rollouts, policy.algorithm.value))
     if evaluations.reward_card is not None:
         record.add_metrics(reward_card_metrics(evaluations.reward_card))
         publish_reward_card(evaluations.reward_card)

@@ -1,12 +1,13 @@
 """Steps 2 and 3 of the paper: demonstrations by RM-guided self-play, SFT, and PPO (ALMoST sections 2.2 and 2.3).
 
-`policy.optimizer` may put DPO on the comparisons in PPO's place.
+`policy.algorithm` may put RLOO or GRPO, or DPO on the comparisons, in PPO's place.
 """
 
 from dataclasses import dataclass
 
-from data_contracts.config.dpo import PreferenceLoss
-from data_contracts.config.policy import PolicyOptimizer
+from data_contracts.config.policy_algorithm import Algorithm
+from data_contracts.config.policy_pairs import LearningFromPairs
+from data_contracts.config.policy_rewards import LearningFromRewards
 from data_contracts.config.run_config import RunConfig
 from data_contracts.folder_contracts import PolicyCheckpoint, RewardCheckpoint
 from data_contracts.store.stored import Folder
@@ -25,11 +26,11 @@ from tasks.policy.self_play import self_play
 
 @dataclass(frozen=True)
 class TrainedPolicy:
-    """Everything steps 2 and 3 make; `optimizer` says how `checkpoint` came about, rollouts are those it sampled."""
+    """Everything steps 2 and 3 make; `algorithm` says how `checkpoint` came about, rollouts are those it sampled."""
 
     demonstrations: Rows[Demonstration]
     sft: FinetunedPolicy
-    optimizer: PolicyOptimizer
+    algorithm: Algorithm
     checkpoint: Folder[PolicyCheckpoint]
     rollouts: Rows[Rollout] | None
 
@@ -38,12 +39,12 @@ def train_policy(config: RunConfig, given: Ingredients, feedback: SyntheticFeedb
     """Play, fine-tune on the seen half, then optimise: on both halves by rewards, or on the comparisons."""
     demonstrations = play_with_reward_model(config, given, feedback.mined.queries, feedback.reward.checkpoint)
     sft = fine_tune(config, given, demonstrations)
-    optimizer = config.policy.optimizer
-    if optimizer.learns_from_pairs:
+    algorithm = config.policy.algorithm
+    if isinstance(config.policy, LearningFromPairs):
         preferred = optimize_on_pairs(config, feedback.comparisons, sft.checkpoint)
-        return TrainedPolicy(demonstrations, sft, optimizer, preferred.checkpoint, None)
+        return TrainedPolicy(demonstrations, sft, algorithm, preferred.checkpoint, None)
     optimized = optimize(config, demonstrations, sft.checkpoint, feedback.reward.checkpoint)
-    return TrainedPolicy(demonstrations, sft, optimizer, optimized.checkpoint, optimized.rollouts)
+    return TrainedPolicy(demonstrations, sft, algorithm, optimized.checkpoint, optimized.rollouts)
 
 
 def play_with_reward_model(
@@ -81,8 +82,8 @@ def optimize(
     sft: Folder[PolicyCheckpoint],
     reward_model: Folder[RewardCheckpoint],
 ) -> OptimizedPolicy:
-    """PPO on both halves, from the SFT model."""
-    world, world_seed = config.gold_world()
+    """PPO, RLOO or GRPO on both halves, from the SFT model."""
+    assert isinstance(config.policy, LearningFromRewards)
     return optimize_policy(
         demonstrations=demonstrations,
         policy=sft,
@@ -90,21 +91,19 @@ def optimize(
         optimization=config.policy,
         training=config.training,
         seed=config.seeds.train,
-        world=world,
-        world_seed=world_seed,
+        other_scorer=config.other_scorer(),
     )
 
 
 def optimize_on_pairs(
     config: RunConfig, comparisons: Rows[Comparison], sft: Folder[PolicyCheckpoint]
 ) -> PreferredPolicy:
-    """DPO on the kept comparisons, from the SFT model."""
-    normalised = config.policy.optimizer is PolicyOptimizer.SIGMOID_NORM
+    """DPO, plain or length-normalised, on the kept comparisons, from the SFT model."""
+    assert isinstance(config.policy, LearningFromPairs)
     return optimize_by_preferences(
         comparisons=comparisons,
         policy=sft,
-        loss=PreferenceLoss.SIGMOID_NORM if normalised else PreferenceLoss.SIGMOID,
-        optimization=config.dpo,
+        optimization=config.policy,
         training=config.training,
         seed=config.seeds.train,
     )

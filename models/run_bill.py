@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
+from data_contracts.config.policy_pairs import LearningFromPairs
 from data_contracts.config.pretraining import LadderSize
 from data_contracts.config.run_config import TINY_PREFIX, RunConfig
 from models.hub import cached_folder, hub_parameters
@@ -134,8 +135,8 @@ def _training(config: RunConfig, size: dict[str, int | None]) -> list[Work]:
     work.append(_work("train_reward_model", learnt))
     seen = ceil((config.self_play.queries or queries) * config.self_play.seen_share)
     work.append(_work("finetune_policy", [(ceil(sft.epochs * seen * sft.max_length), size["policy"], TRAIN)]))
-    if policy.optimizer.learns_from_pairs:
-        read_pairs = ceil(config.dpo.epochs * pairs * 2 * min(config.dpo.max_length, longest))
+    if isinstance(policy, LearningFromPairs):
+        read_pairs = ceil(policy.epochs * pairs * 2 * min(policy.max_length, longest))
         parts = [
             (read_pairs, size["policy"], TRAIN),
             (read_pairs, size["policy"], READ),

@@ -82,7 +82,7 @@ class JudgeSettings(Section):
     pairs: tuple[str, ...] = Field(
         default=("ppo:sft", "ppo:base"),
         title="Pairs",
-        description="A:B of base, sft, ppo (the optimised policy, whatever policy.optimizer is); ALMoST figure 3",
+        description="A:B of base, sft, ppo (the optimised policy, whatever policy.algorithm is); ALMoST figure 3",
         json_schema_extra=NOT_IN_KEY,
     )
     temperature: float = Field(default=0.2, ge=0, title="Judge's temperature", description="FastChat's reviewer")

@@ -22,11 +22,14 @@ class OptimizerSettings(Section):
     micro_batch_size: int = Field(
         default=8,
         ge=1,
-        title="Micro-batch",
-        description="Most rows per forward pass and rank; gradients accumulate",
+        title="Micro-batch size (rows)",
+        description="Most rows per forward pass and process; gradients of a batch add up",
         json_schema_extra=NOT_IN_KEY,
     )
-    weight_decay: float = Field(default=0.0, ge=0, title="Weight decay", description="AdamW; Alpaca's recipe: 0")
+    weight_decay: float = Field(default=0.0, ge=0, title="Weight decay", description="Of AdamW; Alpaca's recipe: 0")
     max_grad_norm: float = Field(
-        default=1.0, gt=0, title="Gradient norm limit", description="Clipped to this; ours (the paper is silent)"
+        default=1.0,
+        gt=0,
+        title="Gradient norm limit",
+        description="Larger gradients are scaled down to it; ours (the paper is silent)",
     )

@@ -3,6 +3,7 @@
 The loader lives here, not in `deployments/`, so that flows may use it.
 """
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,13 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from data_contracts.config.run_config import RunConfig
+from data_contracts.config.policy import switch_algorithm
+from data_contracts.config.run_config import FORMER_SECTIONS, RunConfig
+from data_contracts.config.section import explain_invalid
 from data_contracts.errors import ConfigError
 
+log = logging.getLogger("almost.profiles")
+ALGORITHM = "policy.algorithm"
 PROFILE_FOLDER = Path(__file__).resolve().parents[2] / "deployments" / "profiles"
 
 
@@ -23,6 +28,9 @@ def profile_names() -> list[str]:
 
 def load_profile(profile: str, overrides: Sequence[str] = ()) -> RunConfig:
     """Load a profile by name or path and apply `section.field=value` overrides.
+
+    An override of `policy.algorithm` comes first, wherever it stands: the section `policy` of the file then keeps what
+    both algorithms share and loses the rest (`switch_algorithm`), which is logged.
 
     Raises:
         ConfigError: unknown profile, unknown field, or a value that breaks a bound; one line says what and where.
@@ -35,6 +43,7 @@ def load_profile(profile: str, overrides: Sequence[str] = ()) -> RunConfig:
     if not isinstance(content, dict):
         raise ConfigError(f"profile {path}: expected sections, found {type(content).__name__}")
     content.setdefault("profile", path.stem)
+    _switch_algorithm(content, profile, overrides)
     for override in overrides:
         _apply(content, override)
     return config_from(content, where=f"profile {profile}")
@@ -65,17 +74,30 @@ def _profile_path(profile: str) -> Path:
     return path
 
 
+def _switch_algorithm(content: dict[str, Any], profile: str, overrides: Sequence[str]) -> None:
+    """Turn the file's section `policy` into one of the algorithm that the overrides ask for, and log what is lost."""
+    chosen = [_value(override) for override in overrides if override.partition("=")[0].strip() == ALGORITHM]
+    section = content.get("policy") or {}
+    if not chosen or not isinstance(section, dict):
+        return
+    content["policy"], dropped = switch_algorithm(section, chosen[-1])
+    if dropped:
+        log.warning(
+            "profile %s: policy.algorithm is now %s, so these numbers of the file do not count: policy.{%s}",
+            profile,
+            chosen[-1],
+            ", ".join(dropped),
+        )
+
+
 def _apply(content: dict[str, Any], override: str) -> None:
-    name, separator, raw = override.partition("=")
+    name, separator, _ = override.partition("=")
     steps = name.strip().split(".")
     if not separator or len(steps) < 2 or not all(steps):
         raise ConfigError(f"--set {override}: expected section.field=value, e.g. --set mining.queries=500")
-    if steps[0] not in RunConfig.model_fields:
+    if steps[0] not in (*RunConfig.model_fields, *FORMER_SECTIONS):  # the configuration says what became of those
         raise ConfigError(f"--set {override}: unknown section '{steps[0]}'; known: {', '.join(RunConfig.model_fields)}")
-    try:
-        value = yaml.safe_load(raw)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {override}: the value is not valid YAML; quote it") from error
+    value = _value(override)
     target: Any = content
     for step in steps[:-1]:
         target = _descend(target, step, override)
@@ -83,6 +105,13 @@ def _apply(content: dict[str, Any], override: str) -> None:
         target[_index(target, steps[-1], override)] = value
     else:
         target[steps[-1]] = value
+
+
+def _value(override: str) -> Any:
+    try:
+        return yaml.safe_load(override.partition("=")[2])
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override}: the value is not valid YAML; quote it") from error
 
 
 def _descend(target: Any, step: str, override: str) -> Any:
@@ -99,17 +128,3 @@ def _index(target: list[Any], step: str, override: str) -> int:
     if not step.isdigit() or int(step) >= len(target):
         raise ConfigError(f"--set {override}: '{step}' is not a position from 0 to {len(target) - 1}")
     return int(step)
-
-
-def explain_invalid(error: ValidationError) -> str:
-    """What is wrong with a profile or a section of it, and where, in one line."""
-    # A misspelt field is the likeliest mistake, and the reason why others are "missing".
-    first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-    field = ".".join(str(part) for part in first["loc"])
-    message = first["msg"].removeprefix("Value error, ")
-    shown = "" if first["type"] in ("missing", "value_error") else f" (found {str(first['input'])[:80]!r})"
-    more = f"; and {error.error_count() - 1} more" if error.error_count() > 1 else ""
-    if first["type"] == "extra_forbidden":
-        message = "no such field"
-        shown = ""
-    return f"{field}: {message}{shown}{more}" if field else f"{message}{more}"

@@ -32,7 +32,10 @@ class RewardTraining(OptimizerSettings):
     schedule: Schedule = Field(default=Schedule.COSINE, title="Schedule", description="Ours (the paper is silent)")
     warmup_share: float = Field(default=0.03, ge=0, lt=1, title="Warm-up share", description="Ours, as for SFT")
     center_rewards_coefficient: float | None = Field(
-        default=None, ge=0, title="Centring", description="Weight of (r_chosen + r_rejected)^2; the paper has none"
+        default=None,
+        ge=0,
+        title="Weight of centred rewards",
+        description="Weight of (r_chosen + r_rejected)^2 in the loss; the paper has none",
     )
     rank_margin: float = Field(
         default=0.0,
@@ -61,7 +64,10 @@ class RewardTraining(OptimizerSettings):
         "alone: without the head (a control). The paper's reward model is 'off'",
     )
     likelihood_learning_rate: float = Field(
-        default=0.1, gt=0, title="Its learning rate", description="Of the likelihood's one weight, which starts at 0"
+        default=0.1,
+        gt=0,
+        title="Likelihood feature: learning rate",
+        description="Of the likelihood's one weight, which starts at 0",
     )
 
     def plain(self) -> "RewardTraining":

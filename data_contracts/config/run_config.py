@@ -1,16 +1,19 @@
 """The configuration of a run: the sum of a profile's sections, checked across sections."""
 
+from typing import Any
+
 from pydantic import Field, model_validator
 
 from data_contracts.config.as_is import AsIs
-from data_contracts.config.dpo import PreferenceOptimization
 from data_contracts.config.engine import EngineConfig
 from data_contracts.config.evaluation import Evaluation
 from data_contracts.config.filter import HeuristicFilter
 from data_contracts.config.mining import Mining
 from data_contracts.config.models import Models
 from data_contracts.config.placement import Placement
-from data_contracts.config.policy import PolicyOptimization, ScoreSource
+from data_contracts.config.policy import PolicySection
+from data_contracts.config.policy_ppo import PPOSettings
+from data_contracts.config.policy_rewards import LearningFromRewards, ScoreSource
 from data_contracts.config.pretraining import LadderLayout, PretrainingConfig
 from data_contracts.config.prompts import Prompts
 from data_contracts.config.ranking import Ranking
@@ -23,10 +26,15 @@ from data_contracts.config.self_play import SelfPlay
 from data_contracts.config.sft import SupervisedFinetuning
 from data_contracts.config.training import TrainingSettings
 from data_contracts.config.use import Given
-from data_contracts.config.world import WorldConfig
+from data_contracts.config.world import GoldJudgeSource, WorldConfig
 
 LADDER = ("small", "mid", "large")
 TINY_PREFIX = "tiny:"
+FORMER_SECTIONS = {
+    "dpo": "is now part of 'policy': with policy.algorithm dpo or sigmoid_norm its fields stand in 'policy' itself, e.g. "
+    "policy.beta; numbers for a run that may switch to them stand in policy.alternatives.dpo and "
+    "policy.alternatives.sigmoid_norm",
+}
 
 
 class RunConfig(Section):
@@ -48,8 +56,7 @@ class RunConfig(Section):
     reward: RewardTraining = RewardTraining()
     self_play: SelfPlay = SelfPlay()
     sft: SupervisedFinetuning = SupervisedFinetuning()
-    policy: PolicyOptimization = PolicyOptimization()
-    dpo: PreferenceOptimization = PreferenceOptimization()
+    policy: PolicySection = PPOSettings()
     training: TrainingSettings = TrainingSettings()
     engine: EngineConfig = EngineConfig()
     placement: Placement = Field(default_factory=Placement)  # reads the environment when a run starts
@@ -84,33 +91,35 @@ class RunConfig(Section):
         plain = {"zero_stage": 0, "processes": 1, "offload": False, "lora_rank": 0, "bf16": False}
         return self.training.model_copy(update=plain | {"gradient_checkpointing": False, "use_cpu": True})
 
-    def gold_world(self) -> tuple[WorldConfig | None, int]:
-        """World and seed of the judge that scores PPO's samples; None and 0 where the reward model does."""
-        if self.policy.score_source is ScoreSource.REWARD_MODEL:
-            return None, 0
-        return self.world, self.seeds.world
+    def other_scorer(self) -> GoldJudgeSource | None:
+        """Who scores the policy's samples in the reward model's place; None where the reward model does.
 
-    @model_validator(mode="after")
-    def _models_can_be_trained(self) -> "RunConfig":
-        """What a training job would refuse, after everything before it has run."""
-        if self.training.offload and self.training.zero_stage < 2:
-            raise ValueError(
-                f"training.offload needs training.zero_stage 2 or 3, found {self.training.zero_stage}; raise it, or leave "
-                "offload out"
-            )
-        if self.training.lora_rank and self.policy.unfrozen_layers is not None:
-            raise ValueError(
-                "policy.unfrozen_layers does not go with training.lora_rank: adapters learn in every layer; leave one out"
-            )
-        if self.policy.score_source is ScoreSource.GOLD_JUDGE and self.world is None:
+        Raises:
+            ValueError: the gold judge is asked for, but there is no tiny world.
+        """
+        policy = self.policy
+        if not isinstance(policy, LearningFromRewards) or policy.score_source is ScoreSource.REWARD_MODEL:
+            return None
+        if self.world is None:
             raise ValueError(
                 "policy.score_source 'gold_judge' needs the section 'world': only there is the truth known"
             )
-        if self.policy.minibatch_size > self.policy.rollouts:
-            raise ValueError(
-                f"policy.minibatch_size {self.policy.minibatch_size} is more than policy.rollouts "
-                f"{self.policy.rollouts}; lower the one or raise the other"
-            )
+        return GoldJudgeSource(world=self.world, world_seed=self.seeds.world)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _former_sections(cls, content: Any) -> Any:
+        for name, what in FORMER_SECTIONS.items():
+            if isinstance(content, dict) and name in content:
+                raise ValueError(f"section '{name}' {what}")
+        return content
+
+    @model_validator(mode="after")
+    def _policy_can_be_trained(self) -> "RunConfig":
+        """What the training of the policy would refuse, after everything before it has run."""
+        if isinstance(self.policy, LearningFromRewards):
+            self.policy.check_layers(self.training)
+        self.other_scorer()
         return self
 
     @model_validator(mode="after")

@@ -1,8 +1,9 @@
 """Profile section `training`: how every training job is run: processes, ZeRO, precision, checkpoints."""
 
 from enum import StrEnum
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from data_contracts.store.keys import NOT_IN_KEY
 
@@ -47,3 +48,11 @@ class TrainingSettings(BaseModel):
         description="Seconds; the job is then killed",
         json_schema_extra=NOT_IN_KEY,
     )
+
+    @model_validator(mode="after")
+    def _offload_has_shards(self) -> Self:
+        if self.offload and self.zero_stage < 2:
+            raise ValueError(
+                f"offload needs zero_stage 2 or 3, found {self.zero_stage}; raise it, or leave offload out"
+            )
+        return self

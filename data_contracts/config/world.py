@@ -96,10 +96,18 @@ class WorldConfig(_Section):
         default=0.9, ge=0, le=1, title="Faithful authors", description="Share of authors who hardly change their style"
     )
     faithful_persistence: float = Field(
-        default=0.98, ge=0, le=1, title="Their persistence", description="Probability that such a turn keeps the style"
+        default=0.98,
+        ge=0,
+        le=1,
+        title="Persistence of faithful authors",
+        description="Probability that their next turn keeps the style",
     )
     other_persistence: float = Field(
-        default=0.6, ge=0, le=1, title="Persistence of others", description="The same, for the other authors"
+        default=0.6,
+        ge=0,
+        le=1,
+        title="Persistence of other authors",
+        description="Probability that their next turn keeps the style",
     )
     length_carries_signal: bool = Field(
         default=True,

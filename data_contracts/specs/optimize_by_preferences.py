@@ -1,21 +1,32 @@
-"""Spec of the job that runs DPO on the comparisons (not in ALMoST)."""
+"""Specs of the job that runs DPO on the comparisons, plain or length-normalised (not in ALMoST): one per algorithm."""
 
 from pathlib import Path
 
 from pydantic import Field
 
-from data_contracts.config.dpo import PreferenceLoss, PreferenceOptimization
+from data_contracts.config.policy_algorithm import Algorithm
+from data_contracts.config.policy_pairs import DPOSettings, LearningFromPairs, SigmoidNormSettings
 from data_contracts.specs.training_job import TrainingJobSpec
 
 
-class PreferenceSpec(TrainingJobSpec, PreferenceOptimization):
-    """DPO of the SFT policy on comparisons, plain or length-normalised (not in ALMoST)."""
+class PreferenceSpec(TrainingJobSpec, LearningFromPairs):
+    """What the algorithms' specs share: the SFT model and the pairs."""
 
-    beta: float = Field(gt=0, title="Beta")
-    learning_rate: float = Field(gt=0, title="Learning rate")
-    batch_size: int = Field(ge=1, title="Batch")
-    loss: PreferenceLoss = Field(title="Loss", description="sigmoid: sums over an answer's tokens; sigmoid_norm: means")
     base_model: Path = Field(
-        title="SFT model", description="Folder; the policy starts here and the reference stays here"
+        title="SFT model folder", description="The policy starts from it, and the reference stays what it is"
     )
-    pairs: tuple[Path, ...] = Field(min_length=1, title="Pairs", description="Parquet files of `preference_pairs`")
+    pairs: tuple[Path, ...] = Field(min_length=1, title="Pair files", description="Parquet files of `preference_pairs`")
+
+
+class DPOSpec(DPOSettings, PreferenceSpec):
+    """DPO of the SFT policy."""
+
+
+class SigmoidNormSpec(SigmoidNormSettings, PreferenceSpec):
+    """Length-normalised DPO of the SFT policy."""
+
+
+PREFERENCE_SPECS: dict[Algorithm, type[DPOSpec] | type[SigmoidNormSpec]] = {
+    Algorithm.DPO: DPOSpec,
+    Algorithm.SIGMOID_NORM: SigmoidNormSpec,
+}

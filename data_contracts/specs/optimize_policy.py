@@ -1,26 +1,64 @@
-"""Spec of the job that optimises the policy against the reward model (ALMoST section 2.3)."""
+"""Specs of the job that optimises the policy against rewards (ALMoST section 2.3): one per algorithm."""
 
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from data_contracts.config.policy import PolicyOptimization, ScoreSource
-from data_contracts.config.world import WorldConfig
+from data_contracts.config.policy_algorithm import Algorithm
+from data_contracts.config.policy_ppo import PPOSettings
+from data_contracts.config.policy_rewards import GRPOSettings, LearningFromRewards, RLOOSettings
+from data_contracts.config.section import Section
+from data_contracts.config.world import GoldJudgeSource
 from data_contracts.specs.training_job import TrainingJobSpec
 
 
-class PPOSpec(TrainingJobSpec, PolicyOptimization):
-    """Reinforcement learning against the reward model (section 2.3)."""
+class RewardModelSource(Section):
+    """A reward model as the scorer of the policy's samples."""
 
-    policy: Path = Field(title="SFT model", description="Folder; the policy starts here and the reference stays here")
-    reward_model: Path = Field(title="Reward model", description="Folder of a sequence-classification model")
-    prompts: tuple[Path, ...] = Field(min_length=1, title="Prompts", description="Parquet files of `policy_prompts`")
-    world: WorldConfig | None = Field(default=None, title="Tiny world", description="For score_source gold_judge")
-    world_seed: int = Field(default=0, title="Its seed", description="For score_source gold_judge")
+    kind: Literal["reward_model"] = "reward_model"
+    folder: Path = Field(title="Reward model folder", description="Folder of a sequence-classification model")
+
+    @property
+    def models(self) -> dict[str, Path]:
+        """Folders of the models that score, by role."""
+        return {"reward_model": self.folder}
+
+
+ScorerSource = Annotated[RewardModelSource | GoldJudgeSource, Field(discriminator="kind")]
+
+
+class OptimizePolicySpec(TrainingJobSpec, LearningFromRewards):
+    """What the algorithms' specs share: the SFT model, the scorer and the prompts."""
+
+    policy: Path = Field(
+        title="SFT model folder", description="The policy starts from it, and the reference stays what it is"
+    )
+    scorer: ScorerSource = Field(title="Scorer", description="Who gives finished responses their rewards")
+    prompts: tuple[Path, ...] = Field(
+        min_length=1, title="Prompt files", description="Parquet files of `policy_prompts`"
+    )
 
     @model_validator(mode="after")
-    def _gold_judge_has_a_world(self) -> Self:
-        if self.score_source is ScoreSource.GOLD_JUDGE and self.world is None:
-            raise ValueError("policy.score_source 'gold_judge' needs a tiny world; only there is the truth known")
+    def _layers_can_learn(self) -> Self:
+        self.check_layers(self.training)
         return self
+
+
+class PPOSpec(PPOSettings, OptimizePolicySpec):
+    """PPO of the SFT policy."""
+
+
+class RLOOSpec(RLOOSettings, OptimizePolicySpec):
+    """RLOO of the SFT policy."""
+
+
+class GRPOSpec(GRPOSettings, OptimizePolicySpec):
+    """GRPO of the SFT policy."""
+
+
+POLICY_SPECS: dict[Algorithm, type[PPOSpec] | type[RLOOSpec] | type[GRPOSpec]] = {
+    Algorithm.PPO: PPOSpec,
+    Algorithm.RLOO: RLOOSpec,
+    Algorithm.GRPO: GRPOSpec,
+}

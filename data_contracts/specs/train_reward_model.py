@@ -18,6 +18,6 @@ class RewardSpec(TrainingJobSpec, RewardTraining):
     )
     answer_likelihoods: Path | None = Field(
         default=None,
-        title="Its readings",
-        description="File in which another member of the ensemble left what the base says of these pairs",
+        title="Answer likelihoods",
+        description="File of the pairs' likelihoods under the base, left by another member of the ensemble; empty: read anew",
     )

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from prefect.runtime import flow_run
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from data_contracts.config.policy import PolicyOptimizer
+from data_contracts.config.policy_algorithm import Algorithm
 from data_contracts.config.profiles import load_profile, profile_names
 from data_contracts.config.run_config import RunConfig
 from tasks.runtime.phases import Phase
@@ -27,7 +27,7 @@ def _labelled(title: str, description: str, *choices: dict[str, Any], **bounds: 
 NUMBER = {"type": "integer", "minimum": 0, "title": "Number"}
 COUNT = {"type": "integer", "minimum": 1, "title": "Number"}
 PHASE = {"type": "string", "enum": [phase.value for phase in Phase], "title": "Phase"}
-OPTIMIZER = {"type": "string", "enum": [optimizer.value for optimizer in PolicyOptimizer], "title": "Optimizer"}
+ALGORITHM = {"type": "string", "enum": [algorithm.value for algorithm in Algorithm], "title": "Algorithm"}
 YES_OR_NO = {"type": "boolean", "title": "Yes or no"}
 TEXT = {"type": "string", "minLength": 1, "title": "Text"}
 EMPTY = {"type": "null", "title": "Empty"}
@@ -93,9 +93,14 @@ QueryCount = Annotated[
 ]
 Ladder = Annotated[ModelSources, *_labelled("Models", "Vanilla models and bases; empty fields: the profile's")]
 PromptSets = Annotated[PromptSources, *_labelled("Prompt sets", "Few-shot prompts; empty fields: the profile's")]
-Optimizer = Annotated[
-    PolicyOptimizer | None,
-    *_labelled("Policy optimizer", "How the policy learns from rewards; empty: the profile's", OPTIMIZER, EMPTY),
+PolicyAlgorithm = Annotated[
+    Algorithm | None,
+    *_labelled(
+        "Policy algorithm",
+        "How the policy is trained after SFT; the profile's numbers for another algorithm are dropped; empty: the profile's",
+        ALGORITHM,
+        EMPTY,
+    ),
 ]
 Approval = Annotated[
     bool | None,
@@ -124,7 +129,7 @@ def configure(
     queries: int | None = None,
     models: ModelSources = ModelSources(),  # noqa: B008 - frozen
     prompts: PromptSources = PromptSources(),  # noqa: B008
-    optimizer: PolicyOptimizer | None = None,
+    algorithm: Algorithm | None = None,
     approval: bool | None = None,
     overrides: tuple[str, ...] | list[str] = (),
 ) -> RunConfig:
@@ -133,7 +138,7 @@ def configure(
     Raises:
         ConfigError: unknown profile or field, or a value that breaks a bound.
     """
-    fields: dict[str, Any] = {"seeds.data": data_seed, "mining.queries": queries, "policy.optimizer": optimizer}
+    fields: dict[str, Any] = {"seeds.data": data_seed, "mining.queries": queries, "policy.algorithm": algorithm}
     fields["placement.approval"] = None if approval is None else str(approval).lower()
     curated = [f"{name}={value}" for name, value in fields.items() if value is not None]
     return load_profile(profile, [*curated, *models.overrides("models"), *prompts.overrides("prompts"), *overrides])

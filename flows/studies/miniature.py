@@ -11,11 +11,12 @@ from typing import Any
 from prefect import flow
 from pydantic import ValidationError
 
-from data_contracts.config.policy import ScoreNormalization, ScoreSource
-from data_contracts.config.profiles import explain_invalid, load_profile
+from data_contracts.config.policy_rewards import ScoreNormalization, ScoreSource
+from data_contracts.config.profiles import load_profile
 from data_contracts.config.responders import Responder
 from data_contracts.config.reward import LikelihoodFeature
 from data_contracts.config.run_config import RunConfig
+from data_contracts.config.section import explain_invalid
 from data_contracts.errors import ConfigError
 from data_contracts.folder_contracts import PolicyCheckpoint, RewardCheckpoint
 from data_contracts.store.stored import Folder

@@ -21,16 +21,9 @@ def on_cpu(training: TrainingSettings) -> bool:
     return not torch.cuda.is_available()
 
 
-def check_offload(training: TrainingSettings) -> None:
-    """Raise ConfigError where offload is asked for at a ZeRO stage that shards nothing it could move."""
-    if training.offload and training.zero_stage < 2:
-        raise ConfigError(f"training.offload needs training.zero_stage 2 or 3, found {training.zero_stage}")
-
-
 def zero_config(training: TrainingSettings) -> dict[str, Any] | None:
     """The DeepSpeed configuration of `training`, None without ZeRO; "auto" takes the trainer's value."""
     stage = training.zero_stage
-    check_offload(training)
     if stage == 0:
         return None
     zero: dict[str, Any] = {"stage": stage, "contiguous_gradients": True, "overlap_comm": not on_cpu(training)}

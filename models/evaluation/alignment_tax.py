@@ -3,13 +3,13 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from data_contracts.config.policy import PolicyOptimizer
+from data_contracts.config.policy_algorithm import Algorithm
 from data_contracts.tables.evaluations import EvaluatedItem
 from models.evaluation.benchmarks.catalogue import BENCHMARKS, benchmark_of
 from models.evaluation.paper_tables import PUBLISHED, PaperTable
 from models.evaluation.statistics.intervals import Estimate, estimate_difference
 
-BASES = dict.fromkeys(("sft", *(optimizer.value for optimizer in PolicyOptimizer)), "base")  # in a run
+BASES = dict.fromkeys(("sft", *(algorithm.value for algorithm in Algorithm)), "base")  # in a run
 # Taxed are the benchmarks for which the paper gives its base model's figure; published losses have no interval.
 _PUBLISHED = {name: losses for name, one in BENCHMARKS.items() if (losses := one.paper.published_losses())}
 Taxes = dict[tuple[str, str], Estimate]

@@ -11,7 +11,7 @@ fit is dropped, and so is one whose answers have the same tokens; all are counte
 
 from typing import Any
 
-from data_contracts.specs.optimize_by_preferences import PreferenceSpec
+from data_contracts.specs.optimize_by_preferences import PREFERENCE_SPECS, PreferenceSpec
 from data_contracts.tables.reward_scores import PairSplit
 from models.distributed.deepspeed_config import prepare_distributed
 from models.lm.chat_template import fit_embeddings, prepare_tokenizer
@@ -45,6 +45,7 @@ def build_trainer(spec: PreferenceSpec, tokenizer: Any, training: TokenizedPairs
     from trl.trainer.dpo_config import DPOConfig
     from trl.trainer.dpo_trainer import DPOTrainer
 
+    from models.rl.algorithms import algorithm_of
     from models.training import trl_training as shared
 
     class TokenizedDPOTrainer(DPOTrainer):
@@ -57,8 +58,9 @@ def build_trainer(spec: PreferenceSpec, tokenizer: Any, training: TokenizedPairs
     settings = shared.trainer_settings(spec, layout, len(order) // spec.batch_size)
     measured = evaluated_rows(len(heldout.pair_ids), spec.training.processes)
     each = batch_layout(measured, spec.micro_batch_size, spec.training.processes).micro if measured else 1
+    loss = algorithm_of(spec).trl_loss
     arguments = DPOConfig(
-        **settings, beta=spec.beta, loss_type=[spec.loss.value], per_device_eval_batch_size=each, eval_strategy="no"
+        **settings, beta=spec.beta, loss_type=[loss], per_device_eval_batch_size=each, eval_strategy="no"
     )
     # Under ZeRO-3 the arguments must exist first: they tell transformers to split the weights as it loads them.
     models = []
@@ -93,7 +95,7 @@ def heldout_metrics(found: dict[str, float], rows: int) -> dict[str, float]:
 
 def main() -> None:
     """Train, measure the held-out pairs, and write `model`, `training_log` and the manifest."""
-    spec = read_spec(PreferenceSpec)
+    spec = read_spec(*PREFERENCE_SPECS.values())
     prepare_distributed(spec.training)
     from transformers import AutoTokenizer
 

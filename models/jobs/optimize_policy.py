@@ -1,17 +1,17 @@
-"""Job: PPO of the SFT policy against the reward model (ALMoST section 2.3), or RLOO or GRPO, which need no value head.
+"""Job: PPO, RLOO or GRPO of the SFT policy against the rewards of a scorer (ALMoST section 2.3).
 
-The loop itself is in `models/rl/loop.py`. Outputs: `model` (the kept policy), `last_model`, PPO's value head inside each,
+The loop itself is in `models/rl/loop.py`. Outputs: `model` (the kept policy), `last_model`, a value head inside each,
 `rollouts` (one Parquet part per step), `training_log`.
 """
 
 import shutil
 from typing import Any
 
-from data_contracts.config.policy import KeepModel, ScoreSource
+from data_contracts.config.policy_rewards import KeepModel
 from data_contracts.errors import ConfigError
-from data_contracts.specs.optimize_policy import PPOSpec
+from data_contracts.specs.optimize_policy import POLICY_SPECS, OptimizePolicySpec
 from data_contracts.tables.training_log import TrainingLogEntry, training_log_entries
-from models.distributed.deepspeed_config import check_offload, prepare_distributed
+from models.distributed.deepspeed_config import prepare_distributed
 from models.lm.chat_template import prepare_tokenizer
 from models.lm.tokenizer_check import check_tokenizer
 from models.processes.job_entry import enter_phase, run
@@ -25,39 +25,27 @@ ROLLOUTS_NAME, LOG_NAME = "rollouts", "training_log.parquet"
 _SHOWN = ("score", "kl", "reward", "ended_share", "grad_norm")
 
 
-def check_spec(spec: PPOSpec) -> None:
-    """Refuse what this job cannot do, naming the field."""
-    name = spec.optimizer.name
-    if spec.optimizer.learns_from_pairs:
-        raise ConfigError(f"{name} learns from comparisons: it is the job models.jobs.optimize_by_preferences")
-    if spec.minibatch_size > spec.rollouts:
-        raise ConfigError(f"{name}: minibatch_size {spec.minibatch_size} is more than rollouts {spec.rollouts}")
-    check_offload(spec.training)
-    if spec.training.lora_rank and spec.unfrozen_layers is not None:
-        raise ConfigError(f"{name}: unfrozen_layers does not go with training.lora_rank; leave one of them empty")
-
-
-def check_lengths(spec: PPOSpec, *configs: Any) -> None:
-    """Raise ConfigError when a prompt and its response may be longer than the positions of policy or reward model."""
+def check_lengths(spec: OptimizePolicySpec, configs: dict[str, Any]) -> None:
+    """Raise ConfigError when a prompt and its response may be longer than the positions of a model; configs by role."""
     longest = spec.max_prompt_tokens + spec.max_new_tokens + 1  # an end token may be appended for scoring
-    for name, config in zip(("policy", "reward model"), configs, strict=False):
+    for role, config in configs.items():
         positions = getattr(config.get_text_config(), "max_position_embeddings", None)
         if positions is not None and longest > positions:
             raise ConfigError(
-                f"{spec.optimizer.name}: max_prompt_tokens {spec.max_prompt_tokens} + max_new_tokens {spec.max_new_tokens} + 1 exceeds the "
-                f"{name}'s {positions} positions; lower one of them"
+                f"{spec.algorithm.name}: max_prompt_tokens {spec.max_prompt_tokens} + max_new_tokens "
+                f"{spec.max_new_tokens} + 1 exceeds the {role.replace('_', ' ')}'s {positions} positions; lower one of them"
             )
 
 
 def main() -> None:
     """Run the loop to its end and write model, rollouts, training log and manifest."""
-    spec = read_spec(PPOSpec)
-    check_spec(spec)
+    spec = read_spec(*POLICY_SPECS.values())
     import torch
     from transformers import AutoConfig, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
 
-    from models.rl.loop import PPOLoop
+    import models.tiny_world.gold_scorer  # noqa: F401 - a scorer that a spec may ask for registers itself
+    from models.rl.loop import PolicyLoop
     from models.rl.players import open_players
     from models.rl.prompts import read_prompts
 
@@ -69,16 +57,15 @@ def main() -> None:
     prepare_tokenizer(tokenizer)
     config = AutoConfig.from_pretrained(spec.policy)
     check_tokenizer(tokenizer, config.get_text_config().vocab_size)
-    scored_by_model = spec.score_source is ScoreSource.REWARD_MODEL
-    check_lengths(spec, config, *([AutoConfig.from_pretrained(spec.reward_model)] if scored_by_model else []))
+    scorers = {role: AutoConfig.from_pretrained(folder) for role, folder in spec.scorer.models.items()}
+    check_lengths(spec, {"policy": config} | scorers)
     training, validation, count = read_prompts(spec, tokenizer)
     enter_phase("loading the models")
     players = open_players(spec, tokenizer, training[0].ids)
     if is_rank_zero():
         claim_checkpoints(checkpoint_folder(spec), _origin(spec))
-        shared = players.scorer.shares_ids
-        print(f"{len(training)} training and {len(validation)} validation prompts; shared token ids: {shared}")
-    loop = PPOLoop(spec, players, training, validation, checkpoint_folder(spec))
+        print(f"{len(training)} training and {len(validation)} validation prompts")
+    loop = PolicyLoop(spec, players, training, validation, checkpoint_folder(spec))
     state = loop.run(lambda step, metrics: report_progress(step, spec.steps, "steps", **_shown(metrics)))
     loop.save_policy(spec.output_dir / LAST_NAME)
     outputs = {"model": MODEL_NAME, "last_model": LAST_NAME, "rollouts": ROLLOUTS_NAME, "training_log": LOG_NAME}
@@ -89,14 +76,11 @@ def main() -> None:
     players.ranks.wait()
 
 
-def _origin(spec: PPOSpec) -> dict[str, str]:
+def _origin(spec: OptimizePolicySpec) -> dict[str, str]:
     """Digests of the models that a checkpoint of this run belongs to."""
     from models.lm.load_model import weight_digest
 
-    models = {"policy": spec.policy}
-    if spec.score_source is ScoreSource.REWARD_MODEL:
-        models["reward_model"] = spec.reward_model
-    return {role: weight_digest(folder) for role, folder in models.items()}
+    return {role: weight_digest(folder) for role, folder in ({"policy": spec.policy} | spec.scorer.models).items()}
 
 
 def keep_model(loop: Any, state: LoopState) -> int:

@@ -8,7 +8,6 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from data_contracts.config.training import TrainingSettings
 from data_contracts.errors import ConfigError
 from data_contracts.specs.pretrain import PretrainSpec
-from models.distributed.deepspeed_config import check_offload
 from models.distributed.deepspeed_engine import ZeroEngine, engine_config
 from models.distributed.ranks import Ranks
 from models.distributed.training_engine import PlainEngine, PolicyEngine
@@ -24,7 +23,6 @@ def check_layout(training: TrainingSettings) -> None:
             f"training.lora_rank is {training.lora_rank}, but pre-training starts from random weights: there is no base "
             "for adapters to be added to; set it to 0"
         )
-    check_offload(training)
 
 
 def model_config(spec: PretrainSpec, tokenizer: Any) -> LlamaConfig:

@@ -8,7 +8,9 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, Union
+
+from pydantic import TypeAdapter
 
 from data_contracts.specs.job_spec import MANIFEST_NAME, JobManifest, JobSpec
 
@@ -16,12 +18,16 @@ PROGRESS_MARK = "@progress "
 SpecT = TypeVar("SpecT", bound=JobSpec)
 
 
-def read_spec(spec_type: type[SpecT]) -> SpecT:
-    """Parse `--spec FILE` from the command line into the job's own spec class (launchers add `--local_rank`)."""
+def read_spec(*spec_types: type[SpecT]) -> SpecT:
+    """Parse `--spec FILE` from the command line into the job's own spec class (launchers add `--local_rank`).
+
+    A job with several spec classes gets the one whose fields the file has.
+    """
     parser = argparse.ArgumentParser()
     parser.add_argument("--spec", type=Path, required=True)
     arguments, _ = parser.parse_known_args()
-    return spec_type.model_validate_json(arguments.spec.read_bytes())
+    one_of: Any = Union[spec_types]  # noqa: UP007 - not known before
+    return TypeAdapter[SpecT](one_of).validate_json(arguments.spec.read_bytes())
 
 
 def is_rank_zero() -> bool:

@@ -1,1 +1,1 @@
-"""Reinforcement learning of the policy: PPO, RLOO and GRPO (ALMoST section 2.3)."""
+"""Optimisation of the policy after SFT: PPO (ALMoST section 2.3), RLOO, GRPO and DPO, a class each."""

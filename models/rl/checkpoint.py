@@ -1,4 +1,4 @@
-"""Everything PPO needs to go on after SIGKILL as if nothing had happened.
+"""Everything the loop needs to go on after SIGKILL as if nothing had happened.
 
 A checkpoint folder holds the policy and its optimizer as their engine writes them, the value head (if there is one) with
 its optimizer (read back with `weights_only`), and the loop's numbers as JSON. It is written under another name and renamed, its marker

@@ -11,14 +11,15 @@ import torch
 from torch import Tensor
 
 from data_contracts.errors import JobError
-from data_contracts.specs.optimize_policy import PPOSpec
+from data_contracts.specs.optimize_policy import OptimizePolicySpec
 from models.distributed.precision import Precision
 from models.distributed.ranks import Ranks
 from models.lm.causal_model import PolicyCore, TokenBatch, reference_logprobs
 from models.lm.nucleus import unpack
-from models.rl.advantages import advantages_of
+from models.rl.algorithm import MiniBatchSize, Part, SampledStep
+from models.rl.algorithms import algorithm_of
 from models.rl.policy import Policy
-from models.rl.ppo_math import kl_per_token, rewards_with_kl, whiten
+from models.rl.ppo_math import kl_per_token
 from models.rl.prompts import Prompt
 from models.rl.reference import Reference
 from models.rl.rollouts import Response, to_batch
@@ -40,8 +41,8 @@ class Experience:
     nuclei: list[list[Tensor]]  # packed, per row and token; empty lists when top-p is 1
     vocabulary: int
 
-    def rows(self, rows: Tensor, device: torch.device) -> "Part":
-        """The chosen rows, without columns that are padding in all of them."""
+    def part(self, rows: Tensor, weights: Tensor, size: MiniBatchSize, device: torch.device) -> Part:
+        """The chosen rows of a mini-batch of `size`, without columns that are padding in all of them."""
         batch = self.batch.rows(rows)
         width = batch.response_mask.shape[1]
         allowed = unpack_nuclei([self.nuclei[i] for i in rows.tolist()], width, self.vocabulary)
@@ -58,21 +59,9 @@ class Experience:
             returns=of(self.returns),
             kl_coefficient=self.kl_coefficient,
             allowed=None if allowed is None else allowed.to(device),
+            weights=weights.to(device),
+            size=size,
         )
-
-
-@dataclass
-class Part:
-    """Some rows of an experience on the device that computes."""
-
-    batch: TokenBatch
-    logprobs: Tensor
-    values: Tensor
-    reference: Tensor
-    advantages: Tensor
-    returns: Tensor
-    kl_coefficient: float
-    allowed: Tensor | None
 
 
 def unpack_nuclei(nuclei: Sequence[Sequence[Tensor]], width: int, vocabulary: int) -> Tensor | None:
@@ -91,7 +80,7 @@ def gather_experience(
     prompts: Sequence[Prompt],
     responses: Sequence[Response],
     scores: Tensor,
-    spec: PPOSpec,
+    spec: OptimizePolicySpec,
     kl_coefficient: float,
     pad_id: int,
     ranks: Ranks,
@@ -113,20 +102,16 @@ def gather_experience(
     for i, row in enumerate(ranks.merge(read, len(responses))):
         for target, source in zip((logprobs, values, theirs), row, strict=True):
             target[i, : source.shape[0]] = source
-    kl = kl_per_token(logprobs, theirs, mask, spec.kl_estimator)
-    rewards = rewards_with_kl(scores, kl, kl_coefficient, mask)
-    if spec.whiten_rewards and not spec.optimizer.compares_groups:
-        rewards = whiten(rewards, mask, shift_mean=False)
-    advantages, returns = advantages_of(spec, scores, rewards, values, mask)
+    worth = algorithm_of(spec).advantages(SampledStep(scores, logprobs, theirs, values, mask, kl_coefficient))
     return Experience(
         batch,
         logprobs,
         values,
         reference=theirs,
         kl=kl_per_token(logprobs, theirs, mask),
-        rewards=rewards,
-        advantages=advantages,
-        returns=returns,
+        rewards=worth.rewards,
+        advantages=worth.advantages,
+        returns=worth.returns,
         kl_coefficient=kl_coefficient,
         nuclei=[response.nuclei for response in responses],
         vocabulary=vocabulary,
@@ -141,7 +126,7 @@ class _Reader:
         policy: Policy,
         batch: TokenBatch,
         responses: Sequence[Response],
-        spec: PPOSpec,
+        spec: OptimizePolicySpec,
         vocabulary: int,
     ) -> None:
         self._policy, self._batch, self._responses = policy, batch, responses
@@ -180,7 +165,7 @@ def _vocabulary(policy: Policy) -> int:
 
 
 def check_finite(experience: Experience, name: str, step: int, prompts: Sequence[Prompt]) -> None:
-    """Raise JobError, naming optimizer, step and prompts, when a rollout's numbers are not all finite."""
+    """Raise JobError, naming algorithm, step and prompts, when a rollout's numbers are not all finite."""
     numbers = (experience.logprobs, experience.values, experience.rewards, experience.advantages)
     bad = ~torch.stack([torch.isfinite(part).all(dim=1) for part in numbers]).all(dim=0)  # (B,)
     if bool(bad.any()):

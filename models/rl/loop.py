@@ -1,8 +1,8 @@
-"""PPO from end to end: sample, score, update, validate, checkpoint (ALMoST section 2.3).
+"""Learning from rewards from end to end: sample, score, update, validate, checkpoint (ALMoST section 2.3).
 
-RLOO and GRPO are the same loop with other advantages and losses (`models/rl/advantages.py`, `models/rl/losses.py`).
+The loop is the same for PPO, RLOO and GRPO; what differs is a class of `models/rl/algorithms.py`.
 
-Departures: 1. the paper prints no PPO settings, so trlX's defaults stand in (`data_contracts/specs/training_specs.py`).
+Departures: 1. the paper prints no PPO settings, so trlX's defaults stand in (`data_contracts/config/policy_ppo.py`).
 2. A share of the queries is kept out of training; the model that is kept is the one whose fresh samples score highest
 on them, the missing-end penalty included (`keep_model: best`; a tie goes to the earlier step, and the SFT model itself
 is only the baseline). This is the reward model's own opinion, not the truth: it cannot see reward hacking.
@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_contracts.config.optimizer_settings import Schedule
-from data_contracts.config.policy import KeepModel, ScoreNormalization
+from data_contracts.config.policy_rewards import KeepModel, ScoreNormalization
 from data_contracts.errors import EngineError, JobError
 from data_contracts.finish_reason import FinishReason
-from data_contracts.specs.optimize_policy import PPOSpec
+from data_contracts.specs.optimize_policy import OptimizePolicySpec
 from data_contracts.tables.rollouts import Rollout
 from models.processes.job_entry import enter_phase
-from models.rl import checkpoint as ppo_checkpoint
+from models.rl import checkpoint
 from models.rl.checkpoint import LoopState
 from models.rl.experience import Experience, check_finite, gather_experience
 from models.rl.players import Players, save_policy
@@ -36,7 +36,7 @@ BEST_NAME = "best"
 _SAMPLING, _VALIDATION = 7, 9  # names of random streams beside the seed
 
 
-def learning_rate_factors(spec: PPOSpec) -> Callable[[int], float]:
+def learning_rate_factors(spec: OptimizePolicySpec) -> Callable[[int], float]:
     """The factor on the learning rate as a function of the update's number."""
     total = spec.steps * spec.epochs * math.ceil(spec.rollouts / spec.minibatch_size)
     warmup = int(spec.warmup_share * total)
@@ -58,7 +58,7 @@ def learning_rate_factors(spec: PPOSpec) -> Callable[[int], float]:
 
 @dataclass
 class Sampled:
-    """Responses to prompts and the reward model's raw scores."""
+    """Responses to prompts and the scorer's raw scores."""
 
     prompts: list[Prompt]
     responses: list[Response]
@@ -66,12 +66,12 @@ class Sampled:
     ended: list[bool]
 
 
-class PPOLoop:
+class PolicyLoop:
     """Holds the models and the loop's state; `run` does the work."""
 
     def __init__(
         self,
-        spec: PPOSpec,
+        spec: OptimizePolicySpec,
         players: Players,
         training: Sequence[Prompt],
         validation: Sequence[Prompt],
@@ -80,7 +80,7 @@ class PPOLoop:
         self.spec, self.policy, self.reference = spec, players.policy, players.reference
         self.scorer, self.ranks = players.scorer, players.ranks
         self.training, self.validation, self.checkpoints = training, validation, checkpoints
-        self.tokenizer = players.scorer.tokenizer
+        self.tokenizer = players.tokenizer
         self.updater = Updater(self.policy, players.engine, learning_rate_factors(spec), spec, self.ranks)
         self._sampling = Sampling(
             end_id=self.tokenizer.eos_token_id,
@@ -96,11 +96,11 @@ class PPOLoop:
 
     def run(self, progress: Callable[[int, dict[str, float]], None]) -> LoopState:
         """Run all steps that are left, resuming from the last complete checkpoint."""
-        found = ppo_checkpoint.restore(self.checkpoints, self.updater)
+        found = checkpoint.restore(self.checkpoints, self.updater)
         if found is not None:
             self.state = found
             if self.ranks.is_first:
-                print(f"{self.spec.optimizer.name} resumes after step {found.step}")
+                print(f"{self.spec.algorithm.name} resumes after step {found.step}")
         else:
             if self.ranks.is_first:
                 shutil.rmtree(self.rollout_folder, ignore_errors=True)
@@ -116,7 +116,7 @@ class PPOLoop:
                 self._validate(step)
             if step % self.spec.training.save_every == 0 or step == self.spec.steps:
                 keep = self.spec.training.keep_checkpoints
-                ppo_checkpoint.save(self.checkpoints, self.state, self.updater, self.ranks, keep)
+                checkpoint.save(self.checkpoints, self.state, self.updater, self.ranks, keep)
             progress(step, metrics)
         return self.state
 
@@ -144,7 +144,7 @@ class PPOLoop:
             self.tokenizer.pad_token_id,
             self.ranks,
         )
-        check_finite(experience, spec.optimizer.name, step, sampled.prompts)
+        check_finite(experience, spec.algorithm.name, step, sampled.prompts)
         if self.ranks.is_first:
             self._write_rollouts(step, sampled, experience)
         enter_phase("updating the policy")
@@ -181,7 +181,7 @@ class PPOLoop:
         except EngineError as error:
             names = ", ".join(prompt.prompt_id for prompt in chosen[:8])
             raise JobError(
-                f"{self.spec.optimizer.name} step {step}: {error}; the step's prompts are {names} ..."
+                f"{self.spec.algorithm.name} step {step}: {error}; the step's prompts are {names} ..."
             ) from error
         merged = self.ranks.merge(list(zip(found, scores, strict=True)), len(prompts))
         responses = [response for response, _ in merged]

@@ -7,61 +7,43 @@ from typing import Any
 
 import torch
 
-from data_contracts.config.policy import ScoreSource
-from data_contracts.specs.optimize_policy import PPOSpec
+from data_contracts.specs.optimize_policy import OptimizePolicySpec
 from models.distributed.deepspeed_engine import ZeroEngine, announce_zero, compute_device, engine_config, shard_frozen
 from models.distributed.ranks import Ranks
 from models.distributed.training_engine import PlainEngine, PolicyEngine, trunk_optimizer
 from models.lm.causal_model import PolicyCore, check_output_path, load_causal
 from models.lm.chat_template import fit_embeddings
-from models.lm.tokenizer_check import check_tokenizer
-from models.reward.reward_model import RewardModel
+from models.rl.algorithms import algorithm_of
 from models.rl.policy import Policy, freeze_lower_layers
 from models.rl.reference import Reference
-from models.rl.scoring import RolloutScorer
-from models.tiny_world.gold_scorer import GoldScorer
-from models.tiny_world.judge import GoldJudge
-from models.tiny_world.world import build_world
+from models.rl.scoring import Scorer, open_scorer
 from models.training.adapters import add_adapters, merged_weights
 
 
 @dataclass(frozen=True)
 class Players:
-    """The models of a run: who learns, how, against what reference, scored by whom."""
+    """The models of a run: who learns, how, against what reference, scored by whom, in whose tokens."""
 
     policy: Policy
     engine: PolicyEngine
     reference: Reference
-    scorer: Any  # a RolloutScorer or a GoldScorer
+    scorer: Scorer
+    tokenizer: Any  # the policy's
     ranks: Ranks
 
 
-def open_players(spec: PPOSpec, tokenizer: Any, probe: list[int]) -> Players:
+def open_players(spec: OptimizePolicySpec, tokenizer: Any, probe: list[int]) -> Players:
     """All models of the run, sharded or offloaded as the spec asks."""
     ranks, device = Ranks(), compute_device(spec.training)
     splitting = announce_zero(spec.training, spec.policy)  # while it lives, weights are split at loading
     policy, engine, reference = open_policy(spec, tokenizer, probe, device, ranks)
-    scorer = open_scorer(spec, tokenizer, device)
+    scorer = open_scorer(spec.scorer, spec, tokenizer, device)
     del splitting
-    return Players(policy, engine, reference, scorer, ranks)
-
-
-def open_scorer(spec: PPOSpec, tokenizer: Any, device: torch.device) -> Any:
-    """The reward model, or the tiny world's judge where a ceiling is asked for."""
-    if spec.score_source is ScoreSource.GOLD_JUDGE and spec.world is not None:
-        return GoldScorer(GoldJudge(build_world(spec.world, spec.world_seed)), tokenizer)
-    run = spec.training
-    away = run.offload and run.zero_stage != 3
-    place = "cpu" if away else str(device)
-    reward_model = RewardModel(spec.reward_model, batch_size=spec.micro_batch_size, device=place)
-    check_tokenizer(reward_model.tokenizer)
-    if run.zero_stage == 3:
-        reward_model.wrap_models(lambda model, hidden: shard_frozen(model, run, hidden))
-    return RolloutScorer(reward_model, tokenizer, device if away else None)
+    return Players(policy, engine, reference, scorer, tokenizer, ranks)
 
 
 def open_policy(
-    spec: PPOSpec, tokenizer: Any, probe: list[int], device: torch.device, ranks: Ranks
+    spec: OptimizePolicySpec, tokenizer: Any, probe: list[int], device: torch.device, ranks: Ranks
 ) -> tuple[Policy, PolicyEngine, Reference]:
     """The policy with what trains it, and the reference.
 
@@ -76,12 +58,12 @@ def open_policy(
     if run.gradient_checkpointing:
         model.activation_checkpointing_enable()
         model.enable_input_require_grads()
-    entropy_gradient = spec.entropy_coefficient > 0
+    algorithm = algorithm_of(spec)
     policy = Policy(
         model,
-        value_head=not spec.optimizer.compares_groups,
-        detach_value=spec.detach_value,
-        entropy_gradient=entropy_gradient,
+        value_head=algorithm.needs_value_head,
+        detach_value=algorithm.value_learning is not None and algorithm.value_learning.detach,
+        entropy_gradient=spec.entropy_coefficient > 0,
         device=device,
     )
     policy.core.train(run.gradient_checkpointing)  # dropout is off: nothing else depends on it
@@ -92,7 +74,7 @@ def open_policy(
     return policy, engine, open_reference(spec, tokenizer, device)
 
 
-def open_engine(spec: PPOSpec, core: PolicyCore, ranks: Ranks) -> PolicyEngine:
+def open_engine(spec: OptimizePolicySpec, core: PolicyCore, ranks: Ranks) -> PolicyEngine:
     """What trains the core: DeepSpeed when a ZeRO stage is asked for."""
     optimizer = trunk_optimizer(core, spec.learning_rate, spec.weight_decay)
     if spec.training.zero_stage == 0:
@@ -102,7 +84,7 @@ def open_engine(spec: PPOSpec, core: PolicyCore, ranks: Ranks) -> PolicyEngine:
     return ZeroEngine(core, optimizer, config, ranks)
 
 
-def open_reference(spec: PPOSpec, tokenizer: Any, device: torch.device) -> Reference:
+def open_reference(spec: OptimizePolicySpec, tokenizer: Any, device: torch.device) -> Reference:
     """A second, frozen copy of the SFT model: sharded under ZeRO-3, waiting in CPU memory with `training.offload`."""
     run = spec.training
     away = run.offload and run.zero_stage != 3

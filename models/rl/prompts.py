@@ -8,7 +8,7 @@ import numpy as np
 
 from data_contracts.conversation import Conversation
 from data_contracts.errors import EmptyResultError
-from data_contracts.specs.optimize_policy import PPOSpec
+from data_contracts.specs.optimize_policy import OptimizePolicySpec
 from data_contracts.tables.demonstrations import QuerySplit
 from data_contracts.tables.policy_prompts import PolicyPrompt
 from models.lm.chat_template import prompt_ids, trim_context
@@ -26,7 +26,7 @@ class Prompt:
     ids: list[int]
 
 
-def read_prompts(spec: PPOSpec, tokenizer: Any) -> tuple[list[Prompt], list[Prompt], TruncationCount]:
+def read_prompts(spec: OptimizePolicySpec, tokenizer: Any) -> tuple[list[Prompt], list[Prompt], TruncationCount]:
     """Training and validation prompts; a query's prompts are all on one side.
 
     Raises:
@@ -49,13 +49,13 @@ def read_prompts(spec: PPOSpec, tokenizer: Any) -> tuple[list[Prompt], list[Prom
     validation = [prompt for prompt in prompts if prompt.query_id in held][: spec.validation_prompts]
     if not training:
         raise EmptyResultError(
-            f"{spec.optimizer.name} has no prompt to train on: {count.rows} read, {count.dropped_rows} longer than "
+            f"{spec.algorithm.name} has no prompt to train on: {count.rows} read, {count.dropped_rows} longer than "
             f"max_prompt_tokens {spec.max_prompt_tokens}, {len(validation)} kept for validation"
         )
     return training, validation, count
 
 
-def _validation_queries(queries: list[str], spec: PPOSpec) -> set[str]:
+def _validation_queries(queries: list[str], spec: OptimizePolicySpec) -> set[str]:
     if spec.validation_share == 0 or len(queries) < 2:
         return set()
     size = min(math.ceil(spec.validation_share * len(queries)), len(queries) - 1)

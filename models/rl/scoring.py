@@ -1,4 +1,4 @@
-"""From rollouts to the scores PPO learns from: reward-model reading, scaling, clipping, missing-end penalty.
+"""From rollouts to the scores the policy learns from: a scorer's reading, scaling, clipping, missing-end penalty.
 
 Policy and reward model may have different tokenizers. When they encode alike, the sampled ids are scored as they are;
 otherwise the response is decoded and encoded again. A cut response is scored with an end token appended (the reward
@@ -8,21 +8,51 @@ model has seen no row without one) and then pays the penalty.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import singledispatch
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from data_contracts.config.policy import ScoreNormalization
+from data_contracts.config.policy_rewards import ScoreNormalization
 from data_contracts.conversation import Conversation, Role, Turn
-from data_contracts.specs.optimize_policy import PPOSpec
+from data_contracts.errors import ConfigError
+from data_contracts.specs.optimize_policy import OptimizePolicySpec, RewardModelSource
+from models.distributed.deepspeed_engine import shard_frozen
 from models.lm.chat_template import RenderedTurn
-from models.lm.tokenizer_check import same_tokenizer
+from models.lm.tokenizer_check import check_tokenizer, same_tokenizer
+from models.processes.job_protocol import is_rank_zero
 from models.reward.reward_model import RewardModel
 
 
-class RolloutScorer:
-    """Raw reward-model scores of rollouts."""
+class Scorer(Protocol):
+    """Who gives finished responses their rewards."""
+
+    def score(
+        self, contexts: Sequence[Conversation], prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]]
+    ) -> list[float]:
+        """Rewards of responses (token ids of the policy) to contexts, whose rendered ids are `prompts`.
+
+        Raises:
+            EngineError: a reward is not a finite number.
+        """
+        ...
+
+
+@singledispatch
+def open_scorer(source: Any, spec: OptimizePolicySpec, policy_tokenizer: Any, device: torch.device) -> Scorer:
+    """The scorer that a spec describes. A kind of scorer registers what opens it: `@open_scorer.register`.
+
+    Raises:
+        ConfigError: no opener is registered for the description.
+    """
+    raise ConfigError(
+        f"no scorer is known for {type(source).__name__}; the job must import the module that registers it"
+    )
+
+
+class RewardModelScorer:
+    """Raw scores of rollouts by a reward model."""
 
     def __init__(self, reward_model: RewardModel, policy_tokenizer: Any, visits: torch.device | None = None) -> None:
         """`visits`: the reward model waits in CPU memory and scores on this device; None: it stays where it is."""
@@ -32,7 +62,7 @@ class RolloutScorer:
     def score(
         self, contexts: Sequence[Conversation], prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]]
     ) -> list[float]:
-        """Scores of responses (token ids of the policy) to contexts, whose rendered ids are `prompts`."""
+        """The reward model's scores, see `Scorer.score`."""
         if self._visits is None:
             return self._score(contexts, prompts, responses)
         home = self.reward_model.device
@@ -54,6 +84,23 @@ class RolloutScorer:
         texts = [self.tokenizer.decode(response, skip_special_tokens=True).strip() for response in responses]
         turns = [(*context, Turn(Role.ASSISTANT, text)) for context, text in zip(contexts, texts, strict=True)]
         return self.reward_model.score(turns)
+
+
+@open_scorer.register
+def open_reward_model(
+    source: RewardModelSource, spec: OptimizePolicySpec, policy_tokenizer: Any, device: torch.device
+) -> RewardModelScorer:
+    """The reward model: sharded under ZeRO-3, waiting in CPU memory with `training.offload`."""
+    run = spec.training
+    away = run.offload and run.zero_stage != 3
+    model = RewardModel(source.folder, batch_size=spec.micro_batch_size, device="cpu" if away else str(device))
+    check_tokenizer(model.tokenizer)
+    if run.zero_stage == 3:
+        model.wrap_models(lambda part, hidden: shard_frozen(part, run, hidden))
+    scorer = RewardModelScorer(model, policy_tokenizer, device if away else None)
+    if is_rank_zero():
+        print(f"the reward model reads the policy's token ids as they are: {scorer.shares_ids}")
+    return scorer
 
 
 @dataclass
@@ -82,8 +129,8 @@ class RunningMoments:
         return spread if spread > 0 else 1.0
 
 
-def shape_scores(raw: Sequence[float], ended: Sequence[bool], spec: PPOSpec, seen: RunningMoments) -> Tensor:
-    """Scores (B,) as PPO uses them: scaled, clipped, then less the penalty where no end token was sampled.
+def shape_scores(raw: Sequence[float], ended: Sequence[bool], spec: OptimizePolicySpec, seen: RunningMoments) -> Tensor:
+    """Scores (B,) as the policy learns from them: scaled, clipped, then less the penalty where no end token was sampled.
 
     `seen` must already include `raw`.
     """

@@ -1,4 +1,4 @@
-"""Several passes of clipped updates over one step's experience: PPO, and RLOO and GRPO, which have no value head."""
+"""Several passes of clipped updates over one step's experience, by the loss of the algorithm (`algorithms.py`)."""
 
 from collections.abc import Callable
 
@@ -7,12 +7,13 @@ import torch
 from torch import Tensor
 
 from data_contracts.errors import JobError
-from data_contracts.specs.optimize_policy import PPOSpec
+from data_contracts.specs.optimize_policy import OptimizePolicySpec
 from models.distributed.precision import Precision
 from models.distributed.ranks import Ranks
 from models.distributed.training_engine import PolicyEngine
+from models.rl.algorithm import MiniBatchSize
+from models.rl.algorithms import algorithm_of
 from models.rl.experience import Experience
-from models.rl.losses import MiniBatchSize, policy_objective
 from models.rl.policy import Policy
 from models.rl.value_head import HeadLearner
 
@@ -31,14 +32,16 @@ class Updater:
         policy: Policy,
         engine: PolicyEngine,
         factor: Callable[[int], float],
-        spec: PPOSpec,
+        spec: OptimizePolicySpec,
         ranks: Ranks,
     ) -> None:
         """`factor(update)` scales both learning rates."""
         self.policy, self.engine, self.spec, self.ranks = policy, engine, spec, ranks
         policy.training_pass = engine
         self._factor = factor
-        self.head = None if policy.value_head is None else HeadLearner(policy.value_head, spec, ranks)
+        self.algorithm = algorithm_of(spec)
+        head, learning = policy.value_head, self.algorithm.value_learning
+        self.head = None if head is None or learning is None else HeadLearner(head, learning, ranks)
         self.device = policy.core.device
         self._precision = Precision(self.device, spec.training.bf16)
         self.update = 0
@@ -46,7 +49,7 @@ class Updater:
     def step(self, experience: Experience, step: int) -> dict[str, float]:
         """All epochs over one step's rollouts; returns means over the updates.
 
-        In the first `value_warmup_steps` steps only the value head learns.
+        In the first steps of a value head that warms up only that learns.
 
         Raises:
             JobError: a loss or the gradient norm is not finite.
@@ -89,7 +92,7 @@ class Updater:
 
     def warms_up(self, step: int) -> bool:
         """Whether only the value head learns in this step."""
-        return self.head is not None and step <= self.spec.value_warmup_steps
+        return self.head is not None and step <= self.head.learning.warmup_steps
 
     def _shares(self, experience: Experience, chosen: Tensor) -> list[tuple[Tensor, Tensor]]:
         """This rank's micro-batches: rows, and weights that are 0 for a row which only keeps the ranks in step.
@@ -107,7 +110,7 @@ class Updater:
     def _check(self, measured: dict[str, float], chosen: Tensor, step: int) -> None:
         if not np.isfinite(list(measured.values())).all():
             raise JobError(
-                f"{self.spec.optimizer.name} step {step}, update {self.update}: {measured}; rollouts "
+                f"{self.spec.algorithm.name} step {step}, update {self.update}: {measured}; rollouts "
                 f"{', '.join(f'{step}-{i}' for i in chosen.tolist()[:8])} ...; lower learning_rate or clip the scores"
             )
 
@@ -116,14 +119,14 @@ class Updater:
     ) -> tuple[Tensor, dict[str, float]]:
         """A micro-batch's share of the mini-batch's loss, and what it measured."""
         spec = self.spec
-        part, weights = experience.rows(rows, self.device), weights.to(self.device)
-        mask = part.batch.response_mask * weights.unsqueeze(1)
+        part = experience.part(rows, weights, size, self.device)
+        mask = part.batch.response_mask * part.weights.unsqueeze(1)
         with self._precision():
             logprobs, values, entropy = self.policy(
                 part.batch, spec.temperature, allowed=part.allowed, value_only=value_only
             )
         bonus = (entropy * mask).sum() / size.tokens
-        loss, measured = policy_objective(spec, part, logprobs, values.float(), weights, size, value_only)
+        loss, measured = self.algorithm.loss(part, logprobs, values.float(), value_only)
         if not value_only:
             loss = loss - spec.entropy_coefficient * bonus
         change = torch.where(mask.bool(), logprobs - part.logprobs, 0.0).detach()

@@ -1,24 +1,34 @@
 """The value head's own optimizer: it is clipped and updated apart from the policy, replicated on every rank."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
-from data_contracts.specs.optimize_policy import PPOSpec
 from models.distributed.ranks import Ranks
 from models.distributed.training_engine import BETAS, add_over_ranks
+
+
+@dataclass(frozen=True)
+class ValueLearning:
+    """How a value head learns. In the first `warmup_steps` steps only it learns; `detach` keeps its loss to itself."""
+
+    detach: bool
+    learning_rate: float
+    max_grad_norm: float
+    weight_decay: float
+    warmup_steps: int
 
 
 class HeadLearner:
     """A value head and what updates it."""
 
-    def __init__(self, head: nn.Linear, spec: PPOSpec, ranks: Ranks) -> None:
-        self.head, self._ranks = head, ranks
-        self._rate = spec.value_learning_rate or spec.learning_rate
-        self._limit = spec.value_max_grad_norm or spec.max_grad_norm
+    def __init__(self, head: nn.Linear, learning: ValueLearning, ranks: Ranks) -> None:
+        self.head, self.learning, self._ranks = head, learning, ranks
+        self._rate = learning.learning_rate
         self.optimizer = torch.optim.AdamW(
-            head.parameters(), lr=self._rate, betas=BETAS, weight_decay=spec.weight_decay
+            head.parameters(), lr=self._rate, betas=BETAS, weight_decay=learning.weight_decay
         )
 
     def step(self, factor: float, gradient_scale: float) -> float:
@@ -32,7 +42,7 @@ class HeadLearner:
         for parameter in parameters:
             assert parameter.grad is not None
             parameter.grad /= gradient_scale
-        norm = torch.nn.utils.clip_grad_norm_(parameters, self._limit)
+        norm = torch.nn.utils.clip_grad_norm_(parameters, self.learning.max_grad_norm)
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate * factor
         self.optimizer.step()

@@ -3,10 +3,10 @@
 It needs no reward model: the rule of thumb's own pairs are what it learns from (delta learning, 2507.06187).
 """
 
-from data_contracts.config.dpo import PreferenceLoss, PreferenceOptimization
+from data_contracts.config.policy import DPOSettings, SigmoidNormSettings
 from data_contracts.config.training import TrainingSettings
 from data_contracts.folder_contracts import PolicyCheckpoint
-from data_contracts.specs.optimize_by_preferences import PreferenceSpec
+from data_contracts.specs.optimize_by_preferences import PREFERENCE_SPECS
 from data_contracts.store.stored import Folder
 from data_contracts.tables.comparisons import Comparison
 from data_contracts.tables.rows import Rows
@@ -26,27 +26,24 @@ class PreferredPolicy(Outputs):
     training_log: Rows[TrainingLogEntry]
 
 
-@step(version="2", phase=Phase.POLICY, heavy=True, jobs=(JOB,), run_name="{loss}")
+@step(version="2", phase=Phase.POLICY, heavy=True, jobs=(JOB,), run_name="{optimization.algorithm}")
 def optimize_by_preferences(
     *,
     comparisons: Rows[Comparison],
     policy: Folder[PolicyCheckpoint],
-    loss: PreferenceLoss,
-    optimization: PreferenceOptimization,
+    optimization: DPOSettings | SigmoidNormSettings,
     training: TrainingSettings,
     seed: int,
 ) -> PreferredPolicy:
     """Optimise the SFT policy on the comparisons every filter kept; some queries are held out."""
-    settings = optimization.resolved(loss)
     job = run_training_job(
         JOB,
-        PreferenceSpec,
+        PREFERENCE_SPECS[optimization.algorithm],
         name=("optimize_by_preferences",),
         seed=seed,
         training=training,
-        pairs=pairs_of_comparisons(comparisons, heldout_share=settings.heldout_share, seed=seed),
+        pairs=pairs_of_comparisons(comparisons, heldout_share=optimization.heldout_share, seed=seed),
         base_model=policy.local(),
-        loss=loss,
-        **settings.model_dump(),
+        **optimization.model_dump(),
     )
     return PreferredPolicy(checkpoint=job.checkpoint(PolicyCheckpoint), training_log=job.training_log)

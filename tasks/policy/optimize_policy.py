@@ -1,4 +1,4 @@
-"""Reinforcement learning from synthetic feedback: PPO from the SFT model, or RLOO or GRPO (ALMoST section 2.3).
+"""Reinforcement learning from synthetic feedback: PPO, RLOO or GRPO from the SFT model (ALMoST section 2.3).
 
 Prompts are those of the demonstrations, half seen in SFT and half not; when the halves differ in size, the larger one
 is cut by seed.
@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from data_contracts.config.policy import PolicyOptimization
+from data_contracts.config.policy import GRPOSettings, PPOSettings, RLOOSettings
 from data_contracts.config.training import TrainingSettings
-from data_contracts.config.world import WorldConfig
+from data_contracts.config.world import GoldJudgeSource
 from data_contracts.errors import EmptyResultError
 from data_contracts.folder_contracts import LastPolicyCheckpoint, PolicyCheckpoint, RewardCheckpoint
-from data_contracts.specs.optimize_policy import PPOSpec
+from data_contracts.specs.optimize_policy import POLICY_SPECS, RewardModelSource
 from data_contracts.store.stored import Folder
 from data_contracts.tables.demonstrations import Demonstration, QuerySplit
 from data_contracts.tables.policy_prompts import PolicyPrompt
@@ -43,24 +43,21 @@ def optimize_policy(
     demonstrations: Rows[Demonstration],
     policy: Folder[PolicyCheckpoint],
     reward_model: Folder[RewardCheckpoint],
-    optimization: PolicyOptimization,
+    optimization: PPOSettings | RLOOSettings | GRPOSettings,
     training: TrainingSettings,
     seed: int,
-    world: WorldConfig | None = None,
-    world_seed: int = 0,
+    other_scorer: GoldJudgeSource | None = None,
 ) -> OptimizedPolicy:
-    """Optimise the SFT policy against the reward model, or against the judge of a given tiny world (a ceiling)."""
+    """Optimise the SFT policy against the reward model, or against another scorer in its place."""
     job = run_training_job(
         JOB,
-        PPOSpec,
+        POLICY_SPECS[optimization.algorithm],
         name=("optimize_policy",),
         seed=seed,
         training=training,
         prompts=balanced_prompts(demonstrations, seed),
         policy=policy.local(),
-        reward_model=reward_model.local(),
-        world=world,
-        world_seed=world_seed,
+        scorer=other_scorer or RewardModelSource(folder=reward_model.local()),
         **optimization.model_dump(),
     )
     return OptimizedPolicy(

@@ -28,7 +28,7 @@ def write_cards(store: Store, summary: RunSummary, tables: RunTables) -> list[st
 
 
 def _models(summary: RunSummary, tables: RunTables) -> Iterator[tuple[str, str]]:
-    algorithm = summary.config.get("policy", {}).get("optimizer", "ppo")
+    algorithm = summary.config.get("policy", {}).get("algorithm", "ppo")
     kinds: dict[str, ModelKind] = {
         "train_reward_model": REWARD,
         "finetune_policy": SFT,

@@ -152,12 +152,12 @@ def test_ones_own_queries_take_the_place_of_mined_ones(almost: Command, copied: 
 
 def test_the_policy_may_learn_from_the_comparisons_instead(almost: Command, copied: Callable[[], Path]):
     home = copied()
-    settings = ("--set", "policy.optimizer=dpo", "--set", "dpo.learning_rate=1e-3", "--set", "dpo.batch_size=8")
+    settings = ("--set", "policy.algorithm=dpo", "--set", "policy.learning_rate=1e-3", "--set", "policy.batch_size=8")
     done = almost.mini(home, *settings, "--until", "policy")
     assert done.returncode == 0, done.stdout
     computed = [step for step in summary_of(home)["steps"] if not step["cached"]]
-    assert [step["label"] for step in computed] == ["optimize_by_preferences-sigmoid"]
-    assert any(path.startswith("checkpoint@") for path in computed[0]["artifacts"])
+    assert [step["label"] for step in computed] == ["optimize_by_preferences-dpo"]
+    assert any(path.startswith("policy@") for path in computed[0]["artifacts"])
 
 
 def test_from_refuses_when_an_earlier_step_is_missing(almost: Command, copied: Callable[[], Path]):

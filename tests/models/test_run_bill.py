@@ -87,7 +87,7 @@ def test_the_command_prints_stages_and_a_sum():
 
 
 def test_learning_from_pairs_needs_no_rollouts():
-    config = load_profile("smoke", ["policy.optimizer=dpo", "mining.queries=10", "sampling.max_new_tokens=8"])
+    config = load_profile("smoke", ["policy.algorithm=dpo", "mining.queries=10", "sampling.max_new_tokens=8"])
     work = {stage.stage: stage for stage in bill(config)}
     assert "optimize_policy" not in work
     pairs, tokens = 10 * 5 * 4 // 2, 2 * (96 + 8)

@@ -116,7 +116,7 @@ def test_a_section_that_the_profile_leaves_out_can_be_set(tmp_path: Path):
         ("responders=[]", ["expected section.field=value"]),
         ("mining.bad_words=[a", ["not valid YAML"]),
         ("models.small=12", ["models.small", "string"]),
-        ("policy.minibatch_size=4096", ["policy.minibatch_size 4096 is more than policy.rollouts"]),
+        ("policy.minibatch_size=4096", ["policy: minibatch_size 4096 is more than rollouts"]),
         ("mining.bad_words=['']", ["mining.bad_words.0"]),
         ("filter.refusals=[' ']", ["filter.refusals.0"]),
         ("filter.fillers=[well, '']", ["filter.fillers.1"]),
@@ -232,7 +232,7 @@ def test_the_ladder_is_pretrained_plainly_unless_its_layout_is_asked_for():
     [
         (
             ["training.offload=true", "training.zero_stage=1"],
-            "training.offload needs training.zero_stage 2 or 3, found 1",
+            "training: offload needs zero_stage 2 or 3, found 1",
         ),
         (
             ["training.lora_rank=4", "policy.unfrozen_layers=1"],

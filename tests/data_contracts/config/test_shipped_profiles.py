@@ -35,7 +35,7 @@ PUBLISHED = {  # arXiv 2305.13735, sections 2.1 to 2.3 and C.2
     "self_play.queries": None, "self_play.seen_share": 0.5,
     "sft.epochs": 3, "sft.learning_rate": 2e-5, "sft.batch_size": 128, "sft.max_length": 512, "sft.schedule": "cosine",
     "sft.warmup_share": 0.03,
-    "policy.optimizer": "ppo", "policy.score_source": "reward_model", "policy.score_normalization": "none",
+    "policy.algorithm": "ppo", "policy.score_source": "reward_model", "policy.score_normalization": "none",
     # trlX's defaults, where the paper prints nothing
     "policy.learning_rate": 3e-5, "policy.kl_coefficient": 0.001, "policy.gae_lambda": 0.95, "policy.epochs": 4,
     "policy.rollouts": 128, "policy.unfrozen_layers": 2,

@@ -10,7 +10,7 @@ from data_contracts.config.pretraining import LadderSize, PretrainingConfig
 from data_contracts.config.training import TrainingSettings
 from data_contracts.specs.finetune_policy import FinetuneSpec
 from data_contracts.specs.job_spec import JobSpec
-from data_contracts.specs.optimize_policy import PPOSpec
+from data_contracts.specs.optimize_policy import PPOSpec, RewardModelSource
 from data_contracts.specs.pretrain import PretrainSpec
 from data_contracts.specs.train_reward_model import RewardSpec
 
@@ -18,7 +18,7 @@ PLACE: dict[str, Any] = {"output_dir": Path("/a/output"), "work_dir": Path("/a/w
 SPECS: list[JobSpec] = [
     RewardSpec(**PLACE, base_model=Path("/m"), pairs=(Path("/p"),)),
     FinetuneSpec(**PLACE, base_model=Path("/m"), conversations=(Path("/p"),)),
-    PPOSpec(**PLACE, policy=Path("/m"), reward_model=Path("/r"), prompts=(Path("/p"),)),
+    PPOSpec(**PLACE, policy=Path("/m"), scorer=RewardModelSource(folder=Path("/r")), prompts=(Path("/p"),)),
     PretrainSpec(
         **PLACE,
         corpus=[Path("/c")],

@@ -37,7 +37,6 @@ OUT_OF_KEY = {
     "engine.failed_share",
     "reward.micro_batch_size",
     "sft.micro_batch_size",
-    "dpo.micro_batch_size",
     "policy.micro_batch_size",
     "policy.generation_batch_size",
     "evaluation.preference_files",

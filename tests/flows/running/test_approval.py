@@ -25,8 +25,8 @@ def test_the_two_questions_cover_the_bill_once():
     assert set(shown[1]) & set(BILL) == {"self_play", "finetune_policy", "optimize_policy"}
 
 
-def test_another_optimizer_is_billed_as_policy_training():
-    config = load_profile(str(MINI), ["policy.optimizer=dpo"])
+def test_another_algorithm_is_billed_as_policy_training():
+    config = load_profile(str(MINI), ["policy.algorithm=dpo"])
     assert "optimize_by_preferences" in cells(describe(config, POLICY_TRAINING, set(), {}))
     assert "optimize_by_preferences" not in cells(describe(config, SYNTHETIC_FEEDBACK, set(), {}))
 

@@ -10,12 +10,17 @@ from jsonschema import Draft202012Validator
 from prefect.utilities.callables import parameter_schema
 
 from data_contracts.config.placement import Placement, Target
-from data_contracts.config.policy import PolicyOptimizer
+from data_contracts.config.policy_algorithm import Algorithm
+from data_contracts.config.policy_pairs import LearningFromPairs
 from data_contracts.config.profiles import PROFILE_FOLDER, profile_names
 from data_contracts.config.run_config import RunConfig
 from data_contracts.errors import ConfigError
+from data_contracts.folder_contracts import Checkpoint
+from data_contracts.store.artifact import Artifact
 from flows.almost import almost
 from flows.running.parameters import ModelSources, PromptSources, configure
+from flows.running.run_stage import Stage
+from flows.running.stages import OPTIMIZE_BY_PREFERENCES, OPTIMIZE_POLICY
 
 SCHEMA: dict[str, Any] = parameter_schema(almost.fn).model_dump()
 FIELDS = SCHEMA["properties"]
@@ -33,7 +38,7 @@ def test_every_field_has_a_title_and_a_description():
         "Number of queries",
         "Models",
         "Prompt sets",
-        "Policy optimizer",
+        "Policy algorithm",
         "Approval",
         "Stop after",
         "Start from",
@@ -90,7 +95,7 @@ def test_untouched_form_is_the_profile_file(profile: str):
         {"models": {"small": ""}},
         {"models": "x"},
         {"prompts": {"hhh": 3}},
-        {"optimizer": "magic"},
+        {"algorithm": "magic"},
         {"approval": "perhaps"},
         {"home": 3},
     ],
@@ -107,7 +112,7 @@ def test_filled_fields_come_before_overrides():
         33,
         ModelSources(small="tiny:mid"),
         PromptSources(hhh="it's: a file.txt"),
-        PolicyOptimizer.PPO,
+        Algorithm.PPO,
         True,
         ["mining.queries=44"],
     )
@@ -117,6 +122,31 @@ def test_filled_fields_come_before_overrides():
     assert config.prompts.hhh == "it's: a file.txt"
     with pytest.raises(ConfigError, match="unknown section 'typo'"):
         configure("smoke", overrides=["typo.x=1"])
+
+
+@pytest.mark.parametrize("algorithm", Algorithm)
+def test_an_algorithm_is_chosen_in_the_form_as_by_set(algorithm: Algorithm):
+    chosen = configure("smoke", algorithm=algorithm)
+    assert chosen == configure("smoke", overrides=[f"policy.algorithm={algorithm}"])
+    assert chosen.policy.algorithm is algorithm
+
+
+@pytest.mark.parametrize("algorithm", Algorithm)
+def test_a_dispatched_call_brings_back_the_algorithms_own_settings(algorithm: Algorithm):
+    """What a GPU pool's worker gets is JSON: the settings come back as the same class."""
+    config = configure("smoke", algorithm=algorithm, overrides=[])
+    model = Artifact[Checkpoint](contract="checkpoint@1", path="checkpoint@1/abc", digest="d1", rows=0)
+    given: dict[str, Any] = {"policy": model, "optimization": config.policy, "training": config.training, "seed": 1}
+    if isinstance(config.policy, LearningFromPairs):
+        stage: Stage[..., Any] = OPTIMIZE_BY_PREFERENCES
+        given |= {"comparisons": model}
+    else:
+        stage = OPTIMIZE_POLICY
+        judged = configure("smoke", algorithm=algorithm, overrides=["policy.score_source=gold_judge"])
+        given |= {"demonstrations": model, "reward_model": model, "other_scorer": judged.other_scorer()}
+    back = stage.decode(json.loads(json.dumps(stage.encode(**given))))
+    assert back == given
+    assert type(back["optimization"]) is type(config.policy)
 
 
 def test_where_heavy_stages_run(monkeypatch: pytest.MonkeyPatch):

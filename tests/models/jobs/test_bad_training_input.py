@@ -109,19 +109,10 @@ def test_pretraining_checkpoints_know_their_corpus(pretrain_inputs: Path, tmp_pa
         job._resume()
 
 
-@pytest.mark.parametrize(
-    ("training", "words"),
-    [
-        (TrainingSettings(lora_rank=2), "training.lora_rank is 2, but pre-training starts from random weights"),
-        (TrainingSettings(offload=True, zero_stage=1), "training.offload needs training.zero_stage 2 or 3, found 1"),
-    ],
-    ids=["adapters", "offload"],
-)
-def test_pretraining_says_what_it_cannot_do(
-    training: TrainingSettings, words: str, pretrain_inputs: Path, tmp_path: Path
-) -> None:
-    with pytest.raises(ConfigError, match=words):
-        pretrain(pretrain_spec(pretrain_inputs, tmp_path, training=training))
+def test_pretraining_says_what_it_cannot_do(pretrain_inputs: Path, tmp_path: Path) -> None:
+    adapters = pretrain_spec(pretrain_inputs, tmp_path, training=TrainingSettings(lora_rank=2))
+    with pytest.raises(ConfigError, match=r"training\.lora_rank is 2, but pre-training starts from random weights"):
+        pretrain(adapters)
 
 
 @pytest.mark.slow

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from data_contracts.config.dpo import PreferenceLoss
 from data_contracts.config.reward import LikelihoodFeature
 from data_contracts.config.training import TrainingSettings
 from data_contracts.tables.rollouts import Rollout
@@ -46,9 +45,9 @@ def makers(tiny_llama_dir: Path, tiny_reward_dir: Path, pretrain_inputs: Path) -
         "rm-with-likelihood": (RM, partial(reward, likelihood=LikelihoodFeature.ADDED), 6),
         "sft": (SFT, partial(finetune_spec, model=tiny_llama_dir, rows=24), 6),
         "ppo": (PPO, partial(policy, **loop, score_normalization="running"), 6),
-        "rloo": (PPO, partial(policy, **loop, **groups, optimizer="rloo"), 6),
-        "grpo": (PPO, partial(policy, **loop, **groups, optimizer="grpo"), 6),
-        "dpo": (DPO, partial(preference_spec, model=tiny_llama_dir, loss=PreferenceLoss.SIGMOID, rows=24), 6),
+        "rloo": (PPO, partial(policy, **loop, **groups, algorithm="rloo"), 6),
+        "grpo": (PPO, partial(policy, **loop, **groups, algorithm="grpo"), 6),
+        "dpo": (DPO, partial(preference_spec, model=tiny_llama_dir, algorithm="dpo", rows=24), 6),
     }
 
 

@@ -16,7 +16,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from data_contracts.config.dpo import PreferenceLoss
 from data_contracts.config.training import TrainingSettings
 from data_contracts.specs.job_spec import MANIFEST_NAME, JobManifest
 from data_contracts.tables.rollouts import Rollout
@@ -53,10 +52,10 @@ def makers(tiny_llama_dir: Path, tiny_reward_dir: Path) -> dict[str, Make]:
         "sft": partial(finetune_spec, model=tiny_llama_dir, rows=13, epochs=1.5),
         "rm": partial(reward_spec, model=tiny_llama_dir, rows=13, epochs=1.5),
         "ppo": policy,
-        "rloo": partial(policy, optimizer="rloo", **groups),
-        "grpo": partial(policy, optimizer="grpo", **groups),
-        "dpo": partial(pairs, loss=PreferenceLoss.SIGMOID),
-        "sigmoid_norm": partial(pairs, loss=PreferenceLoss.SIGMOID_NORM),
+        "rloo": partial(policy, algorithm="rloo", **groups),
+        "grpo": partial(policy, algorithm="grpo", **groups),
+        "dpo": partial(pairs, algorithm="dpo"),
+        "sigmoid_norm": partial(pairs, algorithm="sigmoid_norm"),
     }
 
 

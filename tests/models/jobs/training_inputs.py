@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from data_contracts.config.dpo import PreferenceLoss
+from data_contracts.config.policy_algorithm import Algorithm
 from data_contracts.config.pretraining import LadderSize
 from data_contracts.config.training import TrainingSettings
 from data_contracts.conversation import Conversation, Role, Turn
 from data_contracts.specs.finetune_policy import FinetuneSpec
-from data_contracts.specs.optimize_by_preferences import PreferenceSpec
-from data_contracts.specs.optimize_policy import PPOSpec
+from data_contracts.specs.optimize_by_preferences import PREFERENCE_SPECS, PreferenceSpec
+from data_contracts.specs.optimize_policy import POLICY_SPECS, OptimizePolicySpec, RewardModelSource
 from data_contracts.specs.pretrain import PretrainSpec
 from data_contracts.specs.train_reward_model import RewardSpec
 from data_contracts.tables.demonstrations import QuerySplit
@@ -66,13 +66,12 @@ def reward_spec(
 
 
 def preference_spec(
-    root: Path, model: Path, loss: PreferenceLoss, rows: int = 21, heldout: int = 6, **changes: Any
+    root: Path, model: Path, algorithm: str, rows: int = 21, heldout: int = 6, **changes: Any
 ) -> PreferenceSpec:
-    """A DPO spec on the pairs of `reward_spec`."""
+    """A spec of `dpo` or `sigmoid_norm` on the pairs of `reward_spec`."""
     values: dict[str, Any] = {
         "base_model": model,
         "pairs": (_write_pairs(root, rows, heldout),),
-        "loss": loss,
         "beta": 0.5,
         "epochs": 2,
         "batch_size": 8,
@@ -80,7 +79,7 @@ def preference_spec(
         "learning_rate": 1e-3,
         "max_length": 96,
     }
-    return PreferenceSpec(**_places(root), **(values | {"training": SETTINGS} | changes))
+    return PREFERENCE_SPECS[Algorithm(algorithm)](**_places(root), **(values | {"training": SETTINGS} | changes))
 
 
 def _write_pairs(root: Path, rows: int, heldout: int, margin: float = 0.0) -> Path:
@@ -98,8 +97,10 @@ def pair(i: int, chosen: str, rejected: str, split: PairSplit = PairSplit.TRAIN,
     )  # fmt: skip
 
 
-def ppo_spec(root: Path, policy: Path, reward_model: Path, **changes: Any) -> PPOSpec:
-    """A PPO spec with twelve prompts in `root`."""
+def ppo_spec(
+    root: Path, policy: Path, reward_model: Path, algorithm: str = "ppo", **changes: Any
+) -> OptimizePolicySpec:
+    """A spec of PPO, or of another algorithm that learns from rewards, with twelve prompts in `root`."""
     prompts = (
         PolicyPrompt(prompt_id=f"p{i}", query_id=f"q{i}", split=list(QuerySplit)[i % 2], context=context(i))
         for i in range(12)
@@ -107,7 +108,7 @@ def ppo_spec(root: Path, policy: Path, reward_model: Path, **changes: Any) -> PP
     PolicyPrompt.write_file(prompts, root / "prompts.parquet")
     values: dict[str, Any] = {
         "policy": policy,
-        "reward_model": reward_model,
+        "scorer": RewardModelSource(folder=reward_model),
         "prompts": (root / "prompts.parquet",),
         "steps": 4,
         "rollouts": 8,
@@ -119,7 +120,7 @@ def ppo_spec(root: Path, policy: Path, reward_model: Path, **changes: Any) -> PP
         "validate_every": 2,
         "training": SETTINGS,
     }
-    return PPOSpec(**_places(root), **(values | changes))
+    return POLICY_SPECS[Algorithm(algorithm)](**_places(root), **(values | changes))
 
 
 def pretrain_spec(

@@ -3,16 +3,16 @@
 import json
 from typing import Any
 
-from data_contracts.config.policy import PolicyOptimizer
-from data_contracts.specs.optimize_policy import PPOSpec
+from data_contracts.config.policy_algorithm import Algorithm
+from data_contracts.specs.optimize_policy import GRPOSpec, RLOOSpec
 from models.processes.job_protocol import read_spec
 
 RECORDED, LOSSES = "recorded.json", "losses.json"
 
 
-def trainer_class(optimizer: PolicyOptimizer, steps: list[dict[str, list[Any]]]) -> tuple[Any, Any]:
+def trainer_class(algorithm: Algorithm, steps: list[dict[str, list[Any]]]) -> tuple[Any, Any]:
     """The trainer, which samples nothing: it is handed each step's responses in turn; and its configuration's class."""
-    if optimizer is PolicyOptimizer.RLOO:
+    if algorithm is Algorithm.RLOO:
         from trl.trainer.rloo_config import RLOOConfig as Config
         from trl.trainer.rloo_trainer import RLOOTrainer as Trainer
     else:
@@ -26,21 +26,21 @@ def trainer_class(optimizer: PolicyOptimizer, steps: list[dict[str, list[Any]]])
 
         def _generate_single_turn(self, *_: Any, **__: Any) -> Any:
             found = next(responses)
-            return found if optimizer is PolicyOptimizer.RLOO else (found, None)
+            return found if algorithm is Algorithm.RLOO else (found, None)
 
     return RecordedTrainer, Config
 
 
 def main() -> None:
     """Train, and leave the losses and gradient norms of all updates and the weights."""
-    spec = read_spec(PPOSpec)
+    spec = read_spec(RLOOSpec, GRPOSpec)
     import torch
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     steps = json.loads((spec.work_dir / RECORDED).read_text())
     scores = iter([step["scores"] for step in steps])
-    trainer_type, config = trainer_class(spec.optimizer, steps)
+    trainer_type, config = trainer_class(spec.algorithm, steps)
     each = spec.samples_per_prompt
     model = AutoModelForCausalLM.from_pretrained(spec.policy, dtype=torch.float32)
     trainer = trainer_type(
@@ -56,7 +56,7 @@ def main() -> None:
     model.save_pretrained(spec.output_dir / "model")
 
 
-def arguments(spec: PPOSpec) -> dict[str, Any]:
+def arguments(spec: RLOOSpec | GRPOSpec) -> dict[str, Any]:
     """RLOOConfig's or GRPOConfig's fields; a mini-batch is a whole step."""
     same = {"temperature": spec.temperature, "learning_rate": spec.learning_rate, "max_grad_norm": spec.max_grad_norm}
     settings = same | {
@@ -84,4 +84,4 @@ def arguments(spec: PPOSpec) -> dict[str, Any]:
         "report_to": "none",
         "disable_tqdm": True,
     }
-    return settings | ({} if spec.optimizer is PolicyOptimizer.RLOO else {"loss_type": "grpo"})
+    return settings | ({} if spec.algorithm is Algorithm.RLOO else {"loss_type": "grpo"})

@@ -11,7 +11,7 @@ from data_contracts.errors import ConfigError, EngineError
 from models.lm.chat_template import prepare_tokenizer, render
 from models.lm.tokenizer_check import same_tokenizer
 from models.reward.reward_model import RewardModel
-from models.rl.scoring import RolloutScorer
+from models.rl.scoring import RewardModelScorer
 
 ASK = (Turn(Role.HUMAN, "What pet does Mira have?"),)
 ANSWERS = ["Mira has pet fox, job smith.", "I do not know.", "Fox.", "Well, it is a long story about a fox and an owl."]
@@ -74,7 +74,7 @@ def test_what_cannot_be_scored_is_refused(reward_dir: Path, tiny_llama_dir: Path
 
 def test_rollouts_are_scored_alike_by_ids_and_by_text(reward_dir: Path) -> None:
     rewards = RewardModel(reward_dir)
-    scorer = RolloutScorer(rewards, rewards.tokenizer)
+    scorer = RewardModelScorer(rewards, rewards.tokenizer)
     assert scorer.shares_ids
     prompt = rewards.tokenizer(render(rewards.tokenizer, ASK), add_special_tokens=False)["input_ids"]
     ended = [rewards.tokenizer(" " + answer, add_special_tokens=False)["input_ids"] + [2] for answer in ANSWERS]

@@ -6,14 +6,15 @@ from pathlib import Path
 import torch
 from transformers import AutoTokenizer
 
+from data_contracts.config.policy_algorithm import Algorithm
 from data_contracts.config.training import TrainingSettings
 from data_contracts.conversation import Role, Turn
-from data_contracts.specs.optimize_policy import PPOSpec
+from data_contracts.specs.optimize_policy import POLICY_SPECS, OptimizePolicySpec, RewardModelSource
 from data_contracts.tables.demonstrations import QuerySplit
 from models.distributed.ranks import Ranks
 from models.lm.chat_template import prepare_tokenizer, prompt_ids
-from models.rl.loop import Players, PPOLoop
-from models.rl.players import open_policy
+from models.rl.loop import PolicyLoop
+from models.rl.players import Players, open_policy
 from models.rl.prompts import Prompt
 
 LIKED = 100  # token id that the scorer likes
@@ -29,14 +30,14 @@ class CountingScorer:
         return [sum(token < LIKED for token in response) / len(response) for response in responses]
 
 
-def make_spec(root: Path, model: Path, **changes) -> PPOSpec:
-    """A spec small enough for seconds."""
+def make_spec(root: Path, model: Path, algorithm: str = "ppo", **changes) -> OptimizePolicySpec:
+    """A spec of PPO, or of another algorithm that learns from rewards, small enough for seconds."""
     values = {
         "output_dir": root / "out",
         "work_dir": root / "work",
         "seed": 5,
         "policy": model,
-        "reward_model": model,
+        "scorer": RewardModelSource(folder=model),
         "prompts": (root / "prompts.parquet",),
         "steps": 4,
         "rollouts": 16,
@@ -51,10 +52,10 @@ def make_spec(root: Path, model: Path, **changes) -> PPOSpec:
         "validate_every": 2,
         "training": TrainingSettings(save_every=2, use_cpu=True),
     }
-    return PPOSpec(**(values | changes))
+    return POLICY_SPECS[Algorithm(algorithm)](**(values | changes))
 
 
-def make_loop(spec: PPOSpec) -> PPOLoop:
+def make_loop(spec: OptimizePolicySpec) -> PolicyLoop:
     """A loop on the tiny model with eight training prompts and two validation prompts."""
     tokenizer = AutoTokenizer.from_pretrained(spec.policy)
     prepare_tokenizer(tokenizer)
@@ -65,5 +66,5 @@ def make_loop(spec: PPOSpec) -> PPOLoop:
     device = torch.device("cpu")
     ranks = Ranks()
     policy, engine, reference = open_policy(spec, tokenizer, prompts[0].ids, device, ranks)
-    players = Players(policy, engine, reference, CountingScorer(tokenizer), ranks)  # type: ignore[arg-type]
-    return PPOLoop(spec, players, prompts[:8], prompts[8:], spec.work_dir / "checkpoints")
+    players = Players(policy, engine, reference, CountingScorer(tokenizer), tokenizer, ranks)
+    return PolicyLoop(spec, players, prompts[:8], prompts[8:], spec.work_dir / "checkpoints")

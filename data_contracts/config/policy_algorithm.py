@@ -1,0 +1,13 @@
+"""The algorithms that may train the policy after SFT, by the names a profile gives them."""
+
+from enum import StrEnum
+
+
+class Algorithm(StrEnum):
+    """How the SFT policy is optimised. Each algorithm has settings of its own (`data_contracts/config/policy.py`)."""
+
+    PPO = "ppo"
+    RLOO = "rloo"
+    GRPO = "grpo"
+    DPO = "dpo"
+    SIGMOID_NORM = "sigmoid_norm"
