@@ -1,80 +1,46 @@
 """Job: train a reward model on comparisons (ALMoST section 2.1), the as-is reward model included.
 
 Loss: -log sigmoid(r(x, chosen) - r(x, rejected) - margin), the paper's with margin 0. The score is a linear head on the end token's hidden state.
-Departures: 1. pairs longer than `max_length` first lose old turns of their context (both answers the same), then are
-dropped and counted. 2. Held-out pairs are scored at the end; the paper measures on other people's data only.
-3. An option, off by default: the likelihood feature (`models/jobs/likelihood_training.py`).
+Departures: 1. those of `models/training/pair_tokens.py`. 2. Held-out pairs are scored at the end; the paper measures on
+other people's data only. 3. An option, off by default: the likelihood feature (`models/jobs/likelihood_training.py`).
 """
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from data_contracts.config.reward import LikelihoodFeature
-from data_contracts.conversation import from_column
-from data_contracts.errors import EmptyResultError
 from data_contracts.specs.train_reward_model import RewardSpec
 from data_contracts.tables.arrow import compute as pc
 from data_contracts.tables.preference_pairs import PreferencePairs
 from data_contracts.tables.reward_scores import RewardScores
 from models.distributed.deepspeed_config import on_cpu, prepare_distributed
-from models.lm.chat_template import RenderedTurn, fit_embeddings, prepare_tokenizer
-from models.lm.tokenizer_check import TruncationCount, check_reads_last_token, check_tokenizer, fit_response
+from models.lm.chat_template import fit_embeddings, prepare_tokenizer
+from models.lm.tokenizer_check import TruncationCount, check_reads_last_token, check_tokenizer
 from models.processes.job_entry import run
 from models.processes.job_protocol import is_rank_zero, read_spec, write_manifest
 from models.reward.answer_likelihood import READINGS_NAME
 from models.reward.heldout_scores import conversations, pair_metrics, score_rows
 from models.training.batch_stream import batch_layout, bucket_by_length, stream_order
+from models.training.pair_tokens import PairTokens, tokenize_training_pairs
 
 JOB = "models.jobs.train_reward_model"
 SCORES_NAME = "heldout_scores.parquet"
 
 
-@dataclass
-class TokenizedPairs:
-    """Training pairs as token ids, and the rows they came from."""
-
-    pair_ids: list[str] = field(default_factory=list)
-    chosen: list[RenderedTurn] = field(default_factory=list)
-    rejected: list[RenderedTurn] = field(default_factory=list)
-    margins: list[float] = field(default_factory=list)
-    alike: int = 0  # pairs left out because both answers have the same tokens
-
-    def lengths(self) -> list[int]:
-        """Tokens of the longer side of each pair."""
-        return [max(len(up.ids), len(down.ids)) for up, down in zip(self.chosen, self.rejected, strict=True)]
-
-    def columns(self) -> dict[str, Any]:
-        """As TRL's trainer reads them; margins where any pair asks for one."""
-        ids = {"chosen_ids": [turn.ids for turn in self.chosen], "rejected_ids": [turn.ids for turn in self.rejected]}
-        return ids | ({"margin": self.margins} if any(self.margins) else {})
-
-
-def tokenize_pairs(spec: RewardSpec, table: pa.Table, tokenizer: Any, count: TruncationCount) -> TokenizedPairs:
-    """Render and tokenize both sides of every training pair that fits."""
-    pairs = TokenizedPairs()
-    for row in table.filter(pc.field("split") == "train").to_pylist():
-        answers = [row["chosen"], row["rejected"]]
-        turns = fit_response(tokenizer, from_column(row["context"]), answers, spec.max_length, count)
-        if turns is None:
-            continue
-        if turns[0] == turns[1]:  # different only in what is not encoded, as a spelt end token
-            pairs.alike += 1
-            continue
-        for turn in turns:
-            check_reads_last_token(turn.ids, tokenizer.pad_token_id, tokenizer.eos_token_id)
-        pairs.pair_ids.append(row["pair_id"])
-        pairs.chosen.append(turns[0])
-        pairs.rejected.append(turns[1])
-        pairs.margins.append(row["margin"])
-    if not pairs.pair_ids:
-        raise EmptyResultError(
-            f"{JOB}: no pair to train on: {count.rows} of split 'train' read, {count.dropped_rows} longer than "
-            f"max_length {spec.max_length}, {pairs.alike} with two answers of the same tokens"
-        )
+def tokenize(spec: RewardSpec, table: pa.Table, tokenizer: Any, count: TruncationCount) -> PairTokens:
+    """Both sides of every training pair that fits, each of which ends in the token that the model scores."""
+    pairs = tokenize_training_pairs(JOB, table, tokenizer, spec.max_length, count)
+    for turn in (*pairs.chosen, *pairs.rejected):
+        check_reads_last_token(turn.ids, tokenizer.pad_token_id, tokenizer.eos_token_id)
     return pairs
+
+
+def columns(pairs: PairTokens) -> dict[str, Any]:
+    """The pairs as TRL's reward trainer reads them; margins where any pair asks for one."""
+    ids = {"chosen_ids": [turn.ids for turn in pairs.chosen], "rejected_ids": [turn.ids for turn in pairs.rejected]}
+    return ids | ({"margin": pairs.margins} if any(pairs.margins) else {})
 
 
 def load_base(spec: RewardSpec, tokenizer: Any) -> Any:
@@ -83,9 +49,11 @@ def load_base(spec: RewardSpec, tokenizer: Any) -> Any:
     from transformers import AutoConfig, AutoModelForSequenceClassification
     from trl.trainer.reward_trainer import suppress_seqcls_warning
 
+    from models.lm.load_model import load_weights
+
     architecture = (AutoConfig.from_pretrained(spec.base_model).architectures or [""])[0]
     with suppress_seqcls_warning():
-        model = AutoModelForSequenceClassification.from_pretrained(spec.base_model, num_labels=1, dtype=torch.float32)
+        model = load_weights(spec.base_model, AutoModelForSequenceClassification, num_labels=1)
     fit_embeddings(model, tokenizer)
     if not architecture.endswith("ForSequenceClassification"):
         weight = model.score.weight
@@ -115,7 +83,7 @@ def score_heldout(spec: RewardSpec, table: pa.Table, folder: Path) -> dict[str, 
     return pair_metrics(chosen, rejected)
 
 
-def build_trainer(spec: RewardSpec, tokenizer: Any, pairs: TokenizedPairs) -> tuple[Any, Any]:
+def build_trainer(spec: RewardSpec, tokenizer: Any, pairs: PairTokens) -> tuple[Any, Any]:
     """The trainer, and None or what puts the likelihood feature into the saved folder and returns its weight."""
     from datasets import Dataset  # the slow imports come after what may already be wrong
     from trl.trainer.reward_config import RewardConfig
@@ -124,10 +92,10 @@ def build_trainer(spec: RewardSpec, tokenizer: Any, pairs: TokenizedPairs) -> tu
     from models.jobs import likelihood_training as feature
     from models.training import trl_training as shared
 
-    columns, weights, whole = pairs.columns(), None, ["score"]
+    rows, weights, whole = columns(pairs), None, ["score"]
     if spec.likelihood is not LikelihoodFeature.OFF:  # before ZeRO-3 is configured for the trainer
         weights, values = feature.read_answers(spec, tokenizer, pairs.pair_ids, pairs.chosen, pairs.rejected)
-        columns |= values
+        rows |= values
         whole.append(feature.WEIGHT)
     stream = stream_order(len(pairs.pair_ids), spec.epochs, spec.batch_size, spec.seed)
     order = bucket_by_length(stream, pairs.lengths(), spec.batch_size)
@@ -136,7 +104,7 @@ def build_trainer(spec: RewardSpec, tokenizer: Any, pairs: TokenizedPairs) -> tu
     arguments: dict[str, Any] = {
         "args": RewardConfig(**settings, center_rewards_coefficient=spec.center_rewards_coefficient),
         "model": load_base(spec, tokenizer),
-        "train_dataset": Dataset.from_dict(columns).select(order),
+        "train_dataset": Dataset.from_dict(rows).select(order),
         "processing_class": tokenizer,
         "peft_config": shared.lora_settings(spec, "SEQ_CLS", whole),
         "callbacks": [
@@ -165,7 +133,7 @@ def main() -> None:
     prepare_tokenizer(tokenizer)
     check_tokenizer(tokenizer, AutoConfig.from_pretrained(spec.base_model).get_text_config().vocab_size)
     table, count = PreferencePairs.read_parts(spec.pairs), TruncationCount()
-    pairs = tokenize_pairs(spec, table, tokenizer, count)
+    pairs = tokenize(spec, table, tokenizer, count)
     trainer, likelihood = build_trainer(spec, tokenizer, pairs)
     from models.training import trl_training as shared
 

@@ -140,10 +140,10 @@ def test_nothing_to_learn_from_is_told(
     assert "0" in error["message"]
 
 
-def test_answers_of_the_same_tokens_are_left_out_and_counted(tiny_llama_dir: Path, tmp_path: Path) -> None:
+def test_answers_of_the_same_tokens_are_left_out_and_counted(tiny_llama_dir: Path) -> None:
     """The contract refuses equal texts; these differ only in what the chat format removes."""
-    from models.jobs.train_reward_model import tokenize_pairs
     from models.lm.tokenizer_check import TruncationCount
+    from models.training.pair_tokens import tokenize_pairs
 
     tokenizer = AutoTokenizer.from_pretrained(tiny_llama_dir)
     prepare_tokenizer(tokenizer)
@@ -160,8 +160,7 @@ def test_answers_of_the_same_tokens_are_left_out_and_counted(tiny_llama_dir: Pat
         }
         for i, (up, down) in enumerate(answers)
     ]
-    spec = reward_spec(tmp_path, tiny_llama_dir)
-    pairs = tokenize_pairs(spec, PreferencePairs.from_rows(rows), tokenizer, TruncationCount())
+    pairs = tokenize_pairs(PreferencePairs.from_rows(rows), "train", tokenizer, 64, TruncationCount())
     assert (pairs.pair_ids, pairs.alike) == (["p1"], 2)
     with pytest.raises(ContractError, match="chosen differs from rejected"):
         PreferencePairs.check(PreferencePairs.from_rows([rows[0] | {"rejected": "A fox."}]))

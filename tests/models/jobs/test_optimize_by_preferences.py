@@ -12,9 +12,10 @@ from data_contracts.errors import EmptyResultError
 from data_contracts.specs.job_spec import MANIFEST_NAME, JobManifest
 from data_contracts.tables.preference_pairs import PreferencePairs
 from data_contracts.tables.training_log import TrainingLog
-from models.jobs.optimize_by_preferences import JOB, evaluated_rows, heldout_metrics, require_rows, tokenize_pairs
+from models.jobs.optimize_by_preferences import JOB, columns, evaluated_rows, heldout_metrics
 from models.lm.chat_template import prepare_tokenizer, response_turn
 from models.lm.tokenizer_check import TruncationCount
+from models.training.pair_tokens import tokenize_pairs, tokenize_training_pairs
 from tests.models.jobs.forked_jobs import ForkedJobs
 from tests.models.jobs.training_inputs import preference_spec
 
@@ -76,14 +77,14 @@ def test_pairs_are_cut_where_the_answers_begin(tiny_llama_dir: Path, tmp_path: P
     prepare_tokenizer(tokenizer)
     spec = preference_spec(tmp_path, tiny_llama_dir, PreferenceLoss.SIGMOID)
     count = TruncationCount()
-    pairs = tokenize_pairs(spec, PreferencePairs.read_parts(spec.pairs), "train", tokenizer, count)
+    pairs = tokenize_pairs(PreferencePairs.read_parts(spec.pairs), "train", tokenizer, spec.max_length, count)
     assert (count.rows, len(pairs.pair_ids)) == (21, 21)
-    columns = pairs.columns()
-    assert tokenizer.decode(columns["prompt_ids"][1]) == "<s>Human: What pet does Tovik have? 1\n\nAssistant:"
-    assert tokenizer.decode(columns["chosen_ids"][1]) == " Tovik has pet owl, and more .</s>"
-    assert tokenizer.decode(columns["rejected_ids"][1]) == " I do not know.</s>"
-    longer = max(len(columns["chosen_ids"][1]), len(columns["rejected_ids"][1]))
-    assert pairs.lengths()[1] == len(columns["prompt_ids"][1]) + longer
+    found = columns(pairs)
+    assert tokenizer.decode(found["prompt_ids"][1]) == "<s>Human: What pet does Tovik have? 1\n\nAssistant:"
+    assert tokenizer.decode(found["chosen_ids"][1]) == " Tovik has pet owl, and more .</s>"
+    assert tokenizer.decode(found["rejected_ids"][1]) == " I do not know.</s>"
+    longer = max(len(found["chosen_ids"][1]), len(found["rejected_ids"][1]))
+    assert pairs.lengths()[1] == len(found["prompt_ids"][1]) + longer
 
 
 def test_heldout_rows_fill_equal_batches() -> None:
@@ -101,7 +102,6 @@ def test_no_pair_that_fits_is_an_empty_result(tiny_llama_dir: Path, tmp_path: Pa
     tokenizer = AutoTokenizer.from_pretrained(tiny_llama_dir)
     prepare_tokenizer(tokenizer)
     spec = preference_spec(tmp_path, tiny_llama_dir, PreferenceLoss.SIGMOID, max_length=8)
-    count = TruncationCount()
-    pairs = tokenize_pairs(spec, PreferencePairs.read_parts(spec.pairs), "train", tokenizer, count)
+    table = PreferencePairs.read_parts(spec.pairs)
     with pytest.raises(EmptyResultError, match="21 of split 'train' read, 21 longer than max_length 8"):
-        require_rows(pairs.pair_ids, count, spec.max_length)
+        tokenize_training_pairs(JOB, table, tokenizer, spec.max_length, TruncationCount())

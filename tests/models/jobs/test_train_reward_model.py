@@ -11,7 +11,7 @@ from data_contracts.errors import EmptyResultError
 from data_contracts.tables.preference_pairs import PreferencePairs
 from data_contracts.tables.reward_scores import RewardScores
 from data_contracts.tables.training_log import TrainingLog
-from models.jobs.train_reward_model import tokenize_pairs
+from models.jobs.train_reward_model import tokenize
 from models.lm.chat_template import prepare_tokenizer
 from models.lm.tokenizer_check import TruncationCount
 from models.processes.launch import run_job
@@ -48,7 +48,7 @@ def test_no_pair_that_fits_is_an_empty_result(tiny_llama_dir: Path, tmp_path: Pa
     prepare_tokenizer(tokenizer)
     spec = reward_spec(tmp_path, tiny_llama_dir, max_length=8)
     with pytest.raises(EmptyResultError, match="21 of split 'train' read, 21 longer than max_length 8"):
-        tokenize_pairs(spec, PreferencePairs.read_parts(spec.pairs), tokenizer, TruncationCount())
+        tokenize(spec, PreferencePairs.read_parts(spec.pairs), tokenizer, TruncationCount())
 
 
 def test_pair_metrics_by_hand() -> None:
