@@ -1,4 +1,4 @@
-"""PPO's models under DeepSpeed: the policy's core in a training engine, frozen models sharded for reading.
+"""Models under DeepSpeed: the one that learns in a training engine, frozen models sharded for reading.
 
 The value head (one number per hidden unit) is not sharded: its gradient flows through the same backward pass, and it is
 clipped and updated apart from the policy.

@@ -1,4 +1,4 @@
-"""PPO on several processes: who samples and scores which rollouts, and how everybody learns of all of them.
+"""Reinforcement learning on several processes: who samples and scores which rollouts, and how everybody learns of all.
 
 Rollout i belongs to rank i mod N. What ranks find out about their own rollouts is small (tokens, scores, a few floats a
 token), so all of it goes to all: every rank then holds the whole step and computes whitening, running means, KL control

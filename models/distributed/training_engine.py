@@ -13,14 +13,14 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from models.distributed.ranks import Ranks
-from models.lm.causal_model import PolicyCore
+from models.lm.causal_model import CausalModel
 
 BETAS = (0.9, 0.95)  # trlX's default
 WEIGHTS_NAME, OPTIMIZER_NAME = "core.safetensors", "optimizer.pt"
 
 
-class PolicyEngine(Protocol):
-    """Backward passes and updates of a policy's core."""
+class TrainingEngine(Protocol):
+    """Backward passes and updates of a model, whole here or split among the ranks."""
 
     gradient_scale: float  # what `backward` multiplies gradients with before the ranks' are averaged
 
@@ -49,7 +49,7 @@ class PolicyEngine(Protocol):
         ...
 
 
-def trunk_optimizer(core: PolicyCore, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
+def trunk_optimizer(core: CausalModel, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
     """AdamW over the weights that learn."""
     trained = [p for p in core.parameters() if p.requires_grad]
     return torch.optim.AdamW(trained, lr=learning_rate, betas=BETAS, weight_decay=weight_decay)

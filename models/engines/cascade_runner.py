@@ -9,24 +9,14 @@ from typing import Any
 import torch
 
 from models.lm.cascade_attention import CascadeState
-from models.lm.row_runners import KeyValues, pad_left
+from models.lm.length_buckets import length_buckets
+from models.lm.padding import pad_left
+from models.lm.row_runners import KeyValues
 from models.lm.token_rows import TokenIds
 
 MASKED = -1e30  # finite: a padding row of an all-masked line stays a number
 GROWTH = 64  # slots by which a cache grows at least
 SCORE_LIMIT = 16_000_000  # own attention scores of one chunk of a prefill, as floats
-BUCKET_ROWS, BUCKET_SPREAD = 4, 0.9  # rows of a bucket, at least, and shortest against longest beyond that
-
-
-def length_buckets(lengths: Sequence[int]) -> list[list[int]]:
-    """Places of the rows in buckets of similar length, the longest first."""
-    buckets: list[list[int]] = []
-    for place in sorted(range(len(lengths)), key=lambda place: (-lengths[place], place)):
-        bucket = buckets[-1] if buckets else []
-        if not bucket or (len(bucket) >= BUCKET_ROWS and lengths[place] < BUCKET_SPREAD * lengths[bucket[0]]):
-            buckets.append([])
-        buckets[-1].append(place)
-    return buckets
 
 
 class CascadeRunner:
@@ -71,8 +61,9 @@ class CascadeRunner:
 
     def _read_together(self, rows: Sequence[TokenIds], keep: int) -> torch.Tensor:
         """Read rows as one padded batch; a long one in chunks, which bounds memory."""
-        ids, self.padding = pad_left(rows, self.model.device)
+        ids, mask = pad_left(rows, device=self.model.device)
         batch, width = ids.shape
+        self.padding = width - mask.sum(-1)
         self.computed += ids.numel()
         self.padded += int(self.padding.sum())
         self.state = CascadeState(self.prefix, self._new_cache(batch, width))

@@ -14,7 +14,7 @@ from data_contracts.errors import EngineError
 from data_contracts.finish_reason import FinishReason
 from models.engines.protocol import SamplingSettings
 from models.lm.row_runners import RowRunner
-from models.lm.sampling import choose_tokens
+from models.lm.sampling import draw_by_seed
 from models.lm.token_rows import TokenIds
 from models.lm.vocabulary import Vocabulary
 
@@ -135,7 +135,7 @@ class _Batch:
         if banning:
             banned = vocabulary.ends_text(settings.stop)
             allowed = logprobs.masked_fill(self.blank[:, None] & banned[None, :], -torch.inf)
-        tokens = choose_tokens(allowed, self.seeds, self.count, settings.temperature, settings.top_p)
+        tokens = draw_by_seed(allowed, self.seeds, self.count, settings.temperature, settings.top_p)
         if banning:
             self.blank &= vocabulary.blank[tokens]
         chosen = logprobs.gather(-1, tokens[:, None]).squeeze(-1)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from data_contracts.errors import ConfigError
+from models.lm.padding import pad_right
 from models.lm.row_runners import RowRunner
 from models.lm.token_rows import TokenIds, encode_rows
 
@@ -84,10 +85,9 @@ def score_batch(
 
 def _rest(runner: RowRunner, rows: Sequence[TokenIds], device: torch.device) -> list[OptionScore]:
     """The score of all tokens of each row but its first; the runner's rows are their contexts."""
-    width = max(map(len, rows)) - 1
-    read = torch.tensor([(row[:-1] + [0] * width)[:width] for row in rows], device=device)  # (B, T)
-    predicted = torch.tensor([(row[1:] + [0] * width)[:width] for row in rows], device=device)
-    real = torch.tensor([[place < len(row) - 1 for place in range(width)] for row in rows], device=device)
+    read, mask = pad_right([row[:-1] for row in rows], device=device)  # (B, T)
+    predicted, _ = pad_right([row[1:] for row in rows], device=device)
+    real = mask.bool()
     logits = runner.extend(read)
     greedy = ((logits.argmax(-1) == predicted) | ~real).all(-1).tolist()
     logprobs = torch.log_softmax(logits.float(), -1).gather(-1, predicted[..., None]).squeeze(-1)

@@ -6,7 +6,6 @@ by SIGKILL of this process. What it prints goes to a log file, whose last lines 
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -22,7 +21,7 @@ import httpx
 from data_contracts.errors import ConfigError, EngineError, TransientEngineError
 from models.engines.server_commands import visible_devices
 from models.processes import job_guard
-from models.processes.job_lock import signal_group
+from models.processes.process_group import end_group
 
 GUARD = Path(str(job_guard.__file__))
 POLL_S, STOP_S = 0.25, 10.0
@@ -98,7 +97,7 @@ def serve_engine(
         yield served
     finally:
         if process is not None:
-            _end(process)
+            end_group(process, STOP_S)
         os.close(watched)
         os.close(held)
 
@@ -128,14 +127,6 @@ def _wait_until_healthy(served: ServedEngine, url: str, timeout_s: float) -> Non
     raise TransientEngineError(
         f"the model server did not answer at {url} within {timeout_s:g} s; {_tail(served.log_path)}"
     )
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    signal_group(process.pid, signal.SIGTERM)
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(STOP_S)
-    signal_group(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def _tail(log_path: Path) -> str:

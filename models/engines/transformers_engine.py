@@ -20,6 +20,7 @@ from models.engines.cascade_runner import CascadeRunner
 from models.engines.decode_loop import DrawnRow, complete_rows, distinct_prompts
 from models.engines.option_scoring import OptionRows, OptionScore, encode_options, score_batch
 from models.engines.protocol import Completion, EngineCounters, SamplingSettings, require_fit
+from models.lm.length_buckets import batches_by_length
 from models.lm.load_model import load_model, weight_digest
 from models.lm.row_runners import KeyValues, PlainRunner, RowRunner, read_prefix
 from models.lm.token_rows import SharedRows, TokenIds, encode_rows, share_prefix
@@ -86,7 +87,8 @@ class TransformersEngine:
             self._require_rows(rows, settings.max_new_tokens)
             shared, key_values = self._shared_rows(prefix, rows)
             drawn: list[DrawnRow] = [DrawnRow(seed) for seed in seeds]
-            for group in self._groups(shared):
+            # Where waiting rows take the places of finished ones, one decoding loop completes all of them.
+            for group in self._batches(shared, len(rows) if self.loaded.cascade else self.batch_size):
                 for row, result in zip(group, self._complete(shared, key_values, group, seeds, settings), strict=True):
                     drawn[row] = result
         self.counters.prompt_tokens += sum(map(len, rows))
@@ -125,7 +127,7 @@ class TransformersEngine:
         for place, (context, _) in enumerate(encoded.options):
             following[context].append(place)
         scores = [OptionScore(0.0, True)] * len(encoded.options)
-        for batch in self._batches(shared):
+        for batch in self._batches(shared, self.batch_size):
             places = [place for context in batch for place in following[context]]
             position = {context: number for number, context in enumerate(batch)}
             options = [(position[encoded.options[p][0]], encoded.options[p][1]) for p in places]
@@ -165,18 +167,9 @@ class TransformersEngine:
         self._prefixes.move_to_end(prefix)
         return self._prefixes[prefix]
 
-    def _batches(self, shared: SharedRows) -> Iterator[list[int]]:
+    def _batches(self, shared: SharedRows, size: int) -> Iterator[list[int]]:
         """Rows in batches of similar length, equal prompts beside each other; longest first, so memory peaks early."""
-        order = self._ordered(shared)
-        for start in range(0, len(order), self.batch_size):
-            yield order[start : start + self.batch_size]
-
-    def _groups(self, shared: SharedRows) -> Iterator[list[int]]:
-        """Rows that one decoding loop completes: all where finished rows can be replaced, else batches."""
-        return iter([self._ordered(shared)]) if self.loaded.cascade else self._batches(shared)
-
-    def _ordered(self, shared: SharedRows) -> list[int]:
-        return sorted(range(len(shared.own)), key=lambda row: (-len(shared.own[row]), shared.own[row], row))
+        return batches_by_length([len(row) for row in shared.own], size, longest_first=True, ties=shared.own)
 
     def _complete(
         self,

@@ -50,12 +50,11 @@ def main() -> None:
     prepare_tokenizer(tokenizer)
     check_tokenizer(tokenizer, AutoConfig.from_pretrained(spec.base_model).get_text_config().vocab_size)
     row_ids, ids, labels, count = tokenize_rows(spec, tokenizer)
-    import torch  # the slow imports come after what may already be wrong
-    from datasets import Dataset
-    from transformers import AutoModelForCausalLM
+    from datasets import Dataset  # the slow imports come after what may already be wrong
     from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import SFTTrainer
 
+    from models.lm.load_model import load_weights
     from models.training import trl_training as shared
 
     stream = stream_order(len(ids), spec.epochs, spec.batch_size, spec.seed)
@@ -64,7 +63,7 @@ def main() -> None:
     settings = shared.trainer_settings(spec, layout, len(order) // spec.batch_size)
     arguments = SFTConfig(**settings, packing=False, dataset_kwargs={"skip_prepare_dataset": True})
     # Under ZeRO-3 the arguments must exist first: they tell transformers to split the weights as it loads them.
-    model = AutoModelForCausalLM.from_pretrained(spec.base_model, dtype=torch.float32)
+    model = load_weights(spec.base_model)
     fit_embeddings(model, tokenizer)
     trainer = SFTTrainer(
         model=model,

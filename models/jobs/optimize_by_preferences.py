@@ -5,8 +5,7 @@ Loss: -log sigmoid(beta (d_chosen - d_rejected)), d = log pi(y|x) - log rho(y|x)
 Held-out pairs give the implicit reward's accuracy, margin and loss at the end; accuracy and margin are those of the sums,
 whichever the loss.
 
-Departures: context too long for `max_length` loses its oldest turns (both answers the same), a pair that still does not
-fit is dropped, and so is one whose answers have the same tokens; all are counted.
+Departures: those of `models/training/tokenized_pairs.py`.
 """
 
 from typing import Any
@@ -39,12 +38,11 @@ def columns(pairs: TokenizedPairs) -> dict[str, list[list[int]]]:
 
 def build_trainer(spec: PreferenceSpec, tokenizer: Any, training: TokenizedPairs, heldout: TokenizedPairs) -> Any:
     """TRL's DPO trainer on rows that are tokenized and ordered already."""
-    import torch
     from datasets import Dataset  # the slow imports come after what may already be wrong
-    from transformers import AutoModelForCausalLM
     from trl.trainer.dpo_config import DPOConfig
     from trl.trainer.dpo_trainer import DPOTrainer
 
+    from models.lm.load_model import load_weights
     from models.rl.algorithms import algorithm_of
     from models.training import trl_training as shared
 
@@ -65,7 +63,7 @@ def build_trainer(spec: PreferenceSpec, tokenizer: Any, training: TokenizedPairs
     # Under ZeRO-3 the arguments must exist first: they tell transformers to split the weights as it loads them.
     models = []
     for _ in range(1 if spec.training.lora_rank else 2):  # with adapters the reference is the model without them
-        models.append(AutoModelForCausalLM.from_pretrained(spec.base_model, dtype=torch.float32))
+        models.append(load_weights(spec.base_model))
         fit_embeddings(models[-1], tokenizer)
     return TokenizedDPOTrainer(
         model=models[0],

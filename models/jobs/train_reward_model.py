@@ -1,9 +1,8 @@
 """Job: train a reward model on comparisons (ALMoST section 2.1), the as-is reward model included.
 
 Loss: -log sigmoid(r(x, chosen) - r(x, rejected) - margin), the paper's with margin 0. The score is a linear head on the end token's hidden state.
-Departures: 1. pairs longer than `max_length` first lose old turns of their context (both answers the same), then are
-dropped and counted. 2. Held-out pairs are scored at the end; the paper measures on other people's data only.
-3. An option, off by default: the likelihood feature (`models/jobs/likelihood_training.py`).
+Departures: 1. those of `models/training/tokenized_pairs.py`. 2. Held-out pairs are scored at the end; the paper measures on
+other people's data only. 3. An option, off by default: the likelihood feature (`models/jobs/likelihood_training.py`).
 """
 
 from pathlib import Path
@@ -52,9 +51,11 @@ def load_base(spec: RewardSpec, tokenizer: Any) -> Any:
     from transformers import AutoConfig, AutoModelForSequenceClassification
     from trl.trainer.reward_trainer import suppress_seqcls_warning
 
+    from models.lm.load_model import load_weights
+
     architecture = (AutoConfig.from_pretrained(spec.base_model).architectures or [""])[0]
     with suppress_seqcls_warning():
-        model = AutoModelForSequenceClassification.from_pretrained(spec.base_model, num_labels=1, dtype=torch.float32)
+        model = load_weights(spec.base_model, AutoModelForSequenceClassification, num_labels=1)
     fit_embeddings(model, tokenizer)
     if not architecture.endswith("ForSequenceClassification"):
         weight = model.score.weight

@@ -1,1 +1,3 @@
-"""The language-model core: loading, chat template, tokenizer checks, padding, sampling, log-probabilities."""
+"""The language-model core under engines, rollouts, scoring and training: loading, chat template, tokenizer checks,
+attention, padding, order by length, sampling, log-probabilities.
+"""

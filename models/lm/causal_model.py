@@ -5,13 +5,13 @@ Log-probabilities are those of the distribution that is sampled from: logits are
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from data_contracts.errors import ConfigError
+from models.lm.padding import positions_of
 
 
 @dataclass
@@ -46,11 +46,11 @@ class TokenBatch:
 
     def positions(self) -> Tensor:
         """Position ids (B, P + T) that count real tokens only."""
-        return (self.attention.cumsum(dim=1) - 1).clamp(min=0)
+        return positions_of(self.attention)
 
 
-class PolicyCore(nn.Module):
-    """A causal language model as PPO calls it: always through this one `forward`, so that ZeRO-3 can gather its weights."""
+class CausalModel(nn.Module):
+    """Trunk and output layer behind one `forward`, through which every call goes, so that ZeRO-3 can gather its weights."""
 
     def __init__(self, model: Any, device: torch.device | None = None) -> None:
         """`device` computes; None: where the weights are (offloaded weights lie elsewhere)."""
@@ -127,7 +127,7 @@ def trunk_of(model: Any) -> Any:
 
 
 @torch.no_grad()
-def check_output_path(core: PolicyCore, token_ids: list[int]) -> None:
+def check_output_path(core: CausalModel, token_ids: list[int]) -> None:
     """Raise ConfigError unless trunk and output layer give the very logits that the whole model gives."""
     device = core.device
     ids = torch.tensor([token_ids], device=device)
@@ -135,33 +135,14 @@ def check_output_path(core: PolicyCore, token_ids: list[int]) -> None:
     gap = float((core(*inputs, whole=True)[1] - core(*inputs)[1]).abs().max())
     if gap > 1e-3:
         raise ConfigError(
-            f"{type(core.model).__name__} changes its logits after the output layer (by up to {gap:.3g}); PPO does not "
-            "know this family yet, use another policy model"
+            f"{type(core.model).__name__} changes its logits after the output layer (by up to {gap:.3g}); "
+            "training reads trunk and output layer alone, so use a model of another family"
         )
 
 
 @torch.no_grad()
 def reference_logprobs(
-    reference: PolicyCore, batch: TokenBatch, temperature: float, allowed: Tensor | None = None
+    reference: CausalModel, batch: TokenBatch, temperature: float, allowed: Tensor | None = None
 ) -> Tensor:
     """The frozen model's log-probabilities of the response tokens, (B, T)."""
     return token_logprobs(response_logits(reference, batch)[1], batch.responses, temperature, allowed)[0]
-
-
-def load_causal(path: Path, device: torch.device) -> Any:
-    """A causal language model in float32, with dropout off: PPO compares probabilities of the same tokens."""
-    from transformers import AutoModelForCausalLM
-
-    if not (path / "config.json").is_file():
-        raise ConfigError(f"{path} is not a model folder: it has no config.json")
-    model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
-    _turn_dropout_off(model)
-    return model.to(device).eval()
-
-
-def _turn_dropout_off(model: Any) -> None:
-    for module in model.modules():
-        if hasattr(module, "attention_dropout"):
-            module.attention_dropout = 0.0
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0

@@ -1,4 +1,8 @@
-"""Opening a model folder: weights, tokenizer, end tokens and context length, with errors a person can act on."""
+"""Opening a model folder, with errors a person can act on.
+
+Three openings, one way to read weights: `load_model` for an engine (with tokenizer, end tokens and context length),
+`load_causal` for scoring and reinforcement learning, `load_weights` for a trainer.
+"""
 
 import logging
 from dataclasses import dataclass
@@ -18,6 +22,7 @@ from models.lm.cascade_attention import CASCADE, supports_cascade
 
 _log = logging.getLogger(__name__)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, SafetensorError)  # what loading raises on broken files
 DIGESTED = ("config.json", "generation_config.json", "tokenizer*", "*.safetensors", "vocab.json", "merges.txt")
 
 
@@ -48,18 +53,11 @@ def load_model(path: Path, dtype: str, device: str) -> LoadedModel:
     try:
         config = AutoConfig.from_pretrained(path, local_files_only=True)
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
-        cascade = supports_cascade(config)
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            path,
-            dtype=DTYPES[dtype],
-            attn_implementation=CASCADE if cascade else None,
-            use_safetensors=True,
-            local_files_only=True,
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except UNREADABLE as error:
         raise ConfigError(f"cannot load the model in {path}: {_first_line(error)}") from error
-    model, info = loaded
+    cascade = supports_cascade(config)
+    attention = CASCADE if cascade else None
+    model, info = load_weights(path, dtype=DTYPES[dtype], attn_implementation=attention, output_loading_info=True)
     missing = sorted(info["missing_keys"])
     if missing:
         raise ConfigError(f"the model in {path} lacks {len(missing)} weights, e.g. {missing[:3]}; copy it again")
@@ -67,6 +65,42 @@ def load_model(path: Path, dtype: str, device: str) -> LoadedModel:
         _say_plain(config.model_type)
     model = model.to(placed).eval().requires_grad_(False)
     return LoadedModel(model, tokenizer, placed, _end_ids(model, tokenizer), _context_length(config), cascade)
+
+
+def load_causal(path: Path, device: torch.device) -> Any:
+    """A causal language model in float32 and evaluation mode, with dropout off also when it is trained.
+
+    Reinforcement learning compares probabilities of the same tokens before and after an update, so none may be dropped.
+
+    Raises:
+        ConfigError: see `load_weights`.
+    """
+    model = load_weights(path)
+    for module in model.modules():
+        if hasattr(module, "attention_dropout"):
+            module.attention_dropout = 0.0
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    return model.to(device).eval()
+
+
+def load_weights(path: Path, family: Any = AutoModelForCausalLM, **options: Any) -> Any:
+    """The model of a folder as `family`, an auto class of transformers, builds it; float32 unless `dtype` is given.
+
+    While ZeRO stage 3 is announced to transformers, the weights are split among the ranks as they are loaded.
+
+    Raises:
+        ConfigError: the folder has no config.json, or its weights are missing, pickled or broken.
+    """
+    if not (path / "config.json").is_file():
+        raise ConfigError(f"{path} is not a model folder: it has no config.json; give a folder that transformers saved")
+    settings = {"dtype": torch.float32, "use_safetensors": True, "local_files_only": True}
+    try:
+        return family.from_pretrained(path, **(settings | options))
+    except torch.OutOfMemoryError:
+        raise
+    except UNREADABLE as error:
+        raise ConfigError(f"cannot load the model in {path}: {_first_line(error)}") from error
 
 
 def open_tokenizer(path: Path) -> tuple[Any, int]:

@@ -1,24 +1,30 @@
-"""Sampling from a nucleus, and log-probabilities of exactly what was sampled from (top-p below 1).
+"""The nucleus: the smallest set of likeliest tokens whose mass reaches top-p, with all tokens that tie with the last.
 
-A response's tokens are drawn from the smallest set of likeliest tokens whose mass reaches top-p. The log-probabilities
-that PPO compares must be those of the cut and renormalised distribution. The set is fixed when the response is sampled
-and kept for all later passes (policy, reference, every epoch): a policy that moved would choose another set, in which
-the sampled token may have no probability at all.
+Sorting would pick some of the tied tokens by accident. Reinforcement learning compares log-probabilities of the cut and
+renormalised distribution: the set is fixed when a response is sampled and kept for all later passes (policy, reference,
+every epoch), since a policy that moved would choose another set, in which the sampled token may have no probability.
 """
 
 import torch
 from torch import Tensor
 
 
-def nucleus(logits: Tensor, top_p: float) -> Tensor:
-    """Which tokens are in the nucleus of softmax(logits) (..., V): bool (..., V).
+def nucleus_floor(descending: Tensor, probabilities: Tensor, top_p: float) -> Tensor:
+    """The least likely token's value in the nucleus, (..., 1).
 
-    The token that reaches `top_p` belongs to it, and so do all that tie with it.
+    `probabilities` (..., K) are those of the K likeliest tokens, the likeliest first, and `descending` (..., K) the
+    values that tokens are compared by, in the same order: the probabilities themselves or their logarithms. Where the K
+    tokens do not reach `top_p`, the floor is the last one's value.
     """
+    reached_at = (probabilities.cumsum(dim=-1) < top_p).sum(dim=-1, keepdim=True)  # the token that reaches top_p
+    return descending.gather(-1, reached_at.clamp(max=descending.shape[-1] - 1))
+
+
+def nucleus(logits: Tensor, top_p: float) -> Tensor:
+    """Which tokens are in the nucleus of softmax(logits) (..., V): bool (..., V)."""
     probabilities = torch.softmax(logits.float(), dim=-1)
     ordered = probabilities.sort(dim=-1, descending=True).values
-    reached_at = (ordered.cumsum(dim=-1) < top_p).sum(dim=-1, keepdim=True)
-    return probabilities >= ordered.gather(-1, reached_at.clamp(max=logits.shape[-1] - 1))
+    return probabilities >= nucleus_floor(ordered, ordered, top_p)
 
 
 def pack(allowed: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """Running a batch of rows through a model: read the prompts, then one token per row and step.
 
 Rows are padded on the left, so that all rows write the same slot of a preallocated cache at each step, and a new row
-can take the place of a finished one: its tokens end where the others' do. `CascadeRunner` keeps the shared prefix once; `PlainRunner` feeds whole rows through transformers' own cache and
-serves the models whose attention the cascade does not cover.
+can take the place of a finished one: its tokens end where the others' do. `CascadeRunner` keeps the shared prefix once;
+`PlainRunner` feeds whole rows through transformers' own cache and serves models whose attention the cascade does not cover.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 from transformers import DynamicCache
 
+from models.lm.padding import pad_left, positions_of
 from models.lm.token_rows import TokenIds
 
 KeyValues = list[tuple[torch.Tensor, torch.Tensor]]
@@ -53,13 +54,6 @@ def read_prefix(model: Any, prefix: TokenIds) -> KeyValues:
     return [(layer.keys, layer.values) for layer in layers]
 
 
-def pad_left(rows: Sequence[TokenIds], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids (B, S), padded on the left with 0, and the number of padding slots per row (B,)."""
-    width = max(map(len, rows))
-    padded = torch.tensor([[0] * (width - len(row)) + list(row) for row in rows], device=device)
-    return padded, torch.tensor([width - len(row) for row in rows], device=device)
-
-
 class PlainRunner:
     """Whole rows through transformers' own cache: slower, and right for every causal model."""
 
@@ -71,10 +65,9 @@ class PlainRunner:
 
     def read(self, rows: Sequence[TokenIds], keep: int = 1) -> torch.Tensor:
         """See `RowRunner`."""
-        ids, padding = pad_left([self.prefix + row for row in rows], self.model.device)
+        ids, self.mask = pad_left([self.prefix + row for row in rows], device=self.model.device)
         self.computed += ids.numel()
-        self.padded += int(padding.sum())
-        self.mask = (torch.arange(ids.shape[1], device=ids.device)[None, :] >= padding[:, None]).long()
+        self.padded += ids.numel() - int(self.mask.sum())
         self.cache = DynamicCache(config=self.model.config)
         return self._forward(ids, keep)
 
@@ -97,7 +90,7 @@ class PlainRunner:
         return self._forward(tokens, tokens.shape[1])
 
     def _forward(self, ids: torch.Tensor, keep: int) -> torch.Tensor:
-        positions = (self.mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+        positions = positions_of(self.mask)[:, -ids.shape[1] :]
         output = self.model(
             input_ids=ids,
             attention_mask=self.mask,

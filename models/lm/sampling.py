@@ -1,13 +1,20 @@
-"""Choosing the next token of each row: greedy, or temperature and top-p with noise that belongs to the row.
+"""Choosing the next token of each row: greedy, or at a temperature, from the whole distribution or from its nucleus.
 
-The noise of a draw is a function of (row seed, step, token id) and of nothing else: a counter-based generator, so
-that a row's sample depends neither on its batch nor on the device, and a row that moves in its batch keeps its noise.
-Departures from the usual samplers:
-1. Gumbel noise and argmax instead of `torch.multinomial`: same distribution, no shared generator state.
-2. Tokens that tie with the least likely token of the nucleus are all in it (sorting would pick some by accident).
+Two draws of the same distribution stand here, because stored results depend on both. The noise of either belongs to the
+row, so that a row's sample depends neither on its batch nor on the device's generator.
+1. `draw_by_seed`, the engines' draw: Gumbel noise and argmax. A row brings one seed; the noise is a counter-based function
+   of (row seed, step, token id), so only the tokens that may be drawn need noise, in any order, and a row that moves in
+   its batch keeps its noise.
+2. `draw_by_uniforms`, the rollouts' draw: one uniform number per row and position inverts the cumulative distribution over
+   all tokens in order. It gives the nucleus back, which later passes over the response must repeat.
+
+Departure from the usual samplers: no `torch.multinomial`, whose generator is shared by all rows. Greedy choice, at
+temperature 0, is the engines' alone.
 """
 
 import torch
+
+from models.lm.nucleus import nucleus, nucleus_floor
 
 NUCLEUS_CANDIDATES = 128  # tokens looked at before the whole row is sorted
 _GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15 as int64; the splitmix64 increment
@@ -15,10 +22,34 @@ _MIX_1 = -4658895280553007687  # 0xBF58476D1CE4E5B9
 _MIX_2 = -7723592293110705685  # 0x94D049BB133111EB
 
 
-def choose_tokens(
+def draw_by_uniforms(
+    logits: torch.Tensor, numbers: torch.Tensor, temperature: float, top_p: float
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Draw one token per row by inverting its cumulative distribution.
+
+    Args:
+        logits: (B, V) float32; -inf marks tokens that may not be drawn.
+        numbers: (B,) float64 in [0, 1).
+    Returns:
+        (B,) int64 token ids, and the nucleus they were drawn from, bool (B, V), None when `top_p` is 1.
+    """
+    scaled = logits / temperature
+    allowed = nucleus(scaled, top_p) if top_p < 1 else None
+    return invert_cumulative(scaled if allowed is None else scaled.masked_fill(~allowed, -torch.inf), numbers), allowed
+
+
+def invert_cumulative(logits: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
+    """The tokens (B,) at which the cumulative distribution of softmax(logits) (B, V) passes uniform `numbers` (B,)."""
+    cumulative = torch.softmax(logits, dim=-1).double().cumsum(dim=-1)
+    targets = (numbers * cumulative[:, -1]).unsqueeze(1)
+    # right=True: the first entry above the target, so a token of probability zero is never chosen.
+    return torch.searchsorted(cumulative, targets, right=True).squeeze(1).clamp(max=logits.shape[-1] - 1)
+
+
+def draw_by_seed(
     logits: torch.Tensor, seeds: torch.Tensor, step: int | torch.Tensor, temperature: float, top_p: float
 ) -> torch.Tensor:
-    """Draw one token per row.
+    """Draw one token per row by Gumbel noise of its seed; the likeliest token at temperature 0.
 
     Args:
         logits: (B, V) float32; -inf marks tokens that may not be drawn.
@@ -32,38 +63,28 @@ def choose_tokens(
     steps = torch.as_tensor(step, device=seeds.device).expand_as(seeds)
     logprobs = torch.log_softmax(logits.float() / temperature, -1)
     if top_p == 1:
-        return _draw(logprobs, seeds, steps)
+        return _gumbel_max(logprobs, seeds, steps)
     likeliest = logprobs.topk(min(NUCLEUS_CANDIDATES, logprobs.shape[-1]), dim=-1)
-    floor, whole = _nucleus_floor(likeliest.values, top_p)
+    floor = nucleus_floor(likeliest.values, likeliest.values.exp(), top_p)
+    whole = (likeliest.values[:, -1:] < floor).squeeze(-1)  # the candidates surely hold the whole nucleus with its ties
     among = likeliest.values.masked_fill(likeliest.values < floor, -torch.inf)
-    drawn = _draw(among, seeds, steps, likeliest.indices)
+    drawn = _gumbel_max(among, seeds, steps, likeliest.indices)
     wide = (~whole).nonzero().squeeze(-1)
     if len(wide):
         wide_logprobs = logprobs[wide]
-        floor, _ = _nucleus_floor(wide_logprobs.sort(dim=-1, descending=True).values, top_p)
-        drawn[wide] = _draw(wide_logprobs.masked_fill(wide_logprobs < floor, -torch.inf), seeds[wide], steps[wide])
+        ordered = wide_logprobs.sort(dim=-1, descending=True).values
+        among = wide_logprobs.masked_fill(wide_logprobs < nucleus_floor(ordered, ordered.exp(), top_p), -torch.inf)
+        drawn[wide] = _gumbel_max(among, seeds[wide], steps[wide])
     return drawn
 
 
-def _draw(
+def _gumbel_max(
     logprobs: torch.Tensor, seeds: torch.Tensor, steps: torch.Tensor, tokens: torch.Tensor | None = None
 ) -> torch.Tensor:
     """Gumbel-max draw of one of `tokens` (B, K), or of all tokens in order, by their log-probabilities (B, K)."""
     candidates = torch.arange(logprobs.shape[-1], device=logprobs.device)[None, :] if tokens is None else tokens
     winner = (logprobs + gumbel_noise(seeds, steps, candidates)).argmax(-1, keepdim=True)
     return (winner if tokens is None else tokens.gather(-1, winner)).squeeze(-1)
-
-
-def _nucleus_floor(descending: torch.Tensor, top_p: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Lowest log-probability in the nucleus, the smallest set of likeliest tokens whose mass reaches `top_p`.
-
-    `descending` (B, K) holds the K likeliest tokens' log-probabilities. Returns the floor (B, 1), and (B,) whether
-    the K tokens surely hold the whole nucleus with its ties.
-    """
-    mass = descending.exp().cumsum(-1)  # (B, K)
-    reached_at = (mass < top_p).sum(-1, keepdim=True)  # index of the token that reaches top_p
-    floor = descending.gather(-1, reached_at.clamp(max=descending.shape[-1] - 1))
-    return floor, (descending[:, -1:] < floor).squeeze(-1)
 
 
 def gumbel_noise(seeds: torch.Tensor, step: int | torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ import torch
 from data_contracts.specs.pretrain import PretrainSpec
 from data_contracts.store.keys import file_digest
 from models.distributed.ranks import Ranks
-from models.distributed.training_engine import PolicyEngine
+from models.distributed.training_engine import TrainingEngine
 from models.training.checkpoints import MARKER, checkpoint_folder, claim_checkpoints, forget_old, last_complete
 
 PREFIX = "step-"
@@ -40,7 +40,7 @@ def claim(spec: PretrainSpec) -> None:
     claim_checkpoints(checkpoint_folder(spec), {"corpus": corpus, "tokenizer": tokenizer})
 
 
-def save(spec: PretrainSpec, state: LoopState, steps: int, engine: PolicyEngine, ranks: Ranks) -> None:
+def save(spec: PretrainSpec, state: LoopState, steps: int, engine: TrainingEngine, ranks: Ranks) -> None:
     """Write a checkpoint of an attempt of `steps` steps and remove what it makes superfluous; all ranks take part."""
     folder = checkpoint_folder(spec)
     name = f"{PREFIX}{state.attempt * steps + state.step}"  # a later attempt's count for more
@@ -66,7 +66,7 @@ def newest(spec: PretrainSpec) -> LoopState | None:
     return None if folder is None else LoopState(**torch.load(folder / LOOP_NAME, weights_only=True))
 
 
-def restore(spec: PretrainSpec, engine: PolicyEngine) -> None:
+def restore(spec: PretrainSpec, engine: TrainingEngine) -> None:
     """Load weights and optimizer of the newest complete checkpoint into an engine of its attempt."""
     folder = last_complete(checkpoint_folder(spec), PREFIX)
     assert folder is not None

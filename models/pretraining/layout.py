@@ -10,7 +10,7 @@ from data_contracts.errors import ConfigError
 from data_contracts.specs.pretrain import PretrainSpec
 from models.distributed.deepspeed_engine import ZeroEngine, engine_config
 from models.distributed.ranks import Ranks
-from models.distributed.training_engine import PlainEngine, PolicyEngine
+from models.distributed.training_engine import PlainEngine, TrainingEngine
 
 CLIP = 1.0
 _ROWS = 1  # DeepSpeed wants a micro-batch's size, and does nothing with it where the job cuts its batches itself
@@ -52,7 +52,7 @@ def new_model(spec: PretrainSpec, tokenizer: Any, seed: int, device: torch.devic
     return model
 
 
-def open_engine(spec: PretrainSpec, model: Any, ranks: Ranks) -> PolicyEngine:
+def open_engine(spec: PretrainSpec, model: Any, ranks: Ranks) -> TrainingEngine:
     """What trains the model: DeepSpeed when a ZeRO stage is asked for."""
     optimizer = _optimizer(model, spec)
     if spec.training.zero_stage == 0:

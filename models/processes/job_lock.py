@@ -7,35 +7,19 @@ the job runs in; a successor that finds one still alive ends it before it starts
 import fcntl
 import json
 import os
-import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from data_contracts.errors import TransientJobError
 from data_contracts.store.process_mark import process_start
+from models.processes.process_group import end_foreign_group
 
 LOCK_NAME = "job.lock"
 POLL_S = 0.5
 GRACE_S = 5.0
-
-
-def signal_group(group: int, number: signal.Signals) -> None:
-    """Send a signal to a process group; nothing happens when it is gone."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, number)
-
-
-def _end_leader(group: int, grace_s: float) -> None:
-    signal_group(group, signal.SIGTERM)
-    deadline = time.monotonic() + grace_s
-    while process_start(group) is not None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    signal_group(group, signal.SIGKILL)
-    while process_start(group) is not None:
-        time.sleep(0.05)
 
 
 class HeldLock:
@@ -61,7 +45,7 @@ class HeldLock:
             return None
         if process_start(group) is None or process_start(group) != entry.get("start"):
             return None
-        _end_leader(group, GRACE_S)
+        end_foreign_group(group, GRACE_S)
         return group
 
 

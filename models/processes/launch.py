@@ -7,12 +7,10 @@ A work directory has one launcher at a time; the next one waits, ends an orphan,
 
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +18,9 @@ from data_contracts.config.training import TrainingSettings
 from data_contracts.errors import ConfigError, JobError
 from data_contracts.specs.job_spec import MANIFEST_NAME, JobManifest, JobSpec
 from models.processes.job_errors import raise_for_exit
-from models.processes.job_lock import GRACE_S, HeldLock, hold, signal_group
+from models.processes.job_lock import GRACE_S, HeldLock, hold
 from models.processes.job_output import LineReader, LogCallback, ProgressCallback
+from models.processes.process_group import end_group
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 SPEC_NAME, LOG_NAME = "spec.json", "job.log"
@@ -152,7 +151,7 @@ def _run(
         with log_path.open("a", encoding="utf-8") as log:
             reader = LineReader(process, log, lines, on_progress, say, on_tick)
             if not reader.follow(training.timeout_s):
-                _end(process)
+                end_group(process, GRACE_S)
                 raise JobError(
                     f"{module} did not finish within {training.timeout_s} s and was ended; it resumes from its last "
                     f"checkpoint with a larger training.timeout_s; log: {log_path}; last lines:\n" + "\n".join(lines)
@@ -160,18 +159,8 @@ def _run(
         return process.returncode, reader.problem
     finally:
         if process is not None:
-            _end(process)
+            end_group(process, GRACE_S)
+            if process.stdout is not None:
+                process.stdout.close()
         os.close(watched)
         os.close(held)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the job's whole process group: SIGTERM, then SIGKILL, and whatever a finished job left behind."""
-    if process.poll() is None:
-        signal_group(process.pid, signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(GRACE_S)
-    signal_group(process.pid, signal.SIGKILL)
-    process.wait()
-    if process.stdout is not None:
-        process.stdout.close()

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from data_contracts.errors import ConfigError
 from models.lm.chat_template import RenderedTurn
+from models.lm.length_buckets import batches_by_length
 
 if TYPE_CHECKING:
     import torch
@@ -49,12 +50,12 @@ class AnswerLikelihood:
 
     def __init__(self, folder: Path, batch_size: int, device: Any) -> None:
         import torch
-        from transformers import AutoModelForCausalLM
 
-        from models.lm.causal_model import PolicyCore
+        from models.lm.causal_model import CausalModel
+        from models.lm.load_model import load_causal
 
-        self.core: Any = PolicyCore(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32))
-        self.core.to(device).eval().requires_grad_(False)
+        self.core: Any = CausalModel(load_causal(folder, device))
+        self.core.eval().requires_grad_(False)
         self.batch_size, self.device = batch_size, torch.device(device)
 
     def place(self, device: "torch.device") -> None:
@@ -71,9 +72,7 @@ class AnswerLikelihood:
         import torch
 
         means = [0.0] * len(rows)
-        order = sorted(range(len(rows)), key=lambda i: (len(rows[i].ids), i))
-        for start in range(0, len(order), self.batch_size):
-            chosen = order[start : start + self.batch_size]
+        for chosen in batches_by_length([len(row.ids) for row in rows], self.batch_size):
             with torch.inference_mode():
                 values = self._mean_logprobs([rows[i] for i in chosen])
             for i, value in zip(chosen, values.tolist(), strict=True):
@@ -84,18 +83,15 @@ class AnswerLikelihood:
         """(B,) for B rows; only the positions that predict answer tokens go through the output layer."""
         import torch
 
-        width = max(len(row.ids) for row in rows)
-        ids = torch.zeros((len(rows), width), dtype=torch.long)
-        mask = torch.zeros_like(ids)
-        wanted = torch.zeros((len(rows), width - 1), dtype=torch.bool)  # positions whose next token is the answer's
+        from models.lm.padding import pad_right, positions_of
+
+        ids, mask = pad_right([row.ids for row in rows], device=self.device)
+        wanted = torch.zeros((len(rows), ids.shape[1] - 1), dtype=torch.bool)  # whose next token is the answer's
         for i, row in enumerate(rows):
-            ids[i, : len(row.ids)] = torch.tensor(row.ids)
-            mask[i, : len(row.ids)] = 1
             first, last = max(1, len(row.prompt_ids)), len(row.ids) - 1
             wanted[i, first - 1 : max(first, last - 1 if len(row.response_ids) > 1 else last)] = True
-        ids, mask, wanted = ids.to(self.device), mask.to(self.device), wanted.to(self.device)
-        places = (mask.cumsum(dim=1) - 1).clamp(min=0)
-        _, logits = self.core(ids[:, :-1], mask[:, :-1], places[:, :-1], wanted=wanted)
+        wanted = wanted.to(self.device)
+        _, logits = self.core(ids[:, :-1], mask[:, :-1], positions_of(mask)[:, :-1], wanted=wanted)
         logprobs = torch.log_softmax(logits, dim=-1)  # (N, V)
         token = logprobs.gather(-1, ids[:, 1:][wanted].unsqueeze(-1)).squeeze(-1)
         sums = torch.zeros(wanted.shape, device=self.device).masked_scatter(wanted, token).sum(dim=1)

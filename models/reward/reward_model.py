@@ -1,7 +1,7 @@
 """Scores conversations with a trained reward model (ALMoST sections 2.1 and 2.2).
 
 The score is read at the end token of the last assistant turn. A conversation that ends in a cut answer gets an end
-token all the same: the model has never seen a row without one, and what a cut answer deserves is PPO's business.
+token all the same, because the model has never seen a row without one.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from data_contracts.conversation import Role, Turn
 from data_contracts.errors import ConfigError, EngineError
 from models.lm.chat_template import RenderedTurn, prepare_tokenizer, response_turn, trim_context
+from models.lm.length_buckets import batches_by_length, by_length
 from models.lm.token_rows import SharedRows, share_prefix
 from models.lm.tokenizer_check import check_reads_last_token
 from models.reward.answer_likelihood import BASE_FOLDER, AnswerLikelihood
@@ -66,9 +67,9 @@ class RewardModel:
         return self._members[0]
 
     def _load(self, family: Any, folder: Path) -> Any:
-        import torch
+        from models.lm.load_model import load_weights
 
-        model = family.from_pretrained(folder, dtype=torch.float32)
+        model = load_weights(folder, family)
         architecture = (model.config.architectures or [""])[0]
         if model.config.num_labels != 1 or not architecture.endswith("ForSequenceClassification"):
             raise ConfigError(f"{folder} is no reward model: {architecture} with {model.config.num_labels} outputs")
@@ -153,12 +154,13 @@ class RewardModel:
         heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
         width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         token_bytes = 2 * 4 * config.num_hidden_layers * heads * width  # keys and values, float32
-        order = sorted(shared, key=lambda n: (len(shared[n].shared), max(map(len, shared[n].own)), n))
+        numbers, longest = list(shared), [max(map(len, group.own)) for group in shared.values()]
         chosen: list[int] = []
         rows = 0
-        for number in order:
+        for place in by_length([len(group.shared) for group in shared.values()], ties=longest):
+            number = numbers[place]
             more = rows + len(shared[number].own)
-            length = len(shared[number].shared) + max(map(len, shared[number].own))
+            length = len(shared[number].shared) + longest[place]
             if chosen and (more > self.batch_size or more * length * token_bytes > CACHE_BYTES):
                 yield chosen
                 chosen, rows = [], 0
@@ -185,9 +187,7 @@ class RewardModel:
         import torch
 
         heads: list[list[float]] = [[] for _ in rows]
-        order = sorted(range(len(rows)), key=lambda i: (len(rows[i]), i))
-        for start in range(0, len(order), self.batch_size):
-            chosen = order[start : start + self.batch_size]
+        for chosen in batches_by_length([len(row) for row in rows], self.batch_size):
             with torch.inference_mode():
                 found = self._forward([rows[i] for i in chosen])
             for i, row in zip(chosen, found.T.tolist(), strict=True):
@@ -236,13 +236,9 @@ class RewardModel:
 
     def _padded_right(self, rows: Sequence[Sequence[int]]) -> tuple["torch.Tensor", "torch.Tensor"]:
         """Token ids (B, S) and which of them are real, (B, S)."""
-        import torch
+        from models.lm.padding import pad_right
 
         pad, end = self.tokenizer.pad_token_id, self.tokenizer.eos_token_id
-        ids = torch.full((len(rows), max(map(len, rows))), pad, dtype=torch.long)
-        mask = torch.zeros_like(ids)
-        for i, row in enumerate(rows):
+        for row in rows:
             check_reads_last_token(row, pad, end)
-            ids[i, : len(row)] = torch.tensor(row)
-            mask[i, : len(row)] = 1
-        return ids.to(self.device), mask.to(self.device)
+        return pad_right(rows, pad, self.device)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
-from models.lm.row_runners import pad_left
+from models.lm.padding import pad_left, positions_of
 from models.lm.token_rows import TokenIds
 
 
@@ -38,9 +38,8 @@ def read_behind_contexts(
     lengths = torch.tensor([len(context) for context in contexts], device=ids.device)
     cache = DynamicCache(config=model.config)
     if int(lengths.max()):
-        padded, padding = pad_left(contexts, ids.device)
-        seen = (torch.arange(padded.shape[1], device=ids.device)[None, :] >= padding[:, None]).long()  # (C, P)
-        places = (seen.cumsum(-1) - 1).clamp(min=0)
+        padded, seen = pad_left(contexts, device=ids.device)  # (C, P)
+        places = positions_of(seen)
         model.base_model(
             input_ids=padded, attention_mask=seen, position_ids=places, past_key_values=cache, use_cache=True
         )

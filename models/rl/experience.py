@@ -14,7 +14,7 @@ from data_contracts.errors import JobError
 from data_contracts.specs.optimize_policy import OptimizePolicySpec
 from models.distributed.precision import Precision
 from models.distributed.ranks import Ranks
-from models.lm.causal_model import PolicyCore, TokenBatch, reference_logprobs
+from models.lm.causal_model import CausalModel, TokenBatch, reference_logprobs
 from models.lm.nucleus import unpack
 from models.rl.algorithm import MiniBatchSize, Part, SampledStep
 from models.rl.algorithms import algorithm_of
@@ -141,7 +141,7 @@ class _Reader:
             logprobs, values, _ = self._policy(part, self._temperature, allowed=allowed)
         return self._cropped(torch.stack([logprobs.float(), values.float()]), rows)
 
-    def reference(self, core: PolicyCore, rows: Tensor) -> list[Tensor]:
+    def reference(self, core: CausalModel, rows: Tensor) -> list[Tensor]:
         """The reference's log-probabilities of each row, (1, tokens)."""
         part, allowed = self._part(rows)
         with self._policy.inference(), self._precision():

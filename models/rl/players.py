@@ -10,9 +10,10 @@ import torch
 from data_contracts.specs.optimize_policy import OptimizePolicySpec
 from models.distributed.deepspeed_engine import ZeroEngine, announce_zero, compute_device, engine_config, shard_frozen
 from models.distributed.ranks import Ranks
-from models.distributed.training_engine import PlainEngine, PolicyEngine, trunk_optimizer
-from models.lm.causal_model import PolicyCore, check_output_path, load_causal
+from models.distributed.training_engine import PlainEngine, TrainingEngine, trunk_optimizer
+from models.lm.causal_model import CausalModel, check_output_path
 from models.lm.chat_template import fit_embeddings
+from models.lm.load_model import load_causal
 from models.rl.algorithms import algorithm_of
 from models.rl.policy import Policy, freeze_lower_layers
 from models.rl.reference import Reference
@@ -25,7 +26,7 @@ class Players:
     """The models of a run: who learns, how, against what reference, scored by whom, in whose tokens."""
 
     policy: Policy
-    engine: PolicyEngine
+    engine: TrainingEngine
     reference: Reference
     scorer: Scorer
     tokenizer: Any  # the policy's
@@ -44,7 +45,7 @@ def open_players(spec: OptimizePolicySpec, tokenizer: Any, probe: list[int]) -> 
 
 def open_policy(
     spec: OptimizePolicySpec, tokenizer: Any, probe: list[int], device: torch.device, ranks: Ranks
-) -> tuple[Policy, PolicyEngine, Reference]:
+) -> tuple[Policy, TrainingEngine, Reference]:
     """The policy with what trains it, and the reference.
 
     `probe` is a prompt on which the way from hidden states to logits is checked.
@@ -74,7 +75,7 @@ def open_policy(
     return policy, engine, open_reference(spec, tokenizer, device)
 
 
-def open_engine(spec: OptimizePolicySpec, core: PolicyCore, ranks: Ranks) -> PolicyEngine:
+def open_engine(spec: OptimizePolicySpec, core: CausalModel, ranks: Ranks) -> TrainingEngine:
     """What trains the core: DeepSpeed when a ZeRO stage is asked for."""
     optimizer = trunk_optimizer(core, spec.learning_rate, spec.weight_decay)
     if spec.training.zero_stage == 0:
@@ -90,14 +91,14 @@ def open_reference(spec: OptimizePolicySpec, tokenizer: Any, device: torch.devic
     away = run.offload and run.zero_stage != 3
     model = load_causal(spec.policy, torch.device("cpu") if away else device)
     fit_embeddings(model, tokenizer)
-    core = PolicyCore(model)
+    core = CausalModel(model)
     core.requires_grad_(False)
     if run.zero_stage == 3:
         core = shard_frozen(core, run, model.config.get_text_config().hidden_size)
     return Reference.second_model(core, device, away)
 
 
-def save_policy(folder: Path, policy: Policy, engine: PolicyEngine, tokenizer: Any, ranks: Ranks) -> None:
+def save_policy(folder: Path, policy: Policy, engine: TrainingEngine, tokenizer: Any, ranks: Ranks) -> None:
     """Save policy and tokenizer as transformers does, adapters merged, and a value head beside them."""
     from safetensors.torch import save_file
 

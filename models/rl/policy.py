@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from data_contracts.errors import ConfigError
-from models.lm.causal_model import PolicyCore, TokenBatch, response_logits, token_logprobs
+from models.lm.causal_model import CausalModel, TokenBatch, response_logits, token_logprobs
 
 
 class Policy(nn.Module):
@@ -32,7 +32,7 @@ class Policy(nn.Module):
         device: torch.device | None = None,
     ) -> None:
         super().__init__()
-        self.core = PolicyCore(model, device)
+        self.core = CausalModel(model, device)
         self.value_head = value_head_of(model, device) if value_head else None
         self.detach_value, self.entropy_gradient = detach_value, entropy_gradient
         # What a pass with gradients goes through; a training engine puts itself here.

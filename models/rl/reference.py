@@ -6,27 +6,27 @@ from typing import Any
 
 import torch
 
-from models.lm.causal_model import PolicyCore
+from models.lm.causal_model import CausalModel
 
 
 class Reference:
     """A frozen core that is made ready for each use."""
 
-    def __init__(self, core: PolicyCore, ready: Callable[[], AbstractContextManager[Any]]) -> None:
+    def __init__(self, core: CausalModel, ready: Callable[[], AbstractContextManager[Any]]) -> None:
         self._core, self._ready = core, ready
 
     @classmethod
-    def second_model(cls, core: PolicyCore, device: torch.device, offload: bool) -> "Reference":
+    def second_model(cls, core: CausalModel, device: torch.device, offload: bool) -> "Reference":
         """A model of its own; with `offload` it waits in CPU memory."""
         return cls(core.requires_grad_(False).eval(), lambda: on_device(core, device, offload))
 
     @classmethod
-    def without_adapters(cls, core: PolicyCore) -> "Reference":
+    def without_adapters(cls, core: CausalModel) -> "Reference":
         """The policy's own core while its adapters are off."""
         return cls(core, lambda: adapters_off(core))
 
     @contextmanager
-    def ready(self) -> Iterator[PolicyCore]:
+    def ready(self) -> Iterator[CausalModel]:
         """The core, ready to read."""
         with self._ready():
             yield self._core
@@ -46,7 +46,7 @@ def on_device(module: Any, device: torch.device, offload: bool) -> Iterator[None
 
 
 @contextmanager
-def adapters_off(core: PolicyCore) -> Iterator[None]:
+def adapters_off(core: CausalModel) -> Iterator[None]:
     """The core as it was before adapters were put in."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 

@@ -1,7 +1,7 @@
-"""Sampling of PPO's rollouts from the policy as it stands (ALMoST section 2.3).
+"""Sampling of rollouts from the policy as it stands (ALMoST section 2.3).
 
-One uniform number per row and position, drawn from the seed, the step and the row, decides each token by inverting the
-cumulative distribution: what a row draws does not depend on its neighbours. Only the end token stops a response, and it
+One uniform number per row and position, drawn from the seed, the step and the row, decides each token
+(`models/lm/sampling.py`): what a row draws does not depend on its neighbours. Only the end token stops a response, and it
 is kept and scored like any other token; a response cut at the limit has none.
 
 Departure: trlX samples through the library's `generate`; this loop shares its output path with the losses instead, so
@@ -15,8 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.lm.causal_model import PolicyCore, TokenBatch
-from models.lm.nucleus import nucleus, pack
+from models.lm.causal_model import CausalModel, TokenBatch
+from models.lm.length_buckets import batches_by_length
+from models.lm.nucleus import pack
+from models.lm.padding import pad_left, pad_right, positions_of
+from models.lm.sampling import draw_by_uniforms
 
 
 @dataclass(frozen=True)
@@ -49,32 +52,29 @@ def uniforms(key: Sequence[int], rows: Sequence[int], width: int) -> np.ndarray:
 
 @torch.no_grad()
 def sample_responses(
-    core: PolicyCore, prompts: Sequence[Sequence[int]], draws: np.ndarray, sampling: Sampling
+    core: CausalModel, prompts: Sequence[Sequence[int]], draws: np.ndarray, sampling: Sampling
 ) -> list[Response]:
     """Sample one response per prompt; `draws` (B, T) are uniforms and T is the longest response."""
     responses = [Response() for _ in prompts]
-    order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), i))
-    for start in range(0, len(order), sampling.batch_size):
-        chosen = order[start : start + sampling.batch_size]
+    for chosen in batches_by_length([len(prompt) for prompt in prompts], sampling.batch_size):
         _sample_batch(core, [prompts[i] for i in chosen], draws[chosen], sampling, [responses[i] for i in chosen])
     return responses
 
 
 def _sample_batch(
-    core: PolicyCore, prompts: list[Sequence[int]], draws: np.ndarray, sampling: Sampling, responses: list[Response]
+    core: CausalModel, prompts: list[Sequence[int]], draws: np.ndarray, sampling: Sampling, responses: list[Response]
 ) -> None:
     from transformers import DynamicCache
 
     device = core.device
-    ids, attention = left_pad(prompts, sampling.pad_id)
-    ids, attention = ids.to(device), attention.to(device)
-    positions = (attention.cumsum(dim=1) - 1).clamp(min=0)
+    ids, attention = pad_left(prompts, sampling.pad_id, device)
+    positions = positions_of(attention)
     numbers = torch.from_numpy(draws).to(device)
     active = list(range(len(prompts)))  # row number in `prompts` of each row still in the batch
     cache = DynamicCache(config=core.model.config)
     for t in range(draws.shape[1]):
         _, logits = core(ids, attention, positions, first=ids.shape[1] - 1, cache=cache)  # (b, 1, V)
-        tokens = _draw(logits[:, 0] / sampling.temperature, numbers[:, t], active, responses, sampling)
+        tokens = _draw(logits[:, 0], numbers[:, t], active, responses, sampling)
         going = [k for k, row in enumerate(active) if responses[row].tokens[-1] != sampling.end_id]
         if not sampling.go_on(bool(going)):
             return
@@ -90,12 +90,8 @@ def _sample_batch(
 
 def _draw(logits: Tensor, numbers: Tensor, active: list[int], responses: list[Response], sampling: Sampling) -> Tensor:
     """Draw a token per active row, (b,), and note it where the row still goes on."""
-    bits: Tensor | None = None
-    if sampling.top_p < 1:
-        allowed = nucleus(logits, sampling.top_p)
-        logits = logits.masked_fill(~allowed, -torch.inf)
-        bits = pack(allowed).cpu()
-    tokens = choose_tokens(logits, numbers)
+    tokens, allowed = draw_by_uniforms(logits, numbers, sampling.temperature, sampling.top_p)
+    bits = None if allowed is None else pack(allowed).cpu()
     for k, (row, token) in enumerate(zip(active, tokens.tolist(), strict=True)):
         response = responses[row]
         if not response.tokens or response.tokens[-1] != sampling.end_id:
@@ -105,32 +101,8 @@ def _draw(logits: Tensor, numbers: Tensor, active: list[int], responses: list[Re
     return tokens
 
 
-def choose_tokens(logits: Tensor, numbers: Tensor) -> Tensor:
-    """Invert the cumulative distribution of softmax(logits) (b, V) at uniform `numbers` (b,) -> token ids (b,)."""
-    cumulative = torch.softmax(logits, dim=-1).double().cumsum(dim=-1)
-    targets = (numbers * cumulative[:, -1]).unsqueeze(1)
-    # right=True: the first entry above the target, so a token of probability zero is never chosen.
-    return torch.searchsorted(cumulative, targets, right=True).squeeze(1).clamp(max=logits.shape[-1] - 1)
-
-
-def left_pad(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
-    """Token ids and attention (B, longest), padded on the left."""
-    width = max(len(row) for row in rows)
-    ids = torch.full((len(rows), width), pad_id, dtype=torch.long)
-    attention = torch.zeros_like(ids)
-    for i, row in enumerate(rows):
-        ids[i, width - len(row) :] = torch.tensor(row)
-        attention[i, width - len(row) :] = 1
-    return ids, attention
-
-
 def to_batch(prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]], pad_id: int) -> TokenBatch:
     """Prompts padded on the left and responses on the right, side by side."""
-    prompt_ids, prompt_attention = left_pad(prompts, pad_id)
-    width = max(len(row) for row in responses)
-    ids = torch.full((len(responses), width), pad_id, dtype=torch.long)
-    mask = torch.zeros_like(ids)
-    for i, row in enumerate(responses):
-        ids[i, : len(row)] = torch.tensor(row)
-        mask[i, : len(row)] = 1
-    return TokenBatch(torch.cat([prompt_ids, ids], dim=1), torch.cat([prompt_attention, mask], dim=1), mask)
+    prompt_ids, prompt_mask = pad_left(prompts, pad_id)
+    ids, mask = pad_right(responses, pad_id)
+    return TokenBatch(torch.cat([prompt_ids, ids], dim=1), torch.cat([prompt_mask, mask], dim=1), mask)

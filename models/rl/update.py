@@ -10,7 +10,8 @@ from data_contracts.errors import JobError
 from data_contracts.specs.optimize_policy import OptimizePolicySpec
 from models.distributed.precision import Precision
 from models.distributed.ranks import Ranks
-from models.distributed.training_engine import PolicyEngine
+from models.distributed.training_engine import TrainingEngine
+from models.lm.length_buckets import by_length
 from models.rl.algorithm import MiniBatchSize
 from models.rl.algorithms import algorithm_of
 from models.rl.experience import Experience
@@ -30,7 +31,7 @@ class Updater:
     def __init__(
         self,
         policy: Policy,
-        engine: PolicyEngine,
+        engine: TrainingEngine,
         factor: Callable[[int], float],
         spec: OptimizePolicySpec,
         ranks: Ranks,
@@ -101,7 +102,7 @@ class Updater:
         """
         own = self.ranks.own(len(chosen))
         lengths = experience.batch.attention[chosen].sum(dim=1)
-        order = sorted(range(len(chosen)), key=lambda i: (int(lengths[i]), i))
+        order = by_length(lengths.tolist())
         rows = chosen[[order[place] for place in own]]
         real = [place * self.ranks.world + self.ranks.rank < len(chosen) for place in range(len(own))]
         size = self.spec.micro_batch_size

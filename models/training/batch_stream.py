@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_contracts.errors import ConfigError
+from models.lm.length_buckets import by_length
 
 
 def stream_order(rows: int, epochs: float, batch_size: int, seed: int) -> np.ndarray:
@@ -31,9 +32,8 @@ def endless_order(rows: int, wanted: int, seed: int) -> np.ndarray:
 
 def bucket_by_length(order: np.ndarray, lengths: Sequence[int], batch_size: int) -> np.ndarray:
     """The same batches of `batch_size` rows, each sorted by its rows' lengths; equal lengths keep their order."""
-    sizes = np.asarray(lengths)[order].reshape(-1, batch_size)
-    within = np.argsort(sizes, axis=1, kind="stable")
-    return np.take_along_axis(order.reshape(-1, batch_size), within, axis=1).reshape(-1)
+    batches = order.reshape(-1, batch_size)
+    return np.concatenate([batch[by_length([lengths[row] for row in batch])] for batch in batches])
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,8 @@
-"""Pairs of answers as token ids: what the reward model's job and DPO's job have in common before they train."""
+"""Pairs of answers as token ids: what the reward model's job and DPO's job have in common before they train.
+
+Departures from the papers: a context too long for `max_length` loses its oldest turns, the same for both answers; a pair
+that still does not fit is left out, and so is one whose answers have the same tokens. All are counted.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field

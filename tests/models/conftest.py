@@ -86,3 +86,12 @@ def reward_dir(tiny_llama_dir: Path, tmp_path_factory: pytest.TempPathFactory) -
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def llama_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random Llama with grouped key-value heads."""
+    from tests.models.engines.model_folders import make_model, make_tokenizer, save_folder
+
+    model = make_model(num_key_value_heads=2)
+    return save_folder(tmp_path_factory.mktemp("llama"), model, make_tokenizer())

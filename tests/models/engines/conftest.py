@@ -1,18 +1,9 @@
-"""Model folders shared by the engine tests."""
+"""Real weights for the engine tests, where they are at hand."""
 
 import os
 from pathlib import Path
 
 import pytest
-
-from tests.models.engines.model_folders import make_model, make_tokenizer, save_folder
-
-
-@pytest.fixture(scope="session")
-def llama_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random Llama with grouped key-value heads."""
-    model = make_model(num_key_value_heads=2)
-    return save_folder(tmp_path_factory.mktemp("llama"), model, make_tokenizer())
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from models.engines.cascade_runner import CascadeRunner, length_buckets
+from models.engines.cascade_runner import CascadeRunner
 from models.lm import cascade_attention as cascade
 from models.lm.cascade_attention import CASCADE, PLAIN_CAUSAL_TYPES, supports_cascade
 from models.lm.row_runners import read_prefix
@@ -119,8 +119,6 @@ def test_new_rows_take_the_places_of_finished_ones() -> None:
 
 
 def test_rows_of_similar_length_are_read_together() -> None:
-    assert length_buckets([5, 100, 95, 91, 90, 89, 5]) == [[1, 2, 3, 4], [5, 0, 6]]
-    assert length_buckets([7]) == [[0]]
     model = small_model("llama")
     model.set_attn_implementation(CASCADE)
     rows = [[5 + i] * n for i, n in enumerate((3, 30, 12, 30, 2, 30, 11, 30, 12, 11))]

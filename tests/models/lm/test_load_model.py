@@ -1,5 +1,6 @@
 """Loading a model for the engine: folders that are incomplete or damaged, settings that do not exist, its digest."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from data_contracts.errors import ConfigError
 from models.engines.protocol import SamplingSettings
 from models.engines.transformers_engine import TransformersEngine
+from models.lm.load_model import load_causal, load_weights
 from tests.models.engines.model_folders import make_model, make_tokenizer, save_folder
 
 
@@ -62,3 +64,25 @@ def test_digest_follows_the_weights(llama_folder: Path, tmp_path: Path) -> None:
     assert TransformersEngine(copy).model_digest == first
     save_folder(copy, make_model(num_key_value_heads=4), make_tokenizer())
     assert TransformersEngine(copy).model_digest != first
+
+
+def test_weights_alone_are_read_in_float32_and_without_dropout(llama_folder: Path, tmp_path: Path) -> None:
+    """A folder needs no tokenizer to be scored with; every opening refuses the same broken folders."""
+    import torch
+
+    folder = shutil.copytree(llama_folder, tmp_path / "weights")
+    for file in folder.glob("tokenizer*"):
+        file.unlink()
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"attention_dropout": 0.4, "dtype": "bfloat16"}))
+    assert load_weights(folder).model.layers[0].self_attn.attention_dropout == 0.4
+    model = load_causal(folder, torch.device("cpu"))
+    assert model.dtype is torch.float32
+    assert not model.training
+    assert {layer.self_attn.attention_dropout for layer in model.model.layers} == {0.0}
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    for opened in (load_weights, lambda path: load_causal(path, torch.device("cpu"))):
+        with pytest.raises(ConfigError, match="cannot load the model"):
+            opened(folder)
+        with pytest.raises(ConfigError, match=r"no config\.json"):
+            opened(tmp_path)

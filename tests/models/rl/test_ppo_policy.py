@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from data_contracts.errors import ConfigError
-from models.lm.causal_model import PolicyCore, check_output_path, load_causal, reference_logprobs
+from models.lm.causal_model import CausalModel, check_output_path, reference_logprobs
+from models.lm.load_model import load_causal
 from models.lm.nucleus import nucleus, pack, unpack
 from models.rl.experience import unpack_nuclei
 from models.rl.policy import Policy, freeze_lower_layers
-from models.rl.rollouts import Sampling, choose_tokens, sample_responses, to_batch, uniforms
+from models.rl.rollouts import Sampling, sample_responses, to_batch, uniforms
 
 END, PAD = 2, 3
 PROMPTS = [[1, 50, 60, 70], [1, 80], [1, 90, 100, 110, 120, 130], [1, 60, 61]]
@@ -26,15 +27,7 @@ def model(tiny_llama_dir: Path):
 def sample(model, prompts: list[list[int]], draws: np.ndarray, batch_size: int = 8) -> list[list[int]]:
     """Sample at temperature 1."""
     sampling = Sampling(end_id=END, pad_id=PAD, temperature=1.0, batch_size=batch_size)
-    return [response.tokens for response in sample_responses(PolicyCore(model), prompts, draws, sampling)]
-
-
-def test_tokens_invert_the_cumulative_distribution() -> None:
-    # Probabilities 0.5, 0, 0.3, 0.2: cumulative 0.5, 0.5, 0.8, 1.
-    logits = torch.tensor([[0.5, 1e-45, 0.3, 0.2]]).log().expand(6, 4)
-    logits = torch.where(logits < -50, float("-inf"), logits)
-    numbers = torch.tensor([0.0, 0.499999, 0.500001, 0.799999, 0.800001, 0.999999], dtype=torch.float64)
-    assert choose_tokens(logits, numbers).tolist() == [0, 0, 2, 2, 3, 3]
+    return [response.tokens for response in sample_responses(CausalModel(model), prompts, draws, sampling)]
 
 
 def test_sampled_frequencies_follow_the_model(model) -> None:
@@ -58,12 +51,12 @@ def test_the_end_token_stops_a_row_and_is_kept(model, monkeypatch: pytest.Monkey
     lengths = {0: 1, 1: 5, 2: 3, 3: 99}
     steps = {"t": 0}
 
-    def scripted(logits: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
+    def scripted(_logits: torch.Tensor, numbers: torch.Tensor, *_: float) -> tuple[torch.Tensor, None]:
         steps["t"] += 1
         rows = (numbers * 10).round().long().tolist()  # the draw names the row
-        return torch.tensor([END if steps["t"] >= lengths[row] else 40 + row for row in rows])
+        return torch.tensor([END if steps["t"] >= lengths[row] else 40 + row for row in rows]), None
 
-    monkeypatch.setattr("models.rl.rollouts.choose_tokens", scripted)
+    monkeypatch.setattr("models.rl.rollouts.draw_by_uniforms", scripted)
     draws = np.repeat(np.arange(4)[:, None] / 10, 6, axis=1)
     prompts = [[1, 50, 60]] * 4
     assert sample(model, prompts, draws) == [[END], [41, 41, 41, 41, END], [42, 42, END], [43] * 6]
@@ -83,7 +76,7 @@ def test_logprobs_equal_the_plain_models(model) -> None:
             assert float(logprobs[i, t]) == pytest.approx(float(at[token]), abs=1e-5)
             assert float(entropy[i, t]) == pytest.approx(float(-(at.exp() * at).sum()), abs=1e-4)
     assert torch.equal(values, torch.zeros_like(values)), "the value head starts at zero"
-    torch.testing.assert_close(reference_logprobs(PolicyCore(model), batch, 1.0), logprobs.detach())
+    torch.testing.assert_close(reference_logprobs(CausalModel(model), batch, 1.0), logprobs.detach())
 
 
 def test_temperature_is_mirrored(model) -> None:
@@ -97,7 +90,7 @@ def test_top_p_is_mirrored(model) -> None:
     """Sampled tokens lie in their nucleus, and their log-probabilities are those of the cut distribution."""
     draws = uniforms([4], range(4), 5)
     sampling = Sampling(end_id=END, pad_id=PAD, temperature=0.8, batch_size=8, top_p=0.6)
-    responses = sample_responses(PolicyCore(model), PROMPTS, draws, sampling)
+    responses = sample_responses(CausalModel(model), PROMPTS, draws, sampling)
     batch = to_batch(PROMPTS, [response.tokens for response in responses], PAD)
     vocabulary = model.config.vocab_size
     allowed = unpack_nuclei([response.nuclei for response in responses], batch.response_mask.shape[1], vocabulary)
@@ -147,7 +140,10 @@ def test_rows_are_cropped_without_changing_the_result(model) -> None:
     batch = to_batch(PROMPTS, [[41, 42, END], [43, 44, 45, 46, 47], [48, END], [49]], PAD)
     part = batch.rows(torch.tensor([1, 3]))
     assert part.ids.shape == (2, 3 + 5)
-    whole, cropped = reference_logprobs(PolicyCore(model), batch, 1.0), reference_logprobs(PolicyCore(model), part, 1.0)
+    whole, cropped = (
+        reference_logprobs(CausalModel(model), batch, 1.0),
+        reference_logprobs(CausalModel(model), part, 1.0),
+    )
     torch.testing.assert_close(cropped[0, :5], whole[1, :5], atol=1e-5, rtol=0)
     torch.testing.assert_close(cropped[1, :1], whole[3, :1], atol=1e-5, rtol=0)
 
@@ -174,7 +170,7 @@ def test_unfrozen_layers(tiny_llama_dir: Path) -> None:
 
 
 def test_a_family_that_changes_its_logits_is_refused(model, monkeypatch: pytest.MonkeyPatch) -> None:
-    check_output_path(PolicyCore(model), PROMPTS[0])
+    check_output_path(CausalModel(model), PROMPTS[0])
     monkeypatch.setattr("models.lm.causal_model.head_logits", lambda m, hidden: m.get_output_embeddings()(hidden) * 2)
     with pytest.raises(ConfigError, match="LlamaForCausalLM"):
-        check_output_path(PolicyCore(model), PROMPTS[0])
+        check_output_path(CausalModel(model), PROMPTS[0])
