@@ -12,7 +12,6 @@ import yaml
 from data_contracts.config.profiles import load_profile
 from data_contracts.errors import AlmostError, ConfigError
 from data_contracts.store.artifact_store import Store
-from data_contracts.store.home import PROJECT_ROOT
 from data_contracts.tables.effects import Effects
 from deployments.cli.results_page import write_page
 
@@ -48,6 +47,7 @@ def measure(profile: str, home: str, seeds: list[int], settings: list[str], page
     if page is not None:
         command = f"almost results --seeds {','.join(map(str, seeds))}" + "".join(f" --set {s}" for s in settings)
         questions = config.evaluation.questions
+        page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text(write_page(effects, config.profile, kind_of(seeds), questions, command), encoding="utf-8")
         print(f"wrote {page} in {time.monotonic() - started:.0f} s")
 
@@ -94,7 +94,6 @@ def _measure_beside_each_other(profile: str, home: str, seeds: list[int], settin
         ]
         child = subprocess.Popen(
             [*command, "--seeds", str(seed), "--no-page", *changes],
-            cwd=PROJECT_ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
