@@ -8,8 +8,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
+export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: run test test-fast test-pythons check bench serve docs setup develop lock vllm
+.PHONY: run test test-fast test-pythons check bench serve docs reference setup develop lock vllm
 .DEFAULT_GOAL := run
 
 run: setup
@@ -36,16 +37,19 @@ check: develop
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
-	$(BIN)/python -m deployments.cli.reference_pages --check
-	$(BIN)/mkdocs build --strict --quiet
+	$(BIN)/python -m deployments.reference --check
+	$(BIN)/mkdocs build --strict
 
 bench: develop
 	$(BIN)/python -m benchmarks
 
 # The site of docs/, in site/.
-docs: develop
-	$(BIN)/python -m deployments.cli.reference_pages
+docs: reference
 	$(BIN)/mkdocs build --strict
+
+# docs/reference/ anew, after a field of a profile or an option of a command changed.
+reference: develop
+	$(BIN)/python -m deployments.reference
 
 # vLLM, in an environment of its own (another torch); engine.kind vllm finds it there. Needs NVIDIA GPUs to run.
 vllm: .venv-vllm/.installed
