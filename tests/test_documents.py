@@ -33,7 +33,7 @@ def test_links_lead_somewhere(page: Path):
 
 def test_the_python_versions_are_the_same_everywhere():
     low, high = re.fullmatch(r">=3\.(\d+),<3\.(\d+)", PROJECT["project"]["requires-python"]).groups()  # type: ignore[union-attr]
-    assert PYTHONS == tuple((3, minor) for minor in range(int(low), int(high)))
+    assert tuple((3, minor) for minor in range(int(low), int(high))) == PYTHONS
     assert PROJECT["tool"]["ruff"]["target-version"] == f"py3{low}"
     assert PROJECT["tool"]["pyright"]["pythonVersion"] == f"3.{low}"
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
