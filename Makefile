@@ -43,7 +43,7 @@ check: develop
 bench: develop
 	$(BIN)/python -m benchmarks
 
-# The site of docs/, in site/.
+# The site of docs/, in build/site/.
 docs: reference
 	$(BIN)/mkdocs build --strict
 
