@@ -47,7 +47,7 @@ class EngineConfig(Section):
     server_executable: str | None = Field(
         default=None,
         title="Server program",
-        description="Started by each stage that needs it; kind vllm: empty is .venv-vllm/bin/vllm of the checkout",
+        description="Started by each stage that needs it; kind vllm: empty is .venv-vllm/bin/vllm of the checkout, or vllm on the PATH for an installed package",
         json_schema_extra=NOT_IN_KEY,
     )
     server_arguments: tuple[str, ...] = Field(

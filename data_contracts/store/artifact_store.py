@@ -23,7 +23,7 @@ from data_contracts.folder_contracts import FolderContract
 from data_contracts.store.artifact import Artifact
 from data_contracts.store.backends import Backend, LocalBackend, open_backend
 from data_contracts.store.fence import FencedBackend
-from data_contracts.store.home import PROJECT_ROOT
+from data_contracts.store.home import working_folder
 from data_contracts.store.keys import file_digest
 from data_contracts.store.lock import StoreLock
 from data_contracts.store.manifest import COST_FILE, MANIFEST_FILE, Cost, Manifest, Part, Provenance, content_digest
@@ -60,7 +60,7 @@ class Store:
     def _default_scratch(self) -> Path:
         if isinstance(self.backend, LocalBackend):
             return self.backend.root / "scratch"
-        return Path(os.environ.get("ALMOST_SCRATCH") or PROJECT_ROOT / ".almost").absolute() / "scratch"
+        return Path(os.environ.get("ALMOST_SCRATCH") or working_folder() / ".almost").absolute() / "scratch"
 
     # -- writing ---------------------------------------------------------------------------------------------------
 

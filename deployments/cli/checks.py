@@ -1,7 +1,6 @@
 """The checks of `almost doctor`: each looks at one thing and says what it found and, if need be, what to do."""
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -15,14 +14,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
+from packaging.requirements import Requirement
 
 from data_contracts.config.profiles import load_profile, profile_names
 from data_contracts.errors import AlmostError
 from data_contracts.store.artifact_store import Store
-from data_contracts.store.home import PROJECT_ROOT
+from data_contracts.store.home import import_settings
 
-LOCK = PROJECT_ROOT / "requirements.lock"
-PYTHONS = ((3, 11), (3, 12))
+LOCK = Path(__file__).with_name("requirements.lock")  # a link to the one in the root; the wheel has a copy
+PYTHONS = ((3, 11), (3, 12), (3, 13))
 NETWORK_S, IMPORT_S = 4.0, 90.0
 GIB = 2**30
 LEAST_MEMORY_GIB, LEAST_DISK_GIB = 4.0, 2.0
@@ -50,14 +50,14 @@ def check_python(_home: str) -> Finding:
     found = f"{sys.version.split()[0]} at {sys.executable}"
     if sys.version_info[:2] in PYTHONS:
         return Finding(Status.OK, found)
-    return Finding(Status.BROKEN, found, "use Python 3.11 or 3.12: make setup PYTHON=/path/to/python3.11")
+    return Finding(Status.BROKEN, found, "use Python 3.11, 3.12 or 3.13: make setup PYTHON=/path/to/python3.12")
 
 
 def check_packages(_home: str) -> Finding:
     """Installed versions against requirements.lock."""
     if not LOCK.is_file():
         return Finding(Status.NOTE, f"no {LOCK.name}", "take the file from the repository")
-    pins = re.findall(r"^([A-Za-z0-9_.-]+)==([^\s;]+)", LOCK.read_text(encoding="utf-8"), re.MULTILINE)
+    pins = _pins(LOCK.read_text(encoding="utf-8"))
     missing, other = [], []
     for name, pinned in pins:
         try:
@@ -68,11 +68,22 @@ def check_packages(_home: str) -> Finding:
         if found.split("+")[0] != pinned.split("+")[0]:
             other.append(f"{name} {found} (locked {pinned})")
     if missing:
-        return Finding(Status.BROKEN, f"missing: {', '.join(missing[:6])}", f"pip install -r {LOCK.name}")
+        return Finding(Status.BROKEN, f"missing: {', '.join(missing[:6])}", f"pip install -r {LOCK}")
     if other:
         found = f"{len(other)} of {len(pins)} differ: {', '.join(other[:4])}"
-        return Finding(Status.NOTE, found, f"pip install -r {LOCK.name} gives the versions that were tested together")
+        return Finding(Status.NOTE, found, f"pip install -r {LOCK} gives the versions that were tested together")
     return Finding(Status.OK, f"{len(pins)} packages as in {LOCK.name}")
+
+
+def _pins(lock: str) -> list[tuple[str, str]]:
+    """Name and version of every line of a lock whose environment marker holds here."""
+    lines = (line.strip() for line in lock.splitlines())
+    required = [Requirement(line) for line in lines if line and not line.startswith(("#", "-"))]
+    return [
+        (requirement.name, next(iter(requirement.specifier)).version)
+        for requirement in required
+        if requirement.marker is None or requirement.marker.evaluate()
+    ]
 
 
 def check_torch(_home: str) -> Finding:
@@ -104,7 +115,7 @@ def check_deepspeed(_home: str) -> Finding:
         "prepare_distributed(S(zero_stage=2)); import deepspeed, torch.distributed as d; "
         "print(deepspeed.__version__, d.get_backend())"
     )
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT_ROOT), "PYTHONWARNINGS": "ignore"}
+    environment = {**os.environ, **import_settings(), "PYTHONWARNINGS": "ignore"}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=IMPORT_S, check=False
     )

@@ -11,7 +11,6 @@ import yaml
 
 from data_contracts.config.profiles import load_profile
 from data_contracts.errors import AlmostError, ConfigError
-from data_contracts.store.home import PROJECT_ROOT
 from data_contracts.tables.effects import Effect
 from deployments.cli.results_page import write_page
 
@@ -47,6 +46,7 @@ def measure(*, profile: str, home: str, seeds: list[int], settings: list[str], p
     if page is not None:
         command = f"almost results --seeds {','.join(map(str, seeds))}" + "".join(f" --set {s}" for s in settings)
         questions = config.evaluation.questions
+        page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text(write_page(effects, config.profile, kind_of(seeds), questions, command), encoding="utf-8")
         print(f"wrote {page} in {time.monotonic() - started:.0f} s")
 
@@ -93,7 +93,6 @@ def _measure_beside_each_other(profile: str, home: str, seeds: list[int], settin
         ]
         child = subprocess.Popen(
             [*command, "--seeds", str(seed), "--no-page", *changes],
-            cwd=PROJECT_ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

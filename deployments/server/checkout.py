@@ -1,4 +1,4 @@
-"""The pull step of every deployment: a flow run uses the checkout that is installed where its worker runs.
+"""The pull step of every deployment: a flow run uses the code that is installed where its worker runs.
 
 Nothing is fetched, and no folder is written into a deployment: workers on different machines, or with different folders
 on one, share the store and the API alone.
@@ -6,10 +6,11 @@ on one, share the store and the API alone.
 
 import os
 
-from data_contracts.store.home import PROJECT_ROOT
+from data_contracts.store.home import working_folder
 
 
 def use_own_checkout() -> dict[str, str]:
-    """Make this checkout the working directory."""
-    os.chdir(PROJECT_ROOT)
-    return {"directory": str(PROJECT_ROOT)}
+    """Make the worker's checkout the working directory; with an installed package the flow run stays where it is."""
+    folder = working_folder()
+    os.chdir(folder)
+    return {"directory": str(folder)}

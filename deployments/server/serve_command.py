@@ -23,7 +23,7 @@ from types import FrameType
 
 from data_contracts.errors import AlmostError, ConfigError
 from data_contracts.store.artifact_store import Store
-from data_contracts.store.home import PROJECT_ROOT
+from data_contracts.store.home import in_checkout, working_folder
 from deployments.quiet_prefect import DEFAULTS
 from deployments.server.ports import check_port
 from deployments.server.processes import Child, end_all
@@ -35,6 +35,7 @@ POLL_S = 0.3
 FLOWS_GRACE_S = 12.0
 SERVER_GRACE_S = 10.0
 WORKER_POLL_S = "2"
+DEPLOYMENTS_FILE = Path(__file__).with_name("prefect.yaml")  # a link to the one in the root; the wheel has a copy
 RESTARTS, RESTARTS_WITHIN_S = 5, 120.0  # of workers; more often, and something is wrong with them
 
 
@@ -131,7 +132,8 @@ class Service:
 
     def announce(self) -> None:
         """Say where things are, and how to start a run."""
-        prefect = shlex.quote(os.path.relpath(_prefect()) if Path.cwd() == PROJECT_ROOT else _prefect())
+        in_root = in_checkout() and Path.cwd() == working_folder()
+        prefect = shlex.quote(os.path.relpath(_prefect()) if in_root else _prefect())
         print(
             f"almost: ready; UI: {self.url}; logs: {self.logs}\n"
             f"start a run from another terminal (or in the UI):\n"
@@ -172,7 +174,7 @@ class Service:
     def _child(self, name: str, arguments: list[str], more: Mapping[str, str] | None = None) -> Child:
         command = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
         environment = self.environment | dict(more or {})
-        return Child(name, command, self.logs / f"{name}.log", environment, self.mark, PROJECT_ROOT)
+        return Child(name, command, self.logs / f"{name}.log", environment, self.mark, working_folder())
 
     def _worker(self, planned: WorkerPlan) -> Child:
         from deployments.server.work_pools import worker_name
@@ -182,10 +184,11 @@ class Service:
 
     def _deploy(self) -> None:
         log = self.logs / "deploy.log"
+        deploy = ["--no-prompt", "deploy", "--all", "--prefect-file", str(DEPLOYMENTS_FILE)]
         with log.open("wb") as sink:
             done = subprocess.run(
-                [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
-                cwd=PROJECT_ROOT,
+                [sys.executable, "-m", "prefect", *deploy],
+                cwd=working_folder(),
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=sink,

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from data_contracts.store.home import PROJECT_ROOT
+from data_contracts.store.home import working_folder
 from deployments.server.processes import end_marked
 
 GRACE_S = 10.0
@@ -23,7 +23,7 @@ def guarded(mark: str) -> Iterator[None]:
     watched, held = os.pipe()
     guard = subprocess.Popen(
         [sys.executable, "-m", "deployments.server.serve_guard", str(watched), mark],
-        cwd=PROJECT_ROOT,
+        cwd=working_folder(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -11,8 +11,9 @@ from pathlib import Path
 from data_contracts.config.engine import EngineConfig, EngineKind
 from data_contracts.config.placement import ModelPlacement
 from data_contracts.errors import ConfigError
+from data_contracts.store.home import PROJECT_ROOT, in_checkout
 
-VLLM = Path(__file__).resolve().parents[2] / ".venv-vllm" / "bin" / "vllm"  # where `make vllm` puts it
+VLLM = PROJECT_ROOT / ".venv-vllm" / "bin" / "vllm"  # where `make vllm` puts it
 
 
 def server_command(config: EngineConfig, model: Path, placed: ModelPlacement, port: int) -> list[str] | None:
@@ -27,7 +28,7 @@ def server_command(config: EngineConfig, model: Path, placed: ModelPlacement, po
 def vllm_command(config: EngineConfig, model: Path, placed: ModelPlacement, port: int) -> list[str]:
     """`vllm serve` of a local folder over the model's GPUs; `engine.server_arguments` come last and so prevail."""
     return [
-        config.server_executable or str(VLLM), "serve", str(model),
+        config.server_executable or (str(VLLM) if in_checkout() else "vllm"), "serve", str(model),
         "--host", "127.0.0.1", "--port", str(port),
         "--dtype", config.dtype,
         "--enable-prefix-caching", "--enable-prompt-tokens-details",

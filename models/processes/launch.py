@@ -17,12 +17,12 @@ from typing import Any
 from data_contracts.config.training import TrainingSettings
 from data_contracts.errors import ConfigError, JobError
 from data_contracts.specs.job_spec import MANIFEST_NAME, JobManifest, JobSpec
+from data_contracts.store.home import import_settings
 from models.processes.job_errors import raise_for_exit
 from models.processes.job_lock import GRACE_S, HeldLock, hold
 from models.processes.job_output import LineReader, LogCallback, ProgressCallback
 from models.processes.process_group import end_group
 
-PROJECT_ROOT = Path(__file__).resolve().parents[2]
 SPEC_NAME, LOG_NAME = "spec.json", "job.log"
 LAST_LINES = 40
 # Of a launcher around this process: the job's ranks are counted by its own launcher.
@@ -108,9 +108,9 @@ def _command(module: str, spec: JobSpec, training: TrainingSettings) -> list[str
 def job_environment(training: TrainingSettings) -> dict[str, str]:
     """The environment of a job: this process's without its secrets, plus threads, import root and no network."""
     kept = {name: value for name, value in os.environ.items() if not _SECRET.search(name) and name not in _RANK_NAMES}
+    kept |= import_settings()
     threads = str(training.threads_per_process)
     return kept | {
-        "PYTHONPATH": str(PROJECT_ROOT),
         "PYTHONSAFEPATH": "1",  # nothing is imported from the caller's working directory
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,

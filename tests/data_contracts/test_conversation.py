@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_contracts.conversation import Role, Turn, from_column, to_column
+from data_contracts.store import home
 from data_contracts.store.home import PROJECT_ROOT, home_url
 from data_contracts.tables.training_conversations import TrainingConversation
 from data_contracts.tables.training_log import TrainingLogEntry, training_log_rows
@@ -38,6 +39,13 @@ def test_the_home_is_the_argument_else_the_environment_else_the_checkout(
     assert home_url("here") == str(tmp_path / "here")
     assert home_url("~/there") == str(Path.home() / "there")
     assert home_url("memory://x") == "memory://x"
+
+
+def test_the_home_of_an_installed_package_is_in_the_current_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.delenv("ALMOST_HOME", raising=False)
+    monkeypatch.setattr(home, "PROJECT_ROOT", tmp_path / "site-packages")
+    monkeypatch.chdir(tmp_path)
+    assert home_url() == str(tmp_path / ".almost")
 
 
 def test_a_metric_logged_twice_at_a_step_keeps_its_last_value():

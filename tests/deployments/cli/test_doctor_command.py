@@ -68,7 +68,7 @@ def test_store_that_lets_a_second_writer_win_is_broken(tmp_path: Path, monkeypat
 def test_packages_against_a_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     lock = tmp_path / "requirements.lock"
     monkeypatch.setattr(checks, "LOCK", lock)
-    lock.write_text("# comment\npyarrow==0.0.1\n")
+    lock.write_text("# comment\npyarrow==0.0.1\nno-such-package==1.0 ; python_version < '3.0'\n")
     different = checks.check_packages("")
     assert different.status is Status.NOTE
     assert "(locked 0.0.1)" in different.found

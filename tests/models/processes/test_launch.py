@@ -12,8 +12,10 @@ import pytest
 
 from data_contracts.config.training import TrainingSettings
 from data_contracts.errors import ConfigError, JobError, TransientJobError
+from data_contracts.store import home
+from data_contracts.store.home import PROJECT_ROOT
 from data_contracts.store.process_mark import process_start
-from models.processes.launch import PROJECT_ROOT, _command, job_environment, run_job
+from models.processes.launch import _command, job_environment, run_job
 from tests.models.processes.launch_jobs import JOB, BehaviourSpec
 
 SETTINGS = TrainingSettings(timeout_s=60)
@@ -177,3 +179,11 @@ def test_environment_and_command() -> None:
     assert alone[1:] == ["-m", JOB, "--spec", "/somewhere/work/spec.json"]
     several = _command(JOB, spec, TrainingSettings(processes=2))
     assert several[1:6] == ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+
+
+def test_a_job_of_an_installed_package_imports_that_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(home, "PROJECT_ROOT", tmp_path)  # like site-packages, which has no pyproject.toml
+    monkeypatch.setenv("PYTHONPATH", "/a/target")
+    assert job_environment(TrainingSettings())["PYTHONPATH"] == "/a/target"
+    monkeypatch.delenv("PYTHONPATH")
+    assert "PYTHONPATH" not in job_environment(TrainingSettings())
