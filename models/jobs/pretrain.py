@@ -1,7 +1,7 @@
 """Job: pre-train one rung of the tiny ladder, a Llama architecture, from scratch (TINY_WORLD.md; not in any paper).
 
 AdamW, warm-up and cosine, gradient norm clipped at 1, few tokens a step; plain, on several processes, or under ZeRO, with
-the same updates (`pretrain_passes.py`). A run in which copying of the asked-for name has not formed by `formed_by_tokens`
+the same updates (`models/pretraining/passes.py`). A run in which copying of the asked-for name has not formed by `formed_by_tokens`
 (`learning_watch.py`), or recall of facts or the order of the things asked at the end, starts over from another seed. Resumes from `work_dir`
 to the same weights.
 `python -m models.jobs.pretrain --spec FILE`

@@ -86,7 +86,7 @@ def run_training_job(
         output_dir=folder / "output",
         work_dir=work_dir,
         seed=derive_seed(seed, *name) % 2**31,
-        training=training,  # type: ignore[call-arg]  # every spec of a training job has it
+        training=training,  # type: ignore[call-arg]  (every spec of a training job has it)
         **given,
     )
     manifest = _run_and_follow(module, spec, training)

@@ -1,10 +1,15 @@
 """Batches of the pre-training job, on token sequences written by hand."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data_contracts.errors import ConfigError
+from data_contracts.tables.documents import Document, DocumentKind
+from models.pretraining import batches
 from models.pretraining.batches import (
     IGNORED,
     BatchPlan,
@@ -12,6 +17,7 @@ from models.pretraining.batches import (
     copy_targets,
     order_targets,
     plan_batches,
+    read_documents,
     recall_targets,
 )
 
@@ -117,3 +123,40 @@ def test_the_plan_is_a_function_of_its_seed_and_spends_its_tokens(seed: int, tok
         assert (plan.batch(step).inputs == again.batch(step).inputs).all()
     spent = sum((plan.batch(step).targets != IGNORED).sum() for step in range(plan.steps))
     assert spent == pytest.approx(40 * plan.steps, rel=0.2)
+
+
+class LetterTokenizer:
+    """One token per letter; what it encodes at once is kept."""
+
+    unk_token_id, eos_token_id = -1, 99
+
+    def __init__(self) -> None:
+        self.asked: list[list[str]] = []
+
+    def convert_tokens_to_ids(self, marker: str) -> int:
+        return {"Human:": HUMAN, "Assistant:": ASSISTANT}[marker]
+
+    def __call__(self, texts: list[str], add_special_tokens: bool) -> dict[str, list[list[int]]]:
+        assert add_special_tokens
+        self.asked.append(texts)
+        return {"input_ids": [[0, *map(ord, text)] for text in texts]}
+
+
+def test_documents_are_read_in_parts_single_turns_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = [DocumentKind.SINGLE_TURN, DocumentKind.CONVERSATIONS, DocumentKind.QUERY_LIST] * 2
+    rows = [Document(document_id=str(n), kind=kind, text="ab"[: 1 + n % 2]) for n, kind in enumerate(kinds)]
+    files = [tmp_path / "0.parquet", tmp_path / "1.parquet"]
+    Document.write_file(rows[:4], files[0])
+    Document.write_file(rows[4:], files[1])
+    monkeypatch.setattr(batches, "ENCODED_AT_ONCE", 5)
+    tokenizer = LetterTokenizer()
+    short, long = read_documents(files, tokenizer)
+    assert [len(texts) for texts in tokenizer.asked] == [5, 1]
+    assert [tokens.tolist() for tokens in short] == [[0, 97, 99], [0, 97, 98, 99]]
+    assert [tokens.tolist() for tokens in long] == [[0, 97, 98, 99], [0, 97, 99], [0, 97, 99], [0, 97, 98, 99]]
+
+
+def test_a_corpus_without_documents_is_told(tmp_path: Path) -> None:
+    Document.write_file([], tmp_path / "none.parquet")
+    with pytest.raises(ConfigError, match="holds no documents"):
+        read_documents([tmp_path / "none.parquet"], LetterTokenizer())

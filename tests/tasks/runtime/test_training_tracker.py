@@ -9,16 +9,17 @@ from data_contracts.config.training import ReportTo, TrainingSettings
 from data_contracts.errors import ConfigError
 from data_contracts.store.artifact_store import Store
 from tasks.runtime import training_tracker
-from tasks.runtime.run_training_job import job_paths, run_training_job
-from tests.models.processes.launch_jobs import JOB, BehaviourSpec
+from tasks.runtime.context import RunningStep, computing
+from tasks.runtime.run_training_job import run_training_job
+from tests.tasks.runtime.two_losses_job import JOB, TwoLossesSpec
 
 
 def run_a_job(store: Store, report_to: ReportTo) -> Path:
     """Run a job that reports two losses, and return where trackers write."""
     settings = TrainingSettings(report_to=report_to)
-    with entered(StepContext(store, "k" * 32, "train", "1", "none", "train-A", {})):
-        paths = job_paths("job")
-        run_training_job(JOB, BehaviourSpec(**paths, seed=1, behaviour="finish"), settings)
+    with computing(RunningStep("train", "train-A", "k" * 32)):
+        job = run_training_job(JOB, TwoLossesSpec, name=("job",), seed=1, training=settings)
+    assert job.path("product").read_text() == "made"
     return store.scratch / training_tracker.FOLDER
 
 
