@@ -1,6 +1,6 @@
 """How many prompt tokens run through the models, against how many different ones there are?
 
-A run's own counters, per stage that generates behind a prefix: computed prompt tokens (padding and repetitions
+A run's own counters, per step that generates behind a prefix: computed prompt tokens (padding and repetitions
 included) over unique ones (each shared prefix and each different suffix once). Runs the profile up to the
 demonstrations in a fresh home.
 """
@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 MOST = 1.1
-STAGES = ("mine_queries", "sample_responses", "self_play")
+STEPS = ("mine_queries", "sample_responses", "self_play")
 
 
 def measure(profile: str = "tiny") -> dict[str, Any]:
-    """The highest ratio of any stage, and each stage's."""
+    """The highest ratio of any step, and each step's."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         almost = Path(sys.executable).with_name("almost")
@@ -31,14 +31,12 @@ def measure(profile: str = "tiny") -> dict[str, Any]:
 
 
 def ratios_of(summary: dict[str, Any]) -> dict[str, float]:
-    """Computed over unique prompt tokens of each stage that generates; asserts the goal."""
+    """Computed over unique prompt tokens of each step that generates; asserts the goal."""
     ratios = {
-        stage["stage"]: round(
-            stage["counters"]["computed_prompt_tokens"] / stage["counters"]["unique_prompt_tokens"], 3
-        )
-        for stage in summary["stages"]
-        if stage["stage"].startswith(STAGES) and stage["counters"].get("unique_prompt_tokens")
+        step["label"]: round(step["counters"]["computed_prompt_tokens"] / step["counters"]["unique_prompt_tokens"], 3)
+        for step in summary["steps"]
+        if step["label"].startswith(STEPS) and step["counters"].get("unique_prompt_tokens")
     }
-    assert ratios, "no stage generated"
+    assert ratios, "no step generated"
     assert max(ratios.values()) <= MOST, f"prompt tokens are computed more often than needed: {ratios}"
     return ratios

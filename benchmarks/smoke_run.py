@@ -28,13 +28,13 @@ def measure() -> dict[str, Any]:
         second_s, _ = _run(home, environment)
         second = json.loads((home / "runs/latest/summary.json").read_text())
     assert second["run_id"] != first["run_id"], "the second run left no summary"
-    assert all(stage["cached"] for stage in second["stages"]), "the second run computed something"
+    assert all(step["cached"] for step in second["steps"]), "the second run computed something"
     return {
         "wall_s": round(first_s, 1),
         "peak_gib": round(peak / 2**30, 2),
-        "stages_s": round(first["wall_s"], 1),
+        "steps_s": round(first["wall_s"], 1),
         "process_startup_s": round(first["process_startup_s"], 1),
-        "stage_startup_s": round(first["startup_s"], 1),
+        "step_startup_s": round(first["startup_s"], 1),
         "orchestration_share": round(first["orchestration_s"] / first["wall_s"], 4),
         "second_wall_s": round(second_s, 1),
     }

@@ -30,6 +30,7 @@ from flows.running.parameters import (
 from flows.running.prompt_ending import ending_promptly
 from flows.synthetic_feedback import synthetic_feedback
 from flows.train_policy import train_policy
+from tasks.runtime.context import current
 
 
 @flow(
@@ -52,7 +53,9 @@ def almost(
     home: Home = None,
 ) -> str:
     """Run a profile and return the run's id; its tables, checkpoints and summary.json are in the store."""
-    config = configure(profile, data_seed, queries, models, prompts, optimizer, approval, overrides)
+    config = current().checked_config
+    if config is None:  # from the form or a schedule, not from the command line
+        config = configure(profile, data_seed, queries, models, prompts, optimizer, approval, overrides)
     with ending_promptly(), open_run(config, home, stop_after, start_from) as run:
         await_approval(config, SYNTHETIC_FEEDBACK, lambda here: synthetic_feedback(here, prepare_ingredients(here)))
         given = prepare_ingredients(config)
@@ -65,5 +68,5 @@ def almost(
         )
         policy = train_policy(config, given, feedback)
         evaluations = evaluate_run(config, given, feedback, policy)
-        record_run_metrics(feedback, policy, evaluations)
+        record_run_metrics(run.record, feedback, policy, evaluations)
     return run.run_id

@@ -22,7 +22,6 @@ from data_contracts.store.home import home_url
 from flows.asked_benchmarks import Asked
 from flows.running.parameters import Home
 from models.evaluation.alignment_tax import tax_table
-from models.evaluation.benchmarks.catalogue import Benchmark
 from models.run_bill import folder_parameters
 from tasks.inputs.resolve_models import resolve_model
 from tasks.reporting.evaluation_report import aggregates_of, publish_tables, write_evaluation
@@ -30,17 +29,17 @@ from tasks.reporting.report_reward_card import card_text, publish_reward_card, r
 from tasks.reporting.run_summary import RunSummary, idle_seconds
 from tasks.reporting.summarise_metrics import evaluation_metrics, tax_metrics, taxes_of
 from tasks.reward.make_reward_card import make_preference_card
-from tasks.runtime.context import use_store
+from tasks.runtime.context import current, use_store, within
 from tasks.runtime.gpu_slot import gpu_slot
 from tasks.runtime.loaded_models import folder_of
-from tasks.runtime.run_listener import logging_progress, stage_listener
-from tasks.runtime.run_record import RunRecord, recording
+from tasks.runtime.run_log import run_observers
+from tasks.runtime.run_record import RunRecord
 
 ModelSources = Annotated[
     tuple[str, ...], Field(min_length=1, json_schema_extra={"title": "Models", "description": "Folders or Hub ids"})
 ]
 BenchmarkNames = Annotated[
-    tuple[Benchmark, ...],
+    tuple[str, ...],
     Field(json_schema_extra={"title": "Benchmarks", "description": "Empty: all that suit a model"}),
 ]
 DataFolder = Annotated[
@@ -92,9 +91,14 @@ def evaluate(
     started, now = time.monotonic(), datetime.now(UTC)
     store = Store(home_url(home))
     asked = Asked(benchmarks, data, items, mmlu_shots, style, templates)
-    record = RunRecord(listener=stage_listener())
+    record = RunRecord()
     run_id = f"{now:%Y%m%d-%H%M%S}-evaluate-{uuid.uuid4().hex[:4]}"
-    with use_store(store), recording(record), logging_progress(), gpu_slot():
+    watching = current().observers
+    with (
+        run_observers() as observers,
+        within(store=store, record=record, observers=(*watching, *observers)),
+        gpu_slot(),
+    ):
         named = name_models(models)
         bases = name_bases(taxes, models, named)
         tables, cards = [], {}
@@ -102,7 +106,7 @@ def evaluate(
             preferences = asked.preferences(subject, model, engine)
             tables += [*asked.tables(subject, model, engine), *preferences]
             if preferences:
-                cards[subject] = make_preference_card(subject, preferences, CARD_SETTINGS)
+                cards[subject] = make_preference_card(subject=subject, preferences=preferences, settings=CARD_SETTINGS)
         record.metrics.update(evaluation_metrics(tables))
         for subject, card in cards.items():
             record.metrics.update({f"{name}.{subject}": value for name, value in reward_card_metrics(card).items()})
@@ -123,12 +127,12 @@ def evaluate(
         started_at=now.isoformat(timespec="seconds"),
         wall_s=wall_s,
         process_startup_s=None,
-        startup_s=sum(stage.startup_s for stage in record.stages),
-        working_s=sum(stage.working_s for stage in record.stages),
-        orchestration_s=idle_seconds(record.stages, wall_s),
+        startup_s=sum(step.startup_s for step in record.steps),
+        working_s=sum(step.working_s for step in record.steps),
+        orchestration_s=idle_seconds(record.steps, wall_s),
         seed=0,
         seeds={},
-        stages=record.stages,
+        steps=record.steps,
         metrics=record.metrics,
         config=config,
     )

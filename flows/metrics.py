@@ -1,6 +1,5 @@
 """Which tables the headline metrics of a run come from."""
 
-from data_contracts.tables.evaluation_texts import ContaminationVerdict
 from flows.evaluate_run import EvaluationTables
 from flows.synthetic_feedback import SyntheticFeedback
 from flows.train_policy import TrainedPolicy
@@ -24,7 +23,7 @@ from tasks.reporting.summarise_metrics import (
     tax_metrics,
     taxes_of,
 )
-from tasks.runtime.run_record import record_metrics
+from tasks.runtime.run_record import RunRecord
 
 
 def feedback_metrics(feedback: SyntheticFeedback) -> dict[str, float]:
@@ -35,30 +34,34 @@ def feedback_metrics(feedback: SyntheticFeedback) -> dict[str, float]:
     return mined | comparison_metrics(feedback.comparisons, None) | as_is | reward
 
 
-def record_run_metrics(feedback: SyntheticFeedback, policy: TrainedPolicy, evaluations: EvaluationTables) -> None:
-    """Put the metrics of every stage into the run's record."""
+def record_run_metrics(
+    record: RunRecord, feedback: SyntheticFeedback, policy: TrainedPolicy, evaluations: EvaluationTables
+) -> None:
+    """Put the metrics of every phase into the run's record, and the tables for people on the run page."""
     gold = [table for table in (evaluations.responses, evaluations.gold_pairs) if table is not None]
-    record_metrics(mining_metrics(feedback.mined.queries, feedback.mined.rejected))
+    record.add_metrics(mining_metrics(feedback.mined.queries, feedback.mined.rejected))
     contamination = None
     if feedback.contamination is not None:
-        record_metrics(contamination_metrics(feedback.contamination))
-        contamination = contamination_table(read(ContaminationVerdict, feedback.contamination).to_pylist())
-    record_metrics(comparison_metrics(feedback.comparisons, evaluations.responses))
+        record.add_metrics(contamination_metrics(feedback.contamination))
+        contamination = contamination_table(feedback.contamination)
+    record.add_metrics(comparison_metrics(feedback.comparisons, evaluations.responses))
     if feedback.as_is is not None:
-        record_metrics(reward_metrics("as_is", feedback.as_is.scores))
-    record_metrics(reward_metrics("reward", feedback.reward.scores))
-    record_metrics(policy_metrics(policy.demonstrations, policy.rollouts, policy.optimizer.value))
+        record.add_metrics(reward_metrics("as_is", feedback.as_is.scores))
+    record.add_metrics(reward_metrics("reward", feedback.reward.scores))
+    record.add_metrics(policy_metrics(policy.demonstrations, policy.rollouts, policy.optimizer.value))
     if evaluations.reward_card is not None:
-        record_metrics(reward_card_metrics(evaluations.reward_card))
+        record.add_metrics(reward_card_metrics(evaluations.reward_card))
         publish_reward_card(evaluations.reward_card)
     judging = summarise_judging(evaluations.verdicts)
-    record_metrics(judging_metrics(judging))
+    record.add_metrics(judging_metrics(judging))
     failures, taxes = failures_of(evaluations.answers, evaluations.topics), taxes_of(evaluations.benchmarks, BASES)
-    record_metrics(failure_metrics(failures))
-    record_metrics(tax_metrics(taxes))
+    record.add_metrics(failure_metrics(failures))
+    record.add_metrics(tax_metrics(taxes))
     more = (judging_table(judging), failure_table(failures), tax_table(taxes, BASES, {}), contamination)
     publish_tables(
         aggregates_of([*evaluations.preferences, *evaluations.benchmarks]),
         [table for table in more if table is not None],
     )
-    record_metrics(evaluation_metrics([*gold, *evaluations.models, *evaluations.preferences, *evaluations.benchmarks]))
+    record.add_metrics(
+        evaluation_metrics([*gold, *evaluations.models, *evaluations.preferences, *evaluations.benchmarks])
+    )

@@ -29,18 +29,18 @@ from flows.running.parameters import Home, Overrides, ProfileName, QueryCount, c
 from flows.running.prompt_ending import ending_promptly
 from flows.synthetic_feedback import (
     SyntheticFeedback,
+    compare,
     learn_reward,
     mine_queries,
     sample_all_responses,
     veto_by_as_is,
 )
 from flows.train_policy import train_policy
-from tasks.feedback.accumulate_data import accumulate_comparisons, accumulate_queries
 from tasks.feedback.check_contamination import check_contamination
-from tasks.feedback.filter_comparisons import filter_comparisons
 from tasks.feedback.mined_queries import MinedQueries
-from tasks.feedback.publications import Publication, consume, is_consumed, latest, made_by, publish, read
-from tasks.feedback.rank_comparisons import rank_comparisons
+from tasks.regeneration.accumulate_data import accumulate_comparisons, accumulate_queries
+from tasks.regeneration.publications import Publication, consume, is_consumed, latest, made_by, publish, read
+from tasks.runtime.context import current
 
 PUBLISHED = "almost.data.published"
 TRIES = 3  # at building on the newest pool, while others publish
@@ -93,8 +93,8 @@ def regenerate(
     if config.placement.approval:
         raise ConfigError("a scheduled regeneration asks nobody: set placement.approval=false among its overrides")
     with ending_promptly(), open_run(config, home, None, None):
-        publication = made_by(active_store(), str(flow_run.id)) or _publish_new_data(config, mode)
-        if not is_consumed(active_store(), publication.number):
+        publication = made_by(current().open_store(), str(flow_run.id)) or _publish_new_data(config, mode)
+        if not is_consumed(current().open_store(), publication.number):
             announce(publication)
     return publication.number
 
@@ -114,7 +114,7 @@ def train(publication: PublicationNumber = None, home: Home = None) -> str | Non
         reward = learn_reward(config, given, found.comparisons)
         feedback = SyntheticFeedback(found.mined, list(found.responses), found.comparisons, found.as_is, reward)
         policy = train_policy(config, given, feedback)
-        record_run_metrics(feedback, policy, evaluate_run(config, given, feedback, policy))
+        record_run_metrics(run.record, feedback, policy, evaluate_run(config, given, feedback, policy))
     return run.run_id
 
 
@@ -126,7 +126,7 @@ def announce(publication: Publication) -> None:
         payload={
             "number": publication.number,
             "data_seed": publication.data_seed,
-            "home": active_store().url,
+            "home": current().open_store().url,
         },
     )
 
@@ -134,8 +134,8 @@ def announce(publication: Publication) -> None:
 def _publish_new_data(config: RunConfig, mode: Mode) -> Publication:
     given = prepare_ingredients(config)
     for _ in range(TRIES):
-        publication = _next_generation(config, given, mode, latest(active_store()))
-        if publish(active_store(), publication):
+        publication = _next_generation(config, given, mode, latest(current().open_store()))
+        if publish(current().open_store(), publication):
             return publication
         get_run_logger().warning("publication %s was taken meanwhile; building on it", publication.number)
     raise TransientStoreError(f"{TRIES} times in a row, another regeneration published first; run this one again")
@@ -143,17 +143,19 @@ def _publish_new_data(config: RunConfig, mode: Mode) -> Publication:
 
 def _next_generation(config: RunConfig, given: Ingredients, mode: Mode, base: Publication | None) -> Publication:
     mined = mine_queries(config, given, earlier=base.pool if base else None)
-    check_contamination(mined.queries, mined.rejected, given.evaluation_texts, config.mining)
+    check_contamination(
+        queries=mined.queries, rejected=mined.rejected, evaluation_texts=given.evaluation_texts, mining=config.mining
+    )
     responses = sample_all_responses(config, given, mined.queries)
-    comparisons = filter_comparisons(rank_comparisons(responses), config.filter, config.ranking)
+    comparisons = compare(config, responses)
     comparisons, as_is = veto_by_as_is(config, given, comparisons)
     number, pool, queries = 1, mined.queries, mined.queries
     if base is not None:
         number = base.number + 1
-        pool = accumulate_queries(base.pool, mined.queries, number)
+        pool = accumulate_queries(earlier=base.pool, fresh=mined.queries, number=number)
         if mode is Mode.ACCUMULATE:
-            queries = accumulate_queries(base.mined.queries, mined.queries, number)
-            comparisons = accumulate_comparisons(base.comparisons, comparisons, number)
+            queries = accumulate_queries(earlier=base.mined.queries, fresh=mined.queries, number=number)
+            comparisons = accumulate_comparisons(earlier=base.comparisons, fresh=comparisons, number=number)
     return Publication(
         number=number,
         run=str(flow_run.id),

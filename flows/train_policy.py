@@ -8,30 +8,30 @@ from dataclasses import dataclass
 from data_contracts.config.dpo import PreferenceLoss
 from data_contracts.config.policy import PolicyOptimizer
 from data_contracts.config.run_config import RunConfig
-from data_contracts.folder_contracts import Checkpoint
-from data_contracts.store.artifact import Artifact
+from data_contracts.folder_contracts import PolicyCheckpoint, RewardCheckpoint
+from data_contracts.store.stored import Folder
 from data_contracts.tables.comparisons import Comparison
 from data_contracts.tables.demonstrations import Demonstration
 from data_contracts.tables.queries import Query
 from data_contracts.tables.rollouts import Rollout
+from data_contracts.tables.rows import Rows
 from flows.ingredients import Ingredients
-from flows.running.run_stage import run_stage
-from flows.running.stages import FINETUNE_POLICY, OPTIMIZE_BY_PREFERENCES, OPTIMIZE_POLICY, SELF_PLAY
 from flows.synthetic_feedback import SyntheticFeedback
-from tasks.policy.finetune_policy import FinetunedPolicy
-from tasks.policy.optimize_by_preferences import PreferredPolicy
-from tasks.policy.optimize_policy import OptimizedPolicy
+from tasks.policy.finetune_policy import FinetunedPolicy, finetune_policy
+from tasks.policy.optimize_by_preferences import PreferredPolicy, optimize_by_preferences
+from tasks.policy.optimize_policy import OptimizedPolicy, optimize_policy
+from tasks.policy.self_play import self_play
 
 
 @dataclass(frozen=True)
 class TrainedPolicy:
     """Everything steps 2 and 3 make; `optimizer` says how `checkpoint` came about, rollouts are those it sampled."""
 
-    demonstrations: Artifact[Demonstration]
+    demonstrations: Rows[Demonstration]
     sft: FinetunedPolicy
     optimizer: PolicyOptimizer
-    checkpoint: Artifact[Checkpoint]
-    rollouts: Artifact[Rollout] | None
+    checkpoint: Folder[PolicyCheckpoint]
+    rollouts: Rows[Rollout] | None
 
 
 def train_policy(config: RunConfig, given: Ingredients, feedback: SyntheticFeedback) -> TrainedPolicy:
@@ -47,70 +47,64 @@ def train_policy(config: RunConfig, given: Ingredients, feedback: SyntheticFeedb
 
 
 def play_with_reward_model(
-    config: RunConfig, given: Ingredients, queries: Artifact[Query], reward_model: Artifact[Checkpoint]
-) -> Artifact[Demonstration]:
+    config: RunConfig, given: Ingredients, queries: Rows[Query], reward_model: Folder[RewardCheckpoint]
+) -> Rows[Demonstration]:
     """RM-guided self-play from the mined queries."""
     play = config.self_play
-    return run_stage(
-        SELF_PLAY,
-        config.placement,
-        queries,
-        reward_model,
-        given.models[play.assistant_model],
-        given.prompts[play.assistant_prompt],
-        given.models[play.user_model],
-        given.prompts["user"],
-        play,
-        config.engine,
-        config.seeds.data,
+    return self_play(
+        queries=queries,
+        reward_model=reward_model,
+        assistant=given.models[play.assistant_model],
+        assistant_prompts=given.prompts[play.assistant_prompt],
+        user=given.models[play.user_model],
+        user_prompts=given.prompts["user"],
+        play=play,
+        engine=config.engine,
+        seed=config.seeds.data,
     )
 
 
-def fine_tune(config: RunConfig, given: Ingredients, demonstrations: Artifact[Demonstration]) -> FinetunedPolicy:
+def fine_tune(config: RunConfig, given: Ingredients, demonstrations: Rows[Demonstration]) -> FinetunedPolicy:
     """SFT on the seen half."""
-    return run_stage(
-        FINETUNE_POLICY,
-        config.placement,
-        demonstrations,
-        given.models["policy"],
-        config.sft,
-        config.training,
-        config.seeds.train,
+    return finetune_policy(
+        demonstrations=demonstrations,
+        base=given.models["policy"],
+        sft=config.sft,
+        training=config.training,
+        seed=config.seeds.train,
     )
 
 
 def optimize(
     config: RunConfig,
-    demonstrations: Artifact[Demonstration],
-    sft: Artifact[Checkpoint],
-    reward_model: Artifact[Checkpoint],
+    demonstrations: Rows[Demonstration],
+    sft: Folder[PolicyCheckpoint],
+    reward_model: Folder[RewardCheckpoint],
 ) -> OptimizedPolicy:
     """PPO on both halves, from the SFT model."""
-    return run_stage(
-        OPTIMIZE_POLICY,
-        config.placement,
-        demonstrations,
-        sft,
-        reward_model,
-        config.policy,
-        config.training,
-        config.seeds.train,
-        *config.gold_world(),
+    world, world_seed = config.gold_world()
+    return optimize_policy(
+        demonstrations=demonstrations,
+        policy=sft,
+        reward_model=reward_model,
+        optimization=config.policy,
+        training=config.training,
+        seed=config.seeds.train,
+        world=world,
+        world_seed=world_seed,
     )
 
 
 def optimize_on_pairs(
-    config: RunConfig, comparisons: Artifact[Comparison], sft: Artifact[Checkpoint]
+    config: RunConfig, comparisons: Rows[Comparison], sft: Folder[PolicyCheckpoint]
 ) -> PreferredPolicy:
     """DPO on the kept comparisons, from the SFT model."""
     normalised = config.policy.optimizer is PolicyOptimizer.SIGMOID_NORM
-    return run_stage(
-        OPTIMIZE_BY_PREFERENCES,
-        config.placement,
-        comparisons,
-        sft,
-        PreferenceLoss.SIGMOID_NORM if normalised else PreferenceLoss.SIGMOID,
-        config.dpo,
-        config.training,
-        config.seeds.train,
+    return optimize_by_preferences(
+        comparisons=comparisons,
+        policy=sft,
+        loss=PreferenceLoss.SIGMOID_NORM if normalised else PreferenceLoss.SIGMOID,
+        optimization=config.dpo,
+        training=config.training,
+        seed=config.seeds.train,
     )

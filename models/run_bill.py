@@ -1,11 +1,11 @@
-"""What a run will cost, from its configuration alone: upper bounds of tokens and FLOPs per stage.
+"""What a run will cost, from its configuration alone: upper bounds of tokens and FLOPs per step.
 
 Tokens are counted as if every text had its full length, every comparison survived its filters and nothing were in the
 store, so a bill is an upper bound. FLOPs: 2 per parameter and token read or generated, 6 where gradients flow (Kaplan et
 al., 2020); attention over the context is not counted. A prompt's shared prefix is read once per batch and left out.
 
 Sizes come from weight files, also from those an earlier run fetched, or the Hub is asked; a model whose size nobody tells
-leaves its stages without FLOPs.
+leaves its steps without FLOPs.
 """
 
 import json
@@ -25,11 +25,16 @@ OWN_PROMPT_TOKENS = 96  # of a request, apart from the shared prefix: a query an
 
 @dataclass(frozen=True)
 class Work:
-    """One stage: tokens at most, and FLOPs; None when a model's size is unknown."""
+    """One call of a step: tokens at most, and FLOPs; None when a model's size is unknown."""
 
-    stage: str
+    step: str  # the call's label, e.g. sample_responses-A
     tokens: int
     flops: float | None
+
+    @property
+    def step_name(self) -> str:
+        """The step's name, without which of several calls it is."""
+        return self.step.partition("-")[0]
 
     def hours(self, flops_per_s: float) -> float | None:
         """Hours at a given speed, None when the FLOPs are unknown."""
@@ -37,7 +42,7 @@ class Work:
 
 
 def bill(config: RunConfig) -> list[Work]:
-    """The stages that compute, in order."""
+    """The calls of steps that compute, in order."""
     sources = config.models.model_dump(exclude_none=True)
     size = {role: parameters(config, source) for role, source in sources.items()}
     return [*_ladder(config), *_generation(config, size), *_training(config, size)]
@@ -145,11 +150,11 @@ def _training(config: RunConfig, size: dict[str, int | None]) -> list[Work]:
     return work
 
 
-def _work(stage: str, parts: list[tuple[int, int | None, int]]) -> Work:
+def _work(step: str, parts: list[tuple[int, int | None, int]]) -> Work:
     """`parts`: tokens, the model's parameters, FLOPs per parameter and token."""
     flops = 0.0
     known = True
     for tokens, model, each in parts:
         known = known and model is not None
         flops += tokens * (model or 0) * each
-    return Work(stage, sum(tokens for tokens, _, _ in parts), flops if known else None)
+    return Work(step, sum(tokens for tokens, _, _ in parts), flops if known else None)

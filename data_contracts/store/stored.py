@@ -74,6 +74,16 @@ class StoredRows(Stored, Rows[R]):
         if not self.artifact.rows:
             yield self.row.empty()
 
+    def columns(self, *names: str) -> Iterator[pa.Table]:
+        """As `tables`, only these columns; the others are not read."""
+        schema = pa.schema([self.row.schema().field(name) for name in names])
+        for path in self.paths:
+            with self.row.open_part(path) as part:
+                for batch in part.iter_batches(batch_size=ROW_GROUP_ROWS, columns=list(names)):
+                    yield pa.Table.from_batches([batch]).select(list(names)).cast(schema)
+        if not self.artifact.rows:
+            yield schema.empty_table()
+
 
 class StoredShards(Sharded[R]):
     """Shards of a step that is not finished: parts in the store, in order, without a manifest yet."""

@@ -1,11 +1,10 @@
 """Texts of the evaluation sets, and each mined query's verdict against them (DESIGN section 10)."""
 
+from enum import StrEnum
+
 from data_contracts.tables.arrow import compute as pc
 from data_contracts.tables.row import Row
-from data_contracts.tables.rules import Rule, at_least, finite, not_blank, one_of
-
-TEXT_KINDS = ("text", "templated", "term")
-
+from data_contracts.tables.rules import Rule, at_least, finite, not_blank
 
 OVERLAP, CLEAN, UNCHECKED = VERDICTS = ("overlap", "clean", "unchecked")
 
@@ -14,6 +13,31 @@ OVERLAP_KINDS = ("term", "exact", "ngram", "contained")
 
 
 DATASET_PART = "dataset_part"  # of a data set by name: column with its configuration's or folder's name, no text of it
+
+
+class TextKind(StrEnum):
+    """How an evaluation text may overlap a query: see `EvaluationText`."""
+
+    TEXT = "text"
+    TEMPLATED = "templated"
+    TERM = "term"
+
+
+class OverlapKind(StrEnum):
+    """By what a query overlaps an evaluation text."""
+
+    TERM = "term"
+    EXACT = "exact"
+    NGRAM = "ngram"
+    CONTAINED = "contained"
+
+
+class Contamination(StrEnum):
+    """The verdict on a query: it overlaps an evaluation text, it does not, or there was no text to compare with."""
+
+    OVERLAP = "overlap"
+    CLEAN = "clean"
+    UNCHECKED = "unchecked"
 
 
 class EvaluationText(Row, table="evaluation_texts", key="text_id", version=2):
@@ -25,10 +49,10 @@ class EvaluationText(Row, table="evaluation_texts", key="text_id", version=2):
 
     text_id: str
     source: str
-    kind: str
+    kind: TextKind
     text: str
 
-    rules = (not_blank("text"), one_of("kind", TEXT_KINDS))
+    rules = (not_blank("text"),)
 
 
 class ContaminationVerdict(Row, table="contamination_verdicts", key="query_id"):
@@ -42,8 +66,8 @@ class ContaminationVerdict(Row, table="contamination_verdicts", key="query_id"):
     query_id: str
     query: str
     kept: bool
-    verdict: str
-    overlap_kind: str | None
+    verdict: Contamination
+    overlap_kind: OverlapKind | None
     matched_set: str | None
     matched_text_id: str | None
     matched_text: str | None
@@ -52,19 +76,17 @@ class ContaminationVerdict(Row, table="contamination_verdicts", key="query_id"):
     texts_checked: int
 
     rules = (
-        one_of("verdict", VERDICTS),
-        one_of("overlap_kind", OVERLAP_KINDS),
         finite("score"),
         at_least("score", 0),
         Rule(
             "an overlap says by what, and with which text",
             lambda t: pc.equal(
-                pc.equal(t["verdict"], OVERLAP),
+                pc.equal(t["verdict"], Contamination.OVERLAP.value),
                 pc.and_(pc.is_valid(t["overlap_kind"]), pc.is_valid(t["matched_text_id"])),
             ),
         ),
         Rule(
             "unchecked exactly when there was no text",
-            lambda t: pc.equal(pc.equal(t["verdict"], UNCHECKED), pc.equal(t["texts_checked"], 0)),
+            lambda t: pc.equal(pc.equal(t["verdict"], Contamination.UNCHECKED.value), pc.equal(t["texts_checked"], 0)),
         ),
     )

@@ -6,7 +6,7 @@ wrote (`file_rows`). `Sharded` in a step's signature says that the step computes
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Generic, TypeVar, get_args
 
@@ -44,9 +44,13 @@ class Rows(Generic[R]):
         """All rows as one Arrow table, for figures over whole columns."""
         return pa.concat_tables(self.tables())
 
+    def columns(self, *names: str) -> Iterator[pa.Table]:
+        """As `tables`, only these columns."""
+        return (table.select(list(names)) for table in self.tables())
+
     def column(self, name: str) -> list[Any]:
         """One column's values, for whole tables; enums as their text."""
-        return [value for table in self.tables() for value in table[name].to_pylist()]
+        return [value for table in self.columns(name) for value in table[name].to_pylist()]
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -86,6 +90,29 @@ class StreamedRows(Rows[R]):
         return iter(self._make())
 
 
+class JoinedRows(Rows[R]):
+    """Several tables of one row class, one behind the other."""
+
+    def __init__(self, row: type[R], joined: Sequence[Rows[R]]) -> None:
+        self.row, self._joined = row, joined
+
+    def __iter__(self) -> Iterator[R]:
+        return chain.from_iterable(self._joined)
+
+    def __len__(self) -> int:
+        return sum(len(rows) for rows in self._joined)
+
+    def tables(self) -> Iterator[pa.Table]:
+        yield self.row.empty()
+        for rows in self._joined:
+            yield from rows.tables()
+
+    def columns(self, *names: str) -> Iterator[pa.Table]:
+        yield self.row.empty().select(list(names))
+        for rows in self._joined:
+            yield from rows.columns(*names)
+
+
 class FileRows(Rows[R]):
     """Rows in Parquet files that a job wrote."""
 
@@ -110,6 +137,11 @@ class Sharded(Rows[R]):
 def rows_of(row: type[R], rows: Iterable[R]) -> Rows[R]:
     """Rows in memory, as tests and small steps have them."""
     return ListedRows(row, list(rows))
+
+
+def joined(row: type[R], tables: Sequence[Rows[R]]) -> Rows[R]:
+    """The rows of several tables, in the given order; none if there are no tables."""
+    return JoinedRows(row, tables)
 
 
 def stream(row: type[R], make: Callable[[], Iterable[R]]) -> Rows[R]:

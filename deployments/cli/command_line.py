@@ -13,6 +13,8 @@ import typer
 
 from data_contracts.errors import AlmostError
 from data_contracts.store.home import home_url
+from deployments.cli.options import HomeOption, ProfileOption, SetOption
+from deployments.cli.run_command import run
 from deployments.quiet_prefect import quieten
 
 app = typer.Typer(
@@ -27,33 +29,7 @@ app = typer.Typer(
 # typer keeps its own copy of click and exports only this leaf of its usage errors
 USAGE_ERROR = cast(type[typer.BadParameter], typer.BadParameter.__mro__[1])
 
-ProfileOption = Annotated[str, typer.Option("--profile", "-p", help="Name of a profile, or path of a .yaml file.")]
-HomeOption = Annotated[str | None, typer.Option("--home", help="Store: folder or fsspec URL [ALMOST_HOME or .almost].")]
-SetOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="SECTION.FIELD=VALUE", help="Change a field; may be repeated.")
-]
-UseOption = Annotated[
-    list[str] | None, typer.Option("--use", metavar="queries=FILE", help="Your own in place of what a stage makes.")
-]
-UntilOption = Annotated[str | None, typer.Option("--until", metavar="STAGE", help="Last stage to run.")]
-FromOption = Annotated[
-    str | None, typer.Option("--from", metavar="STAGE", help="Stages before it must be in the store already.")
-]
-
-
-@app.command()
-def run(
-    profile: ProfileOption = "tiny",
-    home: HomeOption = None,
-    settings: SetOption = None,
-    use: UseOption = None,
-    until: UntilOption = None,
-    from_: FromOption = None,
-) -> None:
-    """Run the paper, from seed queries to a PPO model, with a profile's numbers."""
-    from deployments.cli.run_command import run_profile, settings_of
-
-    run_profile(profile, home_url(home), [*(settings or []), *settings_of(use or [])], until, from_)
+app.command()(run)
 
 
 @app.command()
@@ -71,7 +47,14 @@ def results(
     """Measure the paper's effects in the tiny world over several seeds, and write docs/results_tiny.md."""
     from deployments.cli.results_command import measure, parse_seeds
 
-    measure(profile, home_url(home), parse_seeds(seeds), settings or [], None if no_page else page, at_once)
+    measure(
+        profile=profile,
+        home=home_url(home),
+        seeds=parse_seeds(seeds),
+        settings=settings or [],
+        page=None if no_page else page,
+        at_once=at_once,
+    )
 
 
 @app.command()
@@ -82,7 +65,7 @@ def plan(
         float, typer.Option(min=1e-6, help="Speed of all GPUs (or cores) together, in 1e12 FLOPs per second.")
     ] = 100.0,
 ) -> None:
-    """Say what a run would cost at most, stage by stage: tokens, FLOPs, hours."""
+    """Say what a run would cost at most, step by step: tokens, FLOPs, hours."""
     from deployments.cli.plan_command import print_plan
 
     print_plan(profile, settings or [], teraflops)
@@ -115,7 +98,16 @@ def evaluate(
     from deployments.cli.evaluate_command import Request, evaluate_models
 
     request = Request(
-        tuple(models), benchmarks, data, items, shots, chat, templates, batch_size, dtype, tuple(tax or ())
+        models=tuple(models),
+        benchmarks=benchmarks,
+        data=data,
+        items=items,
+        shots=shots,
+        chat=chat,
+        templates=templates,
+        batch_size=batch_size,
+        dtype=dtype,
+        taxes=tuple(tax or ()),
     )
     evaluate_models(request, home_url(home), export)
 

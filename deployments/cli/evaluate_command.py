@@ -12,7 +12,9 @@ from rich.table import Table
 from data_contracts.config.engine import EngineConfig
 from data_contracts.errors import ConfigError
 from data_contracts.store.artifact_store import Store
-from models.evaluation.benchmarks.catalogue import Benchmark
+from models.evaluation.benchmarks.benchmark import Settings
+from models.evaluation.benchmarks.catalogue import BENCHMARKS
+from models.evaluation.benchmarks.preferences import PREFERENCES
 from tasks.reporting.plain_text import plain
 
 
@@ -31,13 +33,14 @@ class Request:
     dtype: str
     taxes: tuple[str, ...] = ()
 
-    def names(self) -> tuple[Benchmark, ...]:
+    def names(self) -> tuple[str, ...]:
         """The benchmarks named; ConfigError for an unknown one."""
-        named = [name.strip() for name in (self.benchmarks or "").split(",") if name.strip()]
-        for name in named:
-            if name not in list(Benchmark):
-                raise ConfigError(f"--benchmarks: unknown benchmark '{name}'; known: {', '.join(Benchmark)}")
-        return tuple(Benchmark(name) for name in named)
+        named, known = (self.benchmarks or "").split(","), (*BENCHMARKS, PREFERENCES.name)
+        names = tuple(name.strip() for name in named if name.strip())
+        for name in names:
+            if name not in known:
+                raise ConfigError(f"--benchmarks: unknown benchmark '{name}'; known: {', '.join(known)}")
+        return names
 
     def engine(self) -> EngineConfig:
         """The engine's settings; ConfigError for an unknown number type."""
@@ -87,6 +90,8 @@ def _print_tables(console: Console, store: Store, run_id: str, seconds: float) -
     from deployments.cli.show_command import PIPE_WIDTH
     from models.evaluation.paper_tables import PUBLISHED
     from tasks.reporting.evaluation_report import read_tables
+    from tasks.reporting.metric_titles import shown_metric
+    from tasks.reporting.report_reward_card import FLAG
     from tasks.reporting.run_summary import read_summary
 
     if not console.is_terminal:
@@ -103,30 +108,29 @@ def _print_tables(console: Console, store: Store, run_id: str, seconds: float) -
             table.add_row(plain(name, 60), *(cell.replace(" [", "\n[") for cell in cells), style=style)
         console.print()
         console.print(table)
-    for name in (name for name, value in summary.metrics.items() if name.startswith("reward_card.flag.") and value):
-        flag, _, subject = name.removeprefix("reward_card.flag.").partition(".")
-        console.print(f"\n{plain(subject, 60)}: flag {flag}, see the reward-model card in tables.md")
+    for name, raised in summary.metrics.items():
+        if name.startswith(FLAG) and raised:
+            console.print(f"\n{plain(shown_metric(name).title, 160)}; see the reward-model card in tables.md")
     console.print(f"\nrun {run_id} in {seconds:.0f} s: {summary.home}/runs/{run_id}/tables.md and summary.json")
     sys.stdout.flush()
 
 
-def _export(request: Request, names: tuple[Benchmark, ...], folder: Path) -> None:
+def _export(request: Request, names: tuple[str, ...], folder: Path) -> None:
     from data_contracts.config.evaluation import BenchmarkSettings
-    from models.evaluation.benchmarks.catalogue import FOR_LANGUAGE_MODELS, Settings, ask, load_template, read_questions
     from models.evaluation.benchmarks.lm_eval_tasks import export_task
     from tasks.inputs.resolve_benchmarks import resolve_benchmarks
 
     if request.chat:
         raise ConfigError("--export with --chat: the harness applies chat templates itself (--apply_chat_template)")
-    wanted = [name.value for name in FOR_LANGUAGE_MODELS if not names or name in names]
+    wanted = [name for name in BENCHMARKS if not names or name in names]
     settings = BenchmarkSettings.model_validate(
         {"names": wanted, "folder": request.data, "mmlu_shots": request.shots, "templates": request.templates}
     )
-    for benchmark in resolve_benchmarks(settings):
-        kind, files = Benchmark(benchmark.name), [Path(file.path) for file in benchmark.files]
-        template = load_template(benchmark.template.name, benchmark.template.source, benchmark.template.text)
-        questions = read_questions(kind, files, request.items)
-        items = ask(kind, questions, files, template, Settings(benchmark.shots))
-        task = export_task(folder, benchmark.title, items)
+    for handle in resolve_benchmarks(settings):
+        benchmark, files = BENCHMARKS[handle.name], [Path(file.path) for file in handle.files]
+        template = benchmark.parse_template(handle.template.source, handle.template.text)
+        questions = benchmark.questions(files, request.items)
+        items = benchmark.items(questions, files, template, Settings(handle.shots))
+        task = export_task(folder, handle.title, items)
         print(f"{task}: {len(items):,} items, {folder}/{task}.yaml")
     print(f"lm_eval --model hf --model_args pretrained=MODEL,add_bos_token=True --include_path {folder} --tasks ...")

@@ -16,16 +16,16 @@ def print_lineage(home: str, run_id: str | None, row_id: str) -> None:
         ConfigError: no such run or row; the message shows ids of the run.
     """
     store, summary = open_run_of(home, run_id)
-    tables = RunTables(store, summary.stages)
+    tables = RunTables(store, summary.steps)
     found = find_row(tables, row_id)
     if found is None:
-        ids = [tables.read(contract)[contract.key].to_pylist()[:1] for contract in TRACED]
-        known = ", ".join(first[0] for first in ids if first) or "none"
+        ids = [next((getattr(row, kind.key) for row in tables.rows(kind)), None) for kind in TRACED]
+        known = ", ".join(first for first in ids if first) or "none"
         raise ConfigError(f"run {summary.run_id} has no row {plain(row_id, 80)!r}; ids look like: {known}")
     console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = PIPE_WIDTH
-    console.print(f"run {summary.run_id}, {found.contract.name} {plain(row_id, 80)}")
+    console.print(f"run {summary.run_id}, table of {found.row.table.replace('_', ' ')}, row {plain(row_id, 80)}")
     for line in describe_lineage(tables, found):
         console.print(line, soft_wrap=True)
     console.print("\nfiles, each with what it was made from:")

@@ -10,7 +10,7 @@ PIPE_WIDTH = 120
 
 
 def print_plan(profile: str, settings: list[str], teraflops: float) -> None:
-    """Print tokens, FLOPs and hours per stage, at most, for a machine that does `teraflops` 1e12 FLOPs a second.
+    """Print tokens, FLOPs and hours per step, at most, for a machine that does `teraflops` 1e12 FLOPs a second.
 
     Raises:
         ConfigError: profile or setting is wrong.
@@ -20,20 +20,20 @@ def print_plan(profile: str, settings: list[str], teraflops: float) -> None:
     if not console.is_terminal:
         console.width = PIPE_WIDTH
     table = Table(box=None, pad_edge=False)
-    table.add_column("stage")
+    table.add_column("step")
     for column in ("tokens", "FLOPs", f"hours at {teraflops:g} TFLOP/s"):
         table.add_column(column, justify="right")
     work = bill(config)
-    for stage in work:
-        hours = stage.hours(teraflops * 1e12)
-        flops = "size unknown" if stage.flops is None else f"{stage.flops:.2e}"
-        table.add_row(stage.stage, f"{stage.tokens:,}", flops, "" if hours is None else f"{hours:.3g}")
-    known = [stage.flops for stage in work if stage.flops is not None]
+    for one in work:
+        hours = one.hours(teraflops * 1e12)
+        flops = "size unknown" if one.flops is None else f"{one.flops:.2e}"
+        table.add_row(one.step, f"{one.tokens:,}", flops, "" if hours is None else f"{hours:.3g}")
+    known = [one.flops for one in work if one.flops is not None]
     flops, hours = (f"{sum(known):.2e}", f"{sum(known) / teraflops / 3.6e15:.3g}") if known else ("size unknown", "")
-    table.add_row("together", f"{sum(stage.tokens for stage in work):,}", flops, hours)
+    table.add_row("together", f"{sum(one.tokens for one in work):,}", flops, hours)
     console.print(table)
     print("Upper bounds: every text at its full length, nothing found in the store; attention and loading not counted.")
-    if any(stage.flops is None for stage in work):
+    if any(one.flops is None for one in work):
         print(
             "The Hub does not tell the size of every model here, or cannot be reached; local folders are counted always."
         )

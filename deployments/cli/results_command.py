@@ -11,18 +11,17 @@ import yaml
 
 from data_contracts.config.profiles import load_profile
 from data_contracts.errors import AlmostError, ConfigError
-from data_contracts.store.artifact_store import Store
 from data_contracts.store.home import PROJECT_ROOT
 from data_contracts.tables.effects import Effect
 from deployments.cli.results_page import write_page
 
-BAR_INDENT = "    "  # progress of a running stage, as the terminal prints it into a file
+BAR_INDENT = "    "  # progress of a running step, as the terminal prints it into a file
 SEEDS_FILE = Path(__file__).parent / "results_seeds.yaml"
 QUESTIONS = 3000
 OVERRIDES = (f"world.questions_per_split={QUESTIONS}", f"evaluation.questions={QUESTIONS}")
 
 
-def measure(profile: str, home: str, seeds: list[int], settings: list[str], page: Path | None, at_once: int) -> None:
+def measure(*, profile: str, home: str, seeds: list[int], settings: list[str], page: Path | None, at_once: int) -> None:
     """Run the study for every seed, `at_once` in processes of their own, and write the page.
 
     Raises:
@@ -41,10 +40,10 @@ def measure(profile: str, home: str, seeds: list[int], settings: list[str], page
     from deployments.cli.terminal import Terminal
     from flows.studies.miniature import measure_seed
 
-    store, effects = Store(home), {}
+    effects: dict[int, list[Effect]] = {}
     with Terminal(f"study of profile {config.profile}, seeds {', '.join(map(str, seeds))}, store {home}"):
         for seed in seeds:
-            effects[seed] = store.read(Effect, measure_seed(profile, seed, overrides, home)).to_pylist()
+            effects[seed] = list(measure_seed(profile, seed, overrides, home))
     if page is not None:
         command = f"almost results --seeds {','.join(map(str, seeds))}" + "".join(f" --set {s}" for s in settings)
         questions = config.evaluation.questions

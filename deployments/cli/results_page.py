@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from data_contracts.tables.effects import Effect
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,11 @@ GOALS = (
     Goal("SFT: on RMSP - on self-play", ("as-is veto", "no as-is veto")),
     Goal("PPO - its SFT start", ("likelihood added, bounded advantage",), least_mean=0.02, exceptions=1),
 )
-Effect = Mapping[int, Sequence[Mapping[str, Any]]]  # seed -> rows of the contract `effects`
-Rows = Mapping[int, Mapping[str, Any]]  # seed -> the row of one effect and arm
+Effects = Mapping[int, Sequence[Effect]]  # by seed
+Found = Mapping[int, Effect]  # of one effect and arm, by seed
 
 
-def write_page(effects: Effect, profile: str, kind: str, questions: int, command: str) -> str:
+def write_page(effects: Effects, profile: str, kind: str, questions: int, command: str) -> str:
     """The page as Markdown.
 
     Args:
@@ -51,10 +52,10 @@ def write_page(effects: Effect, profile: str, kind: str, questions: int, command
         command: what regenerates the page.
     """
     seeds = sorted(effects)
-    rows: dict[tuple[str, str], dict[int, Mapping[str, Any]]] = {}
+    rows: dict[tuple[str, str], dict[int, Effect]] = {}
     for seed in seeds:
         for row in effects[seed]:
-            rows.setdefault((row["effect"], row["arm"]), {})[seed] = row
+            rows.setdefault((row.effect, row.arm), {})[seed] = row
     lines = [
         f"# Results in the tiny world (profile `{profile}`)",
         "",
@@ -95,31 +96,31 @@ def _header(seeds: Sequence[int]) -> str:
     return "| effect | " + " | ".join(f"seed {seed}" for seed in seeds) + " | mean | above 0 | rows | goal |"
 
 
-def _line(name: tuple[str, str], found: Rows, seeds: Sequence[int]) -> str:
+def _line(name: tuple[str, str], found: Found, seeds: Sequence[int]) -> str:
     cells = []
     for seed in seeds:
         row = found.get(seed)
         if row is None:
             cells.append("not measured")
             continue
-        means = f"{_number(row['first_mean'])} - {_number(row['second_mean'])}"
-        interval = f"[{_signed(row['low'])}, {_signed(row['high'])}]"
-        cells.append(f"**{_signed(row['difference'])}** {interval}<br>{means}")
+        means = f"{_number(row.first_mean)} - {_number(row.second_mean)}"
+        interval = f"[{_signed(row.low)}, {_signed(row.high)}]"
+        cells.append(f"**{_signed(row.difference)}** {interval}<br>{means}")
     values = _values(found)
     cells += [_signed(sum(values) / len(values)), f"{sum(value > 0 for value in values)}/{len(seeds)}", _sizes(found)]
     goal = _goal(*name)
     return f"| {_title(*name)} | {' | '.join(cells)} | {_verdict(goal, found, len(seeds)) if goal else 'reported'} |"
 
 
-def _sizes(found: Rows) -> str:
-    sizes = []
-    for side in ("first_rows", "second_rows"):
-        counts = sorted(row[side] for row in found.values())
+def _sizes(found: Found) -> str:
+    sizes, rows = [], found.values()
+    for side in ([row.first_rows for row in rows], [row.second_rows for row in rows]):
+        counts = sorted(side)
         sizes.append(f"{counts[0]:,}" + (f" to {counts[-1]:,}" if counts[-1] > counts[0] else ""))
     return sizes[0] if sizes[0] == sizes[1] else " - ".join(sizes)
 
 
-def _missed(rows: Mapping[tuple[str, str], Rows], seeds: int) -> list[str]:
+def _missed(rows: Mapping[tuple[str, str], Found], seeds: int) -> list[str]:
     lines = []
     for name, found in rows.items():
         goal = _goal(*name)
@@ -133,7 +134,7 @@ def _goal(effect: str, arm: str) -> Goal | None:
     return next((goal for goal in GOALS if goal.covers(effect, arm)), None)
 
 
-def _verdict(goal: Goal, found: Rows, seeds: int) -> str:
+def _verdict(goal: Goal, found: Found, seeds: int) -> str:
     values = _values(found)
     held = sum(value > goal.least for value in values)
     wanted = f"above {goal.least:g} in {seeds - goal.exceptions}/{seeds}"
@@ -146,8 +147,8 @@ def _title(effect: str, arm: str) -> str:
     return f"{effect}; {arm}" if arm else effect
 
 
-def _values(found: Rows) -> list[float]:
-    return [row["difference"] for row in found.values()]
+def _values(found: Found) -> list[float]:
+    return [row.difference for row in found.values()]
 
 
 def _number(value: float) -> str:

@@ -32,7 +32,7 @@ def show_run(home: str, run_id: str | None) -> None:
     if not console.is_terminal:
         console.width = PIPE_WIDTH
     print_summary(console, summary)
-    tables = RunTables(store, summary.stages)
+    tables = RunTables(store, summary.steps)
     for title, sample in SAMPLES:
         lines = sample(tables)
         if lines:
@@ -48,7 +48,7 @@ def report_run(home: str, run_id: str | None) -> str:
         ConfigError: there is no such run; the message names the known ones.
     """
     store, summary = open_run_of(home, run_id)
-    return f"{store.url}/{write_report(store, summary, RunTables(store, summary.stages))}"
+    return f"{store.url}/{write_report(store, summary, RunTables(store, summary.steps))}"
 
 
 def open_run_of(home: str, run_id: str | None) -> tuple[Store, RunSummary]:
@@ -76,22 +76,22 @@ def find_summary(store: Store, run_id: str | None) -> RunSummary:
 
 
 def print_summary(console: Console, summary: RunSummary) -> None:
-    """Heading, a row per stage, and the metrics."""
+    """Heading, a row per step, and the metrics."""
     seeds = ", ".join(f"{name} {value}" for name, value in summary.seeds.items())
     console.print(Text(f"run {summary.run_id}: {summary.status} {plain(summary.message)}".strip(), style="bold"))
     console.print(
         f"profile {summary.profile}; seeds: {seeds}; started {summary.started_at}, took {summary.wall_s:.0f} s"
     )
     console.print(f"store {summary.home}")
-    stages = Table(box=None, pad_edge=False, title_justify="left")
-    for column, justify in (("stage", "left"), ("rows", "left"), ("working s", "right"), ("start-up s", "right")):
-        stages.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    for stage in summary.stages:
-        rows = stage.tables()
-        spent = ("cached", "") if stage.cached else (f"{stage.working_s:.1f}", f"{stage.startup_s:.1f}")
-        stages.add_row(stage.stage, rows or "-", *spent)
+    steps = Table(box=None, pad_edge=False, title_justify="left")
+    for column, justify in (("step", "left"), ("rows", "left"), ("working s", "right"), ("start-up s", "right")):
+        steps.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for step in summary.steps:
+        rows = step.tables()
+        spent = ("cached", "") if step.cached else (f"{step.working_s:.1f}", f"{step.startup_s:.1f}")
+        steps.add_row(step.label, rows or "-", *spent)
     console.print()
-    console.print(stages)
+    console.print(steps)
     if summary.metrics:
         metrics = Table(box=None, pad_edge=False)
         for column in COLUMNS:

@@ -1,6 +1,6 @@
 """`almost serve`: Prefect server, work pools, two workers and the deployments, in one terminal.
 
-Ctrl-C or SIGTERM ends all of it, running stages and their jobs included, and exits 0; interrupted runs are marked
+Ctrl-C or SIGTERM ends all of it, running steps and their jobs included, and exits 0; interrupted runs are marked
 Crashed, so that they hold no slot. A worker that dies is started again, and its runs go on meanwhile; when the server
 dies, the rest is ended too and the exit code is 1. A guard process ends everything when this one is killed.
 """
@@ -65,7 +65,7 @@ def serve_all(home: str, host: str, port: int, gpus_per_job: int | None = None) 
             server.announce()
             server.watch()
         except Interrupted:
-            print("\nalmost: stopping workers, running stages and the server ...", flush=True)
+            print("\nalmost: stopping workers, running steps and the server ...", flush=True)
             code = 0
         except (ChildDied, subprocess.CalledProcessError) as error:
             print(f"almost: {error}; stopping the rest", file=sys.stderr, flush=True)

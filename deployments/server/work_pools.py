@@ -21,7 +21,7 @@ from prefect.states import Crashed
 
 from deployments.server.serve_workers import CPU_POOL, GPU_POOL
 
-GPU_SLOTS = 1  # one heavy stage at a time: stages do not share a GPU, nor the cores of a small machine
+GPU_SLOTS = 1  # one heavy step at a time: steps do not share a GPU, nor the cores of a small machine
 ALIVE = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 PAGE = 200  # the API's limit
 

@@ -14,16 +14,18 @@ from prefect.flow_runs import suspend_flow_run
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from data_contracts.config.placement import Target
 from data_contracts.config.run_config import RunConfig
 from models.run_bill import Work, bill
-from tasks.runtime.run_record import RunRecord, recording
-from tasks.runtime.stage_range import STEPS, StageName, StageReached, is_covered
-from tasks.runtime.step import NotInStoreError, lookup_only
+from tasks.reporting.metric_rows import metric_rows
+from tasks.runtime.context import current, within
+from tasks.runtime.phases import Phase, PhaseReached
+from tasks.runtime.registry import all_steps
+from tasks.runtime.run_record import RunRecord
+from tasks.runtime.step import NotInStoreError
 
 WAIT_S = 30 * 24 * 3600
 SYNTHETIC_FEEDBACK, POLICY_TRAINING = "synthetic feedback", "policy training"
-POLICY_STEPS = {step for stage in (StageName.DEMONSTRATIONS, StageName.SFT, StageName.POLICY) for step in STEPS[stage]}
+POLICY_PHASES = (Phase.DEMONSTRATIONS, Phase.SFT, Phase.POLICY)
 TERAFLOPS = 100.0  # as almost plan assumes
 
 
@@ -36,7 +38,7 @@ def await_approval(
     """Suspend the run before `what`, unless the profile asks for no approval, it was given, or all is in the store.
 
     Args:
-        ahead: does `what` with a configuration; it is asked here which stages the store holds, and computes nothing.
+        ahead: does `what` with a configuration; it is asked here which steps the store holds, and computes nothing.
         figures: the metrics of what was made so far, by name; asked for only if the run is suspended.
     """
     if not config.placement.approval or _was_asked(what):
@@ -60,26 +62,25 @@ def _was_asked(what: str) -> bool:
 
 
 def _look_ahead(config: RunConfig, ahead: Callable[[RunConfig], object]) -> tuple[set[str], bool]:
-    """The stages that the store holds, up to the first it does not; and whether it holds all of them."""
+    """The steps that the store holds, up to the first it does not; and whether it holds all of them."""
     record = RunRecord()
-    here = config.model_copy(update={"placement": config.placement.model_copy(update={"heavy": Target.INLINE})})
     complete = True
     try:
-        with lookup_only(), recording(record):
-            ahead(here)
-    except StageReached:
-        pass  # nothing lies behind the last stage that was asked for
+        with within(lookup_only=True, record=record, observers=(), dispatch=None):
+            ahead(config)
+    except PhaseReached:
+        pass  # nothing lies behind the last phase that was asked for
     except NotInStoreError:
         complete = False
-    return {stage.stage for stage in record.stages}, complete
+    return {step.label for step in record.steps}, complete
 
 
 def describe(config: RunConfig, what: str, made: set[str], metrics: dict[str, float]) -> str:
-    """The artifact's text: stages of `what` with their upper bounds, the sum, and the numbers so far."""
+    """The artifact's text: steps of `what` with their upper bounds, the sum, and the numbers so far."""
     due = [
         work
         for work in bill(config)
-        if _is_policy(work) == (what == POLICY_TRAINING) and is_covered(work.stage.split("-")[0])
+        if _is_policy(work) == (what == POLICY_TRAINING) and current().phases.covers(_phase(work))
     ]
     lines = [
         f"# Approve {what}?",
@@ -87,25 +88,31 @@ def describe(config: RunConfig, what: str, made: set[str], metrics: dict[str, fl
         f"Profile `{config.profile}`. **Resume** starts it, **Cancel** ends the run.",
         "",
     ]
-    lines += [f"| stage | tokens at most | FLOPs at most | hours at {TERAFLOPS:g} TFLOP/s |", "|---|---:|---:|---:|"]
-    lines += [f"| {work.stage} | in the store | | |" if work.stage in made else _row(work) for work in due]
-    left = [work for work in due if work.stage not in made]
+    lines += [f"| step | tokens at most | FLOPs at most | hours at {TERAFLOPS:g} TFLOP/s |", "|---|---:|---:|---:|"]
+    lines += [f"| {work.step} | in the store | | |" if work.step in made else _row(work) for work in due]
+    left = [work for work in due if work.step not in made]
     known = sum(work.flops or 0.0 for work in left)
     lines += [_row(Work("**together**", sum(work.tokens for work in left), known)), ""]
     lines += ["Upper bounds: every text at its full length; attention, loading and evaluation are not counted."]
     if any(work.flops is None for work in left):
-        lines += ["Models that are only names on the Hub have no size here, and their stages no FLOPs."]
+        lines += ["Models that are only names on the Hub have no size here, and their steps no FLOPs."]
     if metrics:
         lines += ["", "## Numbers so far", "", "| metric | value |", "|---|---:|"]
-        lines += [f"| {name} | {f'{value:,.3f}'.rstrip('0').rstrip('.')} |" for name, value in metrics.items()]
+        lines += [f"| {row.title} | {row.value} |" for row in metric_rows(metrics)]
     return "\n".join(lines)
 
 
 def _is_policy(work: Work) -> bool:
-    return work.stage.split("-")[0] in POLICY_STEPS
+    return _phase(work) in POLICY_PHASES
+
+
+def _phase(work: Work) -> Phase | None:
+    """The phase of the step that a line of the bill is about."""
+    step = all_steps().get(work.step_name)
+    return step.declared.phase if step else None
 
 
 def _row(work: Work) -> str:
     hours = work.hours(TERAFLOPS * 1e12)
     flops = "unknown" if work.flops is None else f"{work.flops:.1e}"
-    return f"| {work.stage} | {work.tokens:,} | {flops} | {'' if hours is None else f'{hours:.3g}'} |"
+    return f"| {work.step} | {work.tokens:,} | {flops} | {'' if hours is None else f'{hours:.3g}'} |"

@@ -1,4 +1,4 @@
-"""Dispatch of a stage to its deployment on the GPU pool: attach or start, wait, and read why it ended.
+"""Dispatch of a step to its deployment on the GPU pool: attach or start, wait, and read why it ended.
 
 The store was asked before: what it holds is never dispatched. A run of the same call that is waiting or running, whoever
 started it, is attached to, so a retried orchestrator and a second identical run find the work that is going on. The
@@ -23,9 +23,9 @@ from prefect.states import Cancelling, Pending, Scheduled
 
 from data_contracts.errors import ConfigError, JobError, TransientJobError
 from data_contracts.store.artifact_store import Store
+from tasks.runtime.context import current
 from tasks.runtime.flow_log import tail_of
 from tasks.runtime.graph_edges import inputs_from, nothing
-from tasks.runtime.run_record import producers_of
 
 CRASHES = 2  # how often a crashed child is started again
 POLL_S = 1.0
@@ -33,7 +33,7 @@ CALL_TAG = "almost-call"
 
 
 class Dispatch:
-    """One call of a stage, on its way through the pool."""
+    """One call of a step, on its way through the pool."""
 
     def __init__(self, deployment: str, name: str, key: str, parameters: dict[str, Any], store: Store) -> None:
         self.deployment, self.name = deployment, name
@@ -46,7 +46,7 @@ class Dispatch:
         """Attach or start, wait, and start again after a crash; returns the completed child.
 
         Raises:
-            ConfigError: the stage's deployment does not exist.
+            ConfigError: the step's deployment does not exist.
             TransientJobError: no worker of its pool was online for `no_worker_s` seconds.
             JobError: it failed, was cancelled, or crashed too often.
         """
@@ -88,7 +88,7 @@ class Dispatch:
             Task(fn=nothing, name=self.deployment, version=deployment.version),
             flow_run_id=UUID(str(flow_run.id)),
             dynamic_key=uuid4().hex,
-            task_inputs=inputs_from(producers_of(self.parameters)),
+            task_inputs=inputs_from(self._producers()),
             state=Pending(),
         )
         run = client.create_flow_run_from_deployment(
@@ -102,6 +102,10 @@ class Dispatch:
         )
         self.child, self.own = run, run.parent_task_run_id == parent.id
         return run
+
+    def _producers(self) -> list[UUID]:
+        record = current().record
+        return record.producers_of(self.parameters) if record else []
 
     def _is_ours(self, client: SyncPrefectClient, run: FlowRun) -> bool:
         if run.parent_task_run_id is None:
@@ -161,7 +165,7 @@ class WorkerWatch:
         if now - self._without_since >= self.limit_s:
             raise TransientJobError(
                 f"pool {self.pool} had no worker online for {self.limit_s:.0f} s (flow run {run.name} is cancelled); "
-                f"start one (prefect worker start --pool {self.pool}) and run this again: finished stages are kept"
+                f"start one (prefect worker start --pool {self.pool}) and run this again: finished steps are kept"
             )
 
     @staticmethod

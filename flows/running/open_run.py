@@ -16,16 +16,17 @@ from data_contracts.config.run_config import RunConfig
 from data_contracts.errors import AlmostError
 from data_contracts.store.artifact_store import Store
 from data_contracts.store.home import home_url
+from flows.running.pool import run_on_pool
 from tasks.inputs.check_inputs import check_inputs
 from tasks.reporting.report_page import write_report
 from tasks.reporting.run_report import publish_report
 from tasks.reporting.run_summary import RunSummary, idle_seconds, write_summary
 from tasks.reporting.run_tables import RunTables
-from tasks.runtime.context import use_store
+from tasks.runtime.context import current, within
 from tasks.runtime.flow_log import print_to_log_file
-from tasks.runtime.run_listener import logging_progress, stage_listener
-from tasks.runtime.run_record import RunRecord, recording
-from tasks.runtime.stage_range import StageName, StageRange, StageReached, covering
+from tasks.runtime.phases import Phase, PhaseRange, PhaseReached
+from tasks.runtime.run_log import run_observers
+from tasks.runtime.run_record import RunRecord
 
 
 @dataclass
@@ -43,7 +44,7 @@ class Run:
     def summary(self, status: str, message: str = "") -> RunSummary:
         """The run so far."""
         wall_s = time.monotonic() - self.started
-        stages = self.record.stages
+        steps = self.record.steps
         return RunSummary(
             run_id=self.run_id,
             status=status,
@@ -54,33 +55,42 @@ class Run:
             started_at=self.started_at,
             wall_s=wall_s,
             process_startup_s=self.process_startup_s,
-            startup_s=sum(stage.startup_s for stage in stages),
-            working_s=sum(stage.working_s for stage in stages),
-            orchestration_s=idle_seconds(stages, wall_s),
+            startup_s=sum(step.startup_s for step in steps),
+            working_s=sum(step.working_s for step in steps),
+            orchestration_s=idle_seconds(steps, wall_s),
             seed=self.config.seeds.data,
             seeds=self.config.seeds.model_dump(),
-            stages=stages,
+            steps=steps,
             metrics=self.record.metrics,
             config=self.config.model_dump(mode="json"),
         )
 
 
 @contextmanager
-def open_run(
-    config: RunConfig, home: str | None, stop_after: StageName | None, start_from: StageName | None
-) -> Iterator[Run]:
-    """Check the inputs, open the store, record what happens inside, and leave a summary however it ends."""
+def open_run(config: RunConfig, home: str | None, until: Phase | None, from_: Phase | None) -> Iterator[Run]:
+    """Check the inputs (unless the command line has), open the store, record what happens inside, and leave a summary however it ends."""
     store = Store(home_url(home))
     print_to_log_file(store)
-    check_inputs(config)
+    if current().checked_config is not config:
+        check_inputs(config)
     now = datetime.now(UTC)
     run = Run(f"{now:%Y%m%d-%H%M%S}-{config.profile}-{uuid.uuid4().hex[:4]}", config, store)
     run.process_startup_s = max(0.0, time.time() - psutil.Process().create_time())
-    run.record.listener = stage_listener()
+    phases, watching = PhaseRange(until, from_), current().observers
     try:
-        with use_store(store), recording(run.record), logging_progress(), covering(StageRange(stop_after, start_from)):
+        with (
+            run_observers() as observers,
+            within(
+                store=store,
+                record=run.record,
+                observers=(*watching, *observers),
+                phases=phases,
+                placement=config.placement,
+                dispatch=run_on_pool,
+            ),
+        ):
             yield run
-    except StageReached as reached:
+    except PhaseReached as reached:
         _leave(run, "stopped", f"after {reached}")
     except Pause:  # it will begin anew, and that run leaves a summary
         raise
@@ -94,7 +104,7 @@ def open_run(
 def _leave(run: Run, status: str, message: str = "") -> None:
     summary = run.summary(status, message)
     write_summary(run.store, summary, run.config)
-    tables = RunTables(run.store, summary.stages)
+    tables = RunTables(run.store, summary.steps)
     report = None
     try:
         report = write_report(run.store, summary, tables)

@@ -1,7 +1,7 @@
 """The parameters of flow `almost`, hence the form in the Prefect UI. Empty fields mean "as the profile says".
 
 The server checks a form against this module's schema before it creates a run: bounds, choices, and that every override
-names a section. What only a whole configuration can tell is checked when the run begins, before any stage.
+names a section. What only a whole configuration can tell is checked when the run begins, before any step.
 """
 
 from typing import Annotated, Any
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from data_contracts.config.policy import PolicyOptimizer
 from data_contracts.config.profiles import load_profile, profile_names
 from data_contracts.config.run_config import RunConfig
-from tasks.runtime.stage_range import StageName
+from tasks.runtime.phases import Phase
 
 
 def _labelled(title: str, description: str, *choices: dict[str, Any], **bounds: Any) -> tuple[Any, ...]:
@@ -26,7 +26,7 @@ def _labelled(title: str, description: str, *choices: dict[str, Any], **bounds: 
 
 NUMBER = {"type": "integer", "minimum": 0, "title": "Number"}
 COUNT = {"type": "integer", "minimum": 1, "title": "Number"}
-STAGE = {"type": "string", "enum": [stage.value for stage in StageName], "title": "Stage"}
+PHASE = {"type": "string", "enum": [phase.value for phase in Phase], "title": "Phase"}
 OPTIMIZER = {"type": "string", "enum": [optimizer.value for optimizer in PolicyOptimizer], "title": "Optimizer"}
 YES_OR_NO = {"type": "boolean", "title": "Yes or no"}
 TEXT = {"type": "string", "minLength": 1, "title": "Text"}
@@ -101,10 +101,12 @@ Approval = Annotated[
     bool | None,
     *_labelled("Approval", "Show the bill and wait for Resume before spending; empty: the profile's", YES_OR_NO, EMPTY),
 ]
-StopAfter = Annotated[StageName | None, *_labelled("Stop after", "Last stage; empty: the whole paper", STAGE, EMPTY)]
+StopAfter = Annotated[
+    Phase | None, *_labelled("Stop after", "Last phase of the run; empty: the whole paper", PHASE, EMPTY)
+]
 StartFrom = Annotated[
-    StageName | None,
-    *_labelled("Start from", "Stages before it must be in the store already; empty: any", STAGE, EMPTY),
+    Phase | None,
+    *_labelled("Start from", "Stages before it must be in the store already; empty: any", PHASE, EMPTY),
 ]
 Overrides = Annotated[
     tuple[Annotated[str, WithJsonSchema({"type": "string", "pattern": OVERRIDE})], ...],

@@ -17,11 +17,12 @@ from data_contracts.config.responders import Responder
 from data_contracts.config.reward import LikelihoodFeature
 from data_contracts.config.run_config import RunConfig
 from data_contracts.errors import ConfigError
-from data_contracts.folder_contracts import Checkpoint
-from data_contracts.store.artifact import Artifact
+from data_contracts.folder_contracts import PolicyCheckpoint, RewardCheckpoint
+from data_contracts.store.stored import Folder
 from data_contracts.tables.demonstrations import Demonstration
 from data_contracts.tables.effects import Effect
 from data_contracts.tables.evaluations import LONGER_WINS
+from data_contracts.tables.rows import Rows
 from flows.ingredients import Ingredients, prepare_ingredients
 from flows.running.open_run import open_run
 from flows.running.prompt_ending import ending_promptly
@@ -29,31 +30,30 @@ from flows.studies.study import Study, all_of
 from flows.synthetic_feedback import SyntheticFeedback, learn_reward, synthetic_feedback
 from flows.train_policy import fine_tune, optimize, play_with_reward_model
 from tasks.reporting.summarise_metrics import effect_metrics
-from tasks.reward.score_preference_pairs import CLEAR
 from tasks.runtime.loaded_models import as_model
-from tasks.runtime.run_record import record_metrics
 from tasks.tiny_world.judge_by_gold import judge_demonstrations_by_gold, judge_responses_by_gold
 from tasks.tiny_world.measure_effects import judge_comparisons_by_gold, measure_effects
+from tasks.tiny_world.score_gold_pairs import CLEAR
 
 VETO, NO_VETO = "as-is veto", "no as-is veto"
 SECOND_WORLD = "length carries no signal"
 
 
 @flow(name="miniature-study", flow_run_name="seed-{seed}")
-def measure_seed(profile: str, seed: int, overrides: list[str], home: str | None = None) -> Artifact[Effect]:
+def measure_seed(profile: str, seed: int, overrides: list[str], home: str | None = None) -> Rows[Effect]:
     """Measure all effects with every seed of the profile set to `seed`."""
     seeds = [f"seeds.{name}={seed}" for name in ("world", "ladder", "data", "train", "eval")]
     config = load_profile(profile, [*seeds, *overrides])
     _bounded(config)  # the last arms; a profile that they cannot run with is refused before anything is computed
-    with ending_promptly(), open_run(config, home, None, None):
+    with ending_promptly(), open_run(config, home, None, None) as run:
         study = Study(config)
         given = prepare_ingredients(config)
         study_responders(study, given)
         feedback = study_feedback(study, given, "")
         study_policies(study, given, feedback)
         study_second_world(study)
-        effects = measure_effects(study.questions, study.tables, seed)
-        record_metrics(effect_metrics(effects))
+        effects = measure_effects(questions=study.questions, tables=study.tables, seed=seed)
+        run.record.add_metrics(effect_metrics(effects))
     return effects
 
 
@@ -92,10 +92,12 @@ def study_feedback(study: Study, given: Ingredients, world: str) -> dict[str, Sy
             config = config.model_copy(update={"as_is": config.as_is.model_copy(update={"enabled": False})})
             start = replace(given, community_answers=None)
         made = feedback[arm] = synthetic_feedback(config, start)
-        gold = judge_responses_by_gold(made.responses, study.config.world, study.config.seeds.world)
+        gold = judge_responses_by_gold(
+            responses=made.responses, world=study.config.world, world_seed=study.config.seeds.world
+        )
         name = f"{world}{', ' if world else ''}{arm}"
         agreement = f"agreement ({name})"
-        study.tables[agreement] = judge_comparisons_by_gold(made.comparisons, gold)
+        study.tables[agreement] = judge_comparisons_by_gold(comparisons=made.comparisons, gold=gold)
         study.ask("filter: agreement with gold, kept - all", name, (agreement, "kept"), (agreement, "all"))
         tables = study.pair_accuracy(given, name, made.reward.checkpoint)
         as_is = study.pair_accuracy(given, f"as-is, {name}", made.as_is.checkpoint) if made.as_is else {}
@@ -182,8 +184,8 @@ def study_second_world(study: Study) -> None:
 
 
 def guided(
-    study: Study, given: Ingredients, name: str, feedback: SyntheticFeedback, reward: Artifact[Checkpoint]
-) -> tuple[Artifact[Demonstration], Artifact[Checkpoint]]:
+    study: Study, given: Ingredients, name: str, feedback: SyntheticFeedback, reward: Folder[RewardCheckpoint]
+) -> tuple[Rows[Demonstration], Folder[PolicyCheckpoint]]:
     """RM-guided self-play with a reward model, its gold, and SFT on it, judged."""
     data = play_with_reward_model(study.config, given, feedback.mined.queries, reward)
     demonstrate(study, name, data)
@@ -192,10 +194,12 @@ def guided(
     return data, sft
 
 
-def demonstrate(study: Study, name: str, data: Artifact[Demonstration]) -> None:
+def demonstrate(study: Study, name: str, data: Rows[Demonstration]) -> None:
     """Judge demonstrations by gold."""
     assert study.config.world is not None
-    study.tables[name] = judge_demonstrations_by_gold(data, study.config.world, study.config.seeds.world)
+    study.tables[name] = judge_demonstrations_by_gold(
+        demonstrations=data, world=study.config.world, world_seed=study.config.seeds.world
+    )
 
 
 def _bounded(config: RunConfig) -> RunConfig:

@@ -6,14 +6,15 @@ from dataclasses import dataclass, field
 from data_contracts.config.responders import Responder
 from data_contracts.config.run_config import RunConfig
 from data_contracts.errors import ConfigError
-from data_contracts.folder_contracts import Checkpoint
+from data_contracts.folder_contracts import RewardCheckpoint
 from data_contracts.handles import ModelHandle
-from data_contracts.store.artifact import Artifact
+from data_contracts.store.stored import Folder
 from data_contracts.tables.effects import EffectQuestion
 from data_contracts.tables.evaluations import EvaluatedItem
+from data_contracts.tables.rows import Rows
 from flows.ingredients import Ingredients
-from tasks.reward.score_preference_pairs import score_answer_pairs, score_world_pairs
 from tasks.tiny_world.judge_by_gold import judge_model_by_gold
+from tasks.tiny_world.score_gold_pairs import score_answer_pairs, score_world_pairs
 
 AUTHORS, RESPONDERS = "authors", "responders"
 
@@ -23,7 +24,7 @@ class Study:
     """Tables by name, and the questions asked of them."""
 
     config: RunConfig
-    tables: dict[str, Artifact[EvaluatedItem]] = field(default_factory=dict)
+    tables: dict[str, Rows[EvaluatedItem]] = field(default_factory=dict)
     questions: list[EffectQuestion] = field(default_factory=list)
 
     def ask(
@@ -49,27 +50,34 @@ class Study:
             raise ConfigError("the study needs a profile with a tiny world, such as tiny")
         prompts = given.prompts[responder.prompt] if responder else None
         self.tables[subject] = judge_model_by_gold(
-            subject,
-            model,
-            given.world.questions,
-            world,
-            self.config.seeds.world,
-            self.config.evaluation,
-            self.config.engine,
-            self.config.seeds.eval,
-            prompts,
-            responder.shots if responder else 0,
+            subject=subject,
+            model=model,
+            questions=given.world.questions,
+            world=world,
+            world_seed=self.config.seeds.world,
+            evaluation=self.config.evaluation,
+            engine=self.config.engine,
+            seed=self.config.seeds.eval,
+            prompts=prompts,
+            shots=responder.shots if responder else 0,
         )
 
-    def pair_accuracy(self, given: Ingredients, name: str, reward_model: Artifact[Checkpoint]) -> dict[str, str]:
+    def pair_accuracy(self, given: Ingredients, name: str, reward_model: Folder[RewardCheckpoint]) -> dict[str, str]:
         """Pair accuracy on the authors' and on the responders' answers; returns the tables' names by whose answers."""
         assert self.config.world is not None
         assert given.world is not None
         engine, answers = self.config.engine, [self.tables[r.name] for r in self.config.responders]
         authors = score_world_pairs(
-            reward_model, given.world.questions, self.config.world, self.config.seeds.world, engine
+            reward_model=reward_model,
+            questions=given.world.questions,
+            world=self.config.world,
+            world_seed=self.config.seeds.world,
+            engine=engine,
         )
-        made = {AUTHORS: authors, RESPONDERS: score_answer_pairs(reward_model, answers, engine)}
+        made = {
+            AUTHORS: authors,
+            RESPONDERS: score_answer_pairs(reward_model=reward_model, answers=answers, engine=engine),
+        }
         self.tables |= {f"pairs of {where} ({name})": table for where, table in made.items()}
         return {where: f"pairs of {where} ({name})" for where in made}
 

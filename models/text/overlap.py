@@ -14,25 +14,17 @@ exact: triples of words are 64-bit numbers in one sorted array, so that all of M
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
+
+from data_contracts.tables.evaluation_texts import OverlapKind
 
 SHINGLE = 3
 LEAST_WORDS = 7
 _WORD = re.compile(r"[^\W_]+")
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # odd, so that multiplying by it loses nothing
 Keys = NDArray[np.uint64]
-
-
-class OverlapKind(StrEnum):
-    """By what a text overlaps an evaluation text; the order is the order of the checks."""
-
-    TERM = "term"
-    EXACT = "exact"
-    NGRAM = "ngram"
-    CONTAINED = "contained"
 
 
 @dataclass(frozen=True)

@@ -5,57 +5,62 @@ ones overlapped. It asks the same index, so that any table of queries can be che
 """
 
 import logging
-from typing import Any
 
 from data_contracts.config.mining import Mining
-from data_contracts.store.artifact import Artifact
-from data_contracts.tables.evaluation_texts import CLEAN, OVERLAP, UNCHECKED, ContaminationVerdict, EvaluationText
+from data_contracts.tables.evaluation_texts import Contamination, ContaminationVerdict, EvaluationText
 from data_contracts.tables.queries import Query, QueryRejection, RejectedQuery
-from models.text.overlap import Overlap
+from data_contracts.tables.rows import Rows, rows_of
 from tasks.feedback.evaluation_overlap import overlap_index
 from tasks.runtime.context import count
+from tasks.runtime.phases import Phase
 from tasks.runtime.step import step
 
 log = logging.getLogger("almost.mining")
 
 
-@step(version="1")
+@step(version="2", phase=Phase.QUERIES)
 def check_contamination(
-    queries: Artifact[Query],
-    rejected: Artifact[RejectedQuery] | None,
-    evaluation_texts: Artifact[EvaluationText],
+    *,
+    queries: Rows[Query],
+    rejected: Rows[RejectedQuery] | None,
+    evaluation_texts: Rows[EvaluationText],
     mining: Mining,
-) -> Artifact[ContaminationVerdict]:
+) -> Rows[ContaminationVerdict]:
     """One row per kept query, and per query that was turned away for its overlap."""
-    texts = read(EvaluationText, evaluation_texts)
-    index = overlap_index(texts, mining)
-    by_id = {row["text_id"]: row for row in texts.to_pylist()}
-    checked = {"texts_checked": len(by_id), "sets_checked": len({row["source"] for row in by_id.values()})}
-    asked = [(row["query_id"], row["query"], True) for row in read(Query, queries).to_pylist()]
-    if rejected is not None:
-        asked += [
-            (row["rejection_id"], row["query"], False)
-            for row in read(RejectedQuery, rejected).to_pylist()
-            if row["rejected_because"] == QueryRejection.EVALUATION_OVERLAP
-        ]
-    rows = [
-        {"query_id": name, "query": query, "kept": kept} | _verdict(index.find(query), by_id) | checked
-        for name, query, kept in asked
+    texts = {text.text_id: text for text in evaluation_texts}
+    index, sets = overlap_index(texts.values(), mining), len({text.source for text in texts.values()})
+
+    def verdict(query_id: str, query: str, kept: bool) -> ContaminationVerdict:
+        found = index.find(query)
+        matched = texts.get(found.name or "")
+        return ContaminationVerdict(
+            query_id=query_id,
+            query=query,
+            kept=kept,
+            verdict=_verdict(bool(texts), found.kind is not None),
+            overlap_kind=found.kind,
+            matched_set=matched and matched.source,
+            matched_text_id=matched and matched.text_id,
+            matched_text=matched and matched.text,
+            score=found.score if texts else None,
+            sets_checked=sets,
+            texts_checked=len(texts),
+        )
+
+    verdicts = [verdict(query.query_id, query.query, True) for query in queries]
+    verdicts += [
+        verdict(query.rejection_id, query.query, False)
+        for query in rejected or ()
+        if query.rejected_because is QueryRejection.EVALUATION_OVERLAP
     ]
-    overlapping = sum(row["kept"] and row["verdict"] == OVERLAP for row in rows)
+    overlapping = sum(row.kept and row.verdict is Contamination.OVERLAP for row in verdicts)
     if overlapping:
         log.warning("%s of the queries in use overlap an evaluation set; see their verdicts", overlapping)
-    count(queries_checked=len(rows), overlapping_queries_in_use=overlapping, evaluation_texts=len(by_id))
-    return write(ContaminationVerdict, ContaminationVerdict.from_rows(rows))
+    count(queries_checked=len(verdicts), overlapping_queries_in_use=overlapping, evaluation_texts=len(texts))
+    return rows_of(ContaminationVerdict, verdicts)
 
 
-def _verdict(found: Overlap, texts: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    matched = texts.get(found.name or "")
-    return {
-        "verdict": UNCHECKED if not texts else CLEAN if found.kind is None else OVERLAP,
-        "overlap_kind": found.kind and found.kind.value,
-        "matched_set": matched and matched["source"],
-        "matched_text_id": matched and matched["text_id"],
-        "matched_text": matched and matched["text"],
-        "score": found.score if texts else None,
-    }
+def _verdict(any_texts: bool, overlaps: bool) -> Contamination:
+    if not any_texts:
+        return Contamination.UNCHECKED
+    return Contamination.OVERLAP if overlaps else Contamination.CLEAN

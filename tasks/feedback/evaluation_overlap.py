@@ -1,16 +1,21 @@
 """The index of evaluation texts that mining turns queries away by, and that verdicts on queries come from."""
 
-import pyarrow as pa
+from collections.abc import Iterable
 
 from data_contracts.config.mining import Mining
-from data_contracts.tables.evaluation_texts import TEXT_KINDS
+from data_contracts.tables.evaluation_texts import EvaluationText, TextKind
 from models.text.overlap import OverlapIndex
 
 
-def overlap_index(texts: pa.Table, mining: Mining) -> OverlapIndex:
-    """An index of the rows of `EvaluationTexts`, as strict as the profile's mining section says."""
-    rows = texts.to_pylist()
-    kinds = {kind: [(row["text_id"], row["text"]) for row in rows if row["kind"] == kind] for kind in TEXT_KINDS}
+def overlap_index(texts: Iterable[EvaluationText], mining: Mining) -> OverlapIndex:
+    """An index of evaluation texts, as strict as the profile's mining section says."""
+    kinds: dict[TextKind, list[tuple[str, str]]] = {kind: [] for kind in TextKind}
+    for text in texts:
+        kinds[text.kind].append((text.text_id, text.text))
     return OverlapIndex(
-        kinds["text"], mining.decontaminate_ngram, kinds["term"], kinds["templated"], mining.decontaminate_contained
+        kinds[TextKind.TEXT],
+        mining.decontaminate_ngram,
+        kinds[TextKind.TERM],
+        kinds[TextKind.TEMPLATED],
+        mining.decontaminate_contained,
     )

@@ -7,15 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from data_contracts.config.world import WorldConfig
 from data_contracts.errors import ConfigError
 from data_contracts.handles import EvaluationFile
-from data_contracts.store.artifact import Artifact
-from data_contracts.tables.evaluation_texts import DATASET_PART, EvaluationText
-from data_contracts.tables.world_tables import WorldQuestion
+from data_contracts.tables.evaluation_texts import DATASET_PART, EvaluationText, TextKind
+from data_contracts.tables.rows import Rows, rows_of
 from data_contracts.text_files import json_lines, open_text, reading
-from models.evaluation.benchmarks.benchmark_files import rows_of
-from models.tiny_world.world import Split, build_world
+from models.evaluation.benchmarks import benchmark_files
+from tasks.runtime.phases import Phase
 from tasks.runtime.step import step
 
 FIELD = "evaluation.overlap_files"
@@ -23,36 +21,20 @@ LEAST_CHARS = 12
 _SPEAKER = re.compile(r"(?:^|\n\n)(?:Human|Assistant):")
 
 
-@step(version="3")
+@step(version="4", phase=Phase.QUERIES)
 def gather_evaluation_texts(
-    files: tuple[EvaluationFile, ...],
-    questions: Artifact[WorldQuestion] | None,
-    world: WorldConfig | None,
-    world_seed: int,
-) -> Artifact[EvaluationText]:
-    """Every text of the files; of the tiny world, the dev and test questions, and the names they are about."""
-    rows: list[dict[str, Any]] = []
+    *, files: tuple[EvaluationFile, ...], more: Rows[EvaluationText] | None
+) -> Rows[EvaluationText]:
+    """Every text of the files, then `more`: texts that lie in no file, as those of the tiny world."""
+    texts: list[EvaluationText] = []
     for place, (source, file) in enumerate(((file.set_name, file.file) for file in files), start=1):
-        texts = dict.fromkeys(text for text in texts_of(Path(file.path)) if len(text) >= LEAST_CHARS)
+        found = dict.fromkeys(text for text in texts_of(Path(file.path)) if len(text) >= LEAST_CHARS)
         # Two folders may hold files of one name, hence the place.
-        rows += [_text(f"{place}:{file.name}#{number}", source, text) for number, text in enumerate(texts)]
-    if questions is not None:
-        asked = read(WorldQuestion, questions).to_pylist()
-        heldout = [row for row in asked if row["split"] != Split.TRAIN]
-        rows += [
-            _text(row["question_id"], f"tiny world {row['split']}", row["question"], kind="templated")
-            for row in heldout
+        texts += [
+            EvaluationText(text_id=f"{place}:{file.name}#{number}", source=source, kind=TextKind.TEXT, text=text)
+            for number, text in enumerate(found)
         ]
-    if world is not None:
-        facts = build_world(world, world_seed)
-        for split in (Split.DEV, Split.TEST):
-            terms = (*facts.names(split), *facts.task_names(split))
-            rows += [_text(f"{split}:{term}", f"tiny world {split}", term, kind="term") for term in terms]
-    return write(EvaluationText, EvaluationText.from_rows(rows))
-
-
-def _text(text_id: str, source: str, text: str, kind: str = "text") -> dict[str, Any]:
-    return {"text_id": text_id, "source": source, "kind": kind, "text": text}
+    return rows_of(EvaluationText, [*texts, *(more or ())])
 
 
 def texts_of(path: Path) -> Iterator[str]:
@@ -71,7 +53,7 @@ def _whole_texts(path: Path) -> Iterator[str]:
         yield from (text for _, value in json_lines(path, FIELD) for text in _strings(value))
         return
     if ending == ".parquet":
-        yield from (text for _, row in rows_of(FIELD, path) for text in _strings(row))
+        yield from (text for _, row in benchmark_files.rows_of(FIELD, path) for text in _strings(row))
         return
     with reading(path, FIELD), open_text(path) as source:
         match ending:

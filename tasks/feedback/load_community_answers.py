@@ -8,9 +8,10 @@ import pyarrow.parquet as pq
 
 from data_contracts.errors import ConfigError
 from data_contracts.handles import FileHandle
-from data_contracts.store.artifact import Artifact
 from data_contracts.tables.community_answers import CommunityAnswer
+from data_contracts.tables.rows import Rows, rows_of
 from data_contracts.text_files import json_lines, reading
+from tasks.runtime.phases import Phase
 from tasks.runtime.step import step
 
 FIELD = "as_is.pairs_file"
@@ -22,14 +23,14 @@ COLUMNS = {
 }
 
 
-@step(version="1")
-def load_community_answers(file: FileHandle) -> Artifact[CommunityAnswer]:
+@step(version="2", phase=Phase.COMPARISONS)
+def load_community_answers(*, file: FileHandle) -> Rows[CommunityAnswer]:
     """Turn a JSONL or Parquet file with question, chosen and rejected answer into community answers."""
     path = Path(file.path)
     rows = [_row(path, number, row) for number, row in read_rows(path)]
     if not rows:
         raise ConfigError(f"{FIELD}: {path} has no rows")
-    return write(CommunityAnswer, CommunityAnswer.from_rows(rows))
+    return rows_of(CommunityAnswer, rows)
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, Any]]:
@@ -49,7 +50,7 @@ def read_rows(path: Path) -> Iterator[tuple[int, Any]]:
         raise ConfigError(f"{FIELD}: {path} ends in '{ending}'; known: .jsonl, .parquet")
 
 
-def _row(path: Path, number: int, row: Any) -> dict[str, Any]:
+def _row(path: Path, number: int, row: Any) -> CommunityAnswer:
     if not isinstance(row, dict):
         raise ConfigError(f"{FIELD}: {path} row {number} is no object with question, chosen and rejected")
     found = {}
@@ -58,4 +59,4 @@ def _row(path: Path, number: int, row: Any) -> dict[str, Any]:
         if name is None or (not row[name].strip() and column == "question"):
             raise ConfigError(f"{FIELD}: {path} row {number} has no text '{column}'; found {sorted(row)}")
         found[column] = row[name]
-    return {"pair_id": f"c{number:06d}", "chosen_votes": 1, "rejected_votes": 0, **found}
+    return CommunityAnswer(pair_id=f"c{number:06d}", chosen_votes=1, rejected_votes=0, **found)

@@ -10,38 +10,32 @@ from typing import Any
 from data_contracts.config.mining import Mining
 from data_contracts.errors import EmptyResultError
 from data_contracts.handles import FileHandle
-from data_contracts.store.artifact import Artifact
 from data_contracts.tables.evaluation_texts import EvaluationText
 from data_contracts.tables.mined_lines import MinedLine
 from data_contracts.tables.queries import EARLIER_ID, Query, QueryRejection, RejectedQuery
+from data_contracts.tables.rows import Rows, rows_of
 from models.text.given_queries import FIELD, read_given_queries
 from tasks.feedback.evaluation_overlap import overlap_index
 from tasks.feedback.mined_queries import MinedQueries
+from tasks.runtime.phases import Phase
 from tasks.runtime.step import step
 
 
-@step(version="1")
+@step(version="2", phase=Phase.QUERIES)
 def load_queries(
-    file: FileHandle,
-    evaluation_texts: Artifact[EvaluationText],
-    mining: Mining,
-    earlier: Artifact[Query] | None = None,
+    *, file: FileHandle, evaluation_texts: Rows[EvaluationText], mining: Mining, earlier: Rows[Query] | None = None
 ) -> MinedQueries:
     """The queries of a file as if they had been mined; `attempt` is the place in the file.
 
     Raises:
         EmptyResultError: not one could be used.
     """
-    evaluation = overlap_index(read(EvaluationText, evaluation_texts), mining)
-    known: dict[str, str] = {}
-    if earlier is not None:
-        table = read(Query, earlier)
-        pairs = zip(table["query"].to_pylist(), table["query_id"].to_pylist(), strict=True)
-        known = {query: f"{EARLIER_ID}{query_id}" for query, query_id in pairs}
-    kept: list[dict[str, Any]] = []
-    rejected: list[dict[str, Any]] = []
+    evaluation = overlap_index(evaluation_texts, mining)
+    known = {query.query: f"{EARLIER_ID}{query.query_id}" for query in earlier or ()}
+    kept: list[Query] = []
+    rejected: list[RejectedQuery] = []
     for place, text in enumerate(read_given_queries(Path(file.path))):
-        common = {"query": text, "attempt": place, "seed": 0, "nearest_query_id": known.get(text)}
+        common: dict[str, Any] = {"query": text, "attempt": place, "seed": 0, "nearest_query_id": known.get(text)}
         common["nearest_rouge_l"] = 1.0 if text in known else None
         found = evaluation.find(text)
         reason = QueryRejection.DUPLICATE if text in known else None
@@ -50,19 +44,17 @@ def load_queries(
         if reason is not None:
             evidence = found.name or "" if reason is QueryRejection.EVALUATION_OVERLAP else ""
             rejected.append(
-                common | {"rejection_id": f"r{place:07d}", "rejected_because": reason.value, "evidence": evidence}
+                RejectedQuery(rejection_id=f"r{place:07d}", rejected_because=reason, evidence=evidence, **common)
             )
             continue
-        known[text] = f"q{place:07d}"
-        checked = {"decontamination_checked": len(evaluation) > 0, "evaluation_overlap": None}
-        kept.append(common | checked | {"query_id": known[text]})
+        known[text] = query_id = f"q{place:07d}"
+        checked = len(evaluation) > 0
+        kept.append(Query(query_id=query_id, decontamination_checked=checked, evaluation_overlap=None, **common))
     if not kept:
-        reasons = sorted({row["rejected_because"] for row in rejected})
+        reasons = sorted({row.rejected_because for row in rejected})
         raise EmptyResultError(
             f"{FIELD}: none of the {len(rejected):,} queries of {file.name} is left ({', '.join(reasons)})"
         )
     return MinedQueries(
-        queries=write(Query, Query.from_rows(kept)),
-        rejected=write(RejectedQuery, RejectedQuery.from_rows(rejected)),
-        lines=write(MinedLine, MinedLine.empty()),
+        queries=rows_of(Query, kept), rejected=rows_of(RejectedQuery, rejected), lines=rows_of(MinedLine, [])
     )

@@ -1,14 +1,14 @@
 """What mining leaves behind, or a file of one's own queries in its place."""
 
-from data_contracts.store.artifact import Artifact
 from data_contracts.tables.mined_lines import MinedLine
 from data_contracts.tables.queries import Query, RejectedQuery
-from tasks.runtime.step import Outputs
+from data_contracts.tables.rows import Rows
+from tasks.runtime.outputs import Outputs
 
 
 class MinedQueries(Outputs):
     """Kept queries, those turned away, and all that a miner said: nothing where there was none."""
 
-    queries: Artifact[Query]
-    rejected: Artifact[RejectedQuery]
-    lines: Artifact[MinedLine]
+    queries: Rows[Query]
+    rejected: Rows[RejectedQuery]
+    lines: Rows[MinedLine]

@@ -1,21 +1,22 @@
 """Models as handles: a tiny:NAME of the ladder, a local folder, or a Hub id, known by the digest of their files."""
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
 from data_contracts.config.placement import ModelPlacement
 from data_contracts.config.run_config import TINY_PREFIX, RunConfig
 from data_contracts.errors import ConfigError
-from data_contracts.folder_contracts import Checkpoint
+from data_contracts.folder_contracts import VanillaCheckpoint
 from data_contracts.handles import ModelHandle
-from data_contracts.store.artifact import Artifact
 from data_contracts.store.keys import file_digest
 from data_contracts.store.manifest import Part, content_digest
+from data_contracts.store.stored import Folder
 from models.hub import MODEL_FILES, fetch_model, hub_errors
 from tasks.runtime.loaded_models import as_model
 
 
-def resolve_models(config: RunConfig, ladder: dict[str, Artifact[Checkpoint]]) -> dict[str, ModelHandle]:
+def resolve_models(config: RunConfig, ladder: Mapping[str, Folder[VanillaCheckpoint]]) -> dict[str, ModelHandle]:
     """Role -> handle of every model the profile names, each where the placement table puts it."""
     return {
         role: resolve_model(f"models.{role}", source, ladder).model_copy(
@@ -25,7 +26,7 @@ def resolve_models(config: RunConfig, ladder: dict[str, Artifact[Checkpoint]]) -
     }
 
 
-def resolve_model(field: str, source: str, ladder: dict[str, Artifact[Checkpoint]]) -> ModelHandle:
+def resolve_model(field: str, source: str, ladder: Mapping[str, Folder[VanillaCheckpoint]]) -> ModelHandle:
     """A profile's model source as a handle: `tiny:NAME` from the ladder, a local folder, or a Hub id.
 
     Raises:

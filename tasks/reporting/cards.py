@@ -3,14 +3,13 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from data_contracts.folder_contracts import Checkpoint
 from data_contracts.store.artifact_store import Store
 from tasks.reporting.dataset_card import COMPARISONS, DEMONSTRATIONS, dataset_card
 from tasks.reporting.funnel import funnel
 from tasks.reporting.model_card import REWARD, SFT, ModelKind, model_card, policy_kind
 from tasks.reporting.run_summary import RUNS, RunSummary
 from tasks.reporting.run_tables import RunTables
-from tasks.runtime.run_record import StageRecord
+from tasks.runtime.run_record import StepRecord
 
 CARDS = "cards"
 
@@ -29,16 +28,17 @@ def write_cards(store: Store, summary: RunSummary, tables: RunTables) -> list[st
 
 
 def _models(summary: RunSummary, tables: RunTables) -> Iterator[tuple[str, str]]:
-    optimizer = summary.config.get("policy", {}).get("optimizer", "ppo")
+    algorithm = summary.config.get("policy", {}).get("optimizer", "ppo")
     kinds: dict[str, ModelKind] = {
         "train_reward_model": REWARD,
         "finetune_policy": SFT,
-        "optimize_policy": policy_kind(optimizer),
-        "optimize_by_preferences": policy_kind(optimizer),
+        "optimize_policy": policy_kind(algorithm),
+        "optimize_by_preferences": policy_kind(algorithm),
     }
     told = set[str]()
-    for stage in summary.stages:
-        kind, folder = kinds.get(stage.step), _output(stage, Checkpoint.contract_id())
+    for step in summary.steps:
+        kind = kinds.get(step.step)
+        folder = _output(step, kind.contract.contract_id()) if kind else None
         if kind and folder and folder not in told:
             told.add(folder)
             manifest = tables.manifest(folder)
@@ -49,11 +49,11 @@ def _models(summary: RunSummary, tables: RunTables) -> Iterator[tuple[str, str]]
 def _datasets(summary: RunSummary, tables: RunTables) -> Iterator[tuple[str, str]]:
     rows = funnel(tables)
     for kind in (COMPARISONS, DEMONSTRATIONS):
-        folders = [_output(stage, kind.contract.contract_id()) for stage in summary.stages]
+        folders = [_output(step, kind.contract.contract_id()) for step in summary.steps]
         found = [folder for folder in folders if folder]
         if found:
             yield kind.name, dataset_card(kind, summary, rows, f"{summary.home}/{found[-1]}")
 
 
-def _output(stage: StageRecord, contract: str) -> str | None:
-    return next((path for path in stage.artifacts if path.startswith(f"{contract}/")), None)
+def _output(step: StepRecord, contract: str) -> str | None:
+    return next((path for path in step.artifacts if path.startswith(f"{contract}/")), None)

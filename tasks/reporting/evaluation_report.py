@@ -9,9 +9,9 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.exceptions import MissingContextError
 from prefect.runtime import flow_run
 
-from data_contracts.store.artifact import Artifact
 from data_contracts.store.artifact_store import Store
 from data_contracts.tables.evaluations import EvaluatedItem
+from data_contracts.tables.rows import Rows, joined
 from models.evaluation.paper_tables import PaperTable, paper_tables
 from models.evaluation.statistics.aggregates import Aggregate, aggregate
 from tasks.reporting.run_summary import RUNS, SUMMARY, RunSummary
@@ -20,9 +20,9 @@ TABLES, TABLES_AS_DATA = "tables.md", "tables.json"
 INTRODUCTION = "Percentages with their interval of 95%. Rows that begin with `paper` are the published figures.\n\n"
 
 
-def aggregates_of(tables: Sequence[Artifact[EvaluatedItem]]) -> list[Aggregate]:
+def aggregates_of(tables: Sequence[Rows[EvaluatedItem]]) -> list[Aggregate]:
     """Every figure of some tables of rows."""
-    return aggregate(row for table in tables for row in read(EvaluatedItem, table).to_pylist())
+    return aggregate(joined(EvaluatedItem, tables))
 
 
 def tables_in_markdown(tables: Sequence[PaperTable]) -> str:

@@ -1,26 +1,29 @@
 """The funnel of a run: how many texts, pairs and conversations each step took in, kept, and why it left others out."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-import pyarrow as pa
+from typing import Protocol, TypeVar
 
 from data_contracts.tables.comparisons import Comparison
-from data_contracts.tables.demonstrations import Demonstration
+from data_contracts.tables.demonstrations import Demonstration, QuerySplit
 from data_contracts.tables.queries import Query, RejectedQuery
 from data_contracts.tables.responses import Response
-from data_contracts.tables.reward_scores import RewardScore
+from data_contracts.tables.reward_scores import PairSplit, RewardScore
 from data_contracts.tables.rollouts import Rollout
 from data_contracts.tables.row import Row
+from data_contracts.tables.rows import Rows
+from tasks.reporting.column_figures import counts
+from tasks.reporting.words import DROPS, REJECTIONS, reasons_in_words
+
+R = TypeVar("R", bound=Row)
 
 
 class Tables(Protocol):
     """Where a run's tables come from."""
 
-    def read(self, contract: type[Row]) -> pa.Table: ...
-    def read_last(self, contract: type[Row]) -> pa.Table: ...
+    def rows(self, row: type[R]) -> Rows[R]: ...
+    def last(self, row: type[R]) -> Rows[R]: ...
 
 
 @dataclass(frozen=True)
@@ -43,46 +46,40 @@ def funnel(tables: Tables) -> list[FunnelRow]:
 
 
 def _queries(tables: Tables) -> Iterator[FunnelRow]:
-    kept = tables.read(Query).num_rows
-    rejected = _column(tables.read(RejectedQuery), "rejected_because")
+    kept = len(tables.rows(Query))
+    rejected = counts(tables.rows(RejectedQuery), "rejected_because")
     if kept:
-        yield FunnelRow("queries", kept, kept + len(rejected), _reasons(rejected))
+        yield FunnelRow("queries", kept, kept + rejected.total(), reasons_in_words(rejected, REJECTIONS))
 
 
 def _comparisons(tables: Tables) -> Iterator[FunnelRow]:
-    responses = _column(tables.read(Response), "responder")
-    if responses:
-        yield FunnelRow("responses", len(responses), None, f"of {len(set(responses))} responders")
-    comparisons = tables.read_last(Comparison)
-    reasons = [reason for reason in _column(comparisons, "dropped_because") if reason is not None]
-    if comparisons.num_rows:
-        yield FunnelRow("comparisons of the assumed order", comparisons.num_rows)
-        kept = comparisons.num_rows - len(reasons)
-        yield FunnelRow("comparisons that every filter kept", kept, comparisons.num_rows, _reasons(reasons))
+    responders = counts(tables.rows(Response), "responder")
+    if responders:
+        yield FunnelRow("responses", responders.total(), None, f"of {len(responders)} responders")
+    reasons = counts(tables.last(Comparison), "dropped_because")
+    total, kept = reasons.total(), reasons.pop(None, 0)
+    if total:
+        yield FunnelRow("comparisons of the assumed order", total)
+        yield FunnelRow("comparisons that every filter kept", kept, total, reasons_in_words(reasons, DROPS))
 
 
 def _reward_pairs(tables: Tables) -> Iterator[FunnelRow]:
-    splits = Counter(_column(tables.read_last(RewardScore), "split"))
-    if splits["heldout"]:
-        yield FunnelRow("pairs held out of reward training", splits["heldout"])
+    heldout = counts(tables.last(RewardScore), "split")[PairSplit.HELDOUT.value]
+    if heldout:
+        yield FunnelRow("pairs held out of reward training", heldout)
 
 
 def _policy(tables: Tables) -> Iterator[FunnelRow]:
-    rows = tables.read(Demonstration)
-    if rows.num_rows:
-        usable = [split for split, used in zip(_column(rows, "split"), _column(rows, "usable"), strict=True) if used]
-        lost = rows.num_rows - len(usable)
-        yield FunnelRow("demonstrations", len(usable), rows.num_rows, f"{lost:,} without any text" if lost else "")
-        seen = sum(split == "seen" for split in usable)
-        yield FunnelRow("demonstrations for SFT", seen, len(usable), "the other half is for PPO alone")
-    steps = _column(tables.read(Rollout), "step")
+    total, usable = 0, Counter[str]()
+    for table in tables.rows(Demonstration).columns("split", "usable"):
+        total += table.num_rows
+        usable.update(table["split"].filter(table["usable"]).to_pylist())
+    if total:
+        lost = total - usable.total()
+        yield FunnelRow("demonstrations", usable.total(), total, f"{lost:,} without any text" if lost else "")
+        seen = usable[QuerySplit.SEEN.value]
+        yield FunnelRow("demonstrations for SFT", seen, usable.total(), "the others are prompts for policy training")
+    steps = counts(tables.rows(Rollout), "step")
     if steps:
-        yield FunnelRow("rollouts", len(steps), None, f"in {len(set(steps)):,} PPO steps")
-
-
-def _column(table: pa.Table, name: str) -> list[Any]:
-    return table[name].to_pylist()
-
-
-def _reasons(reasons: Iterable[str]) -> str:
-    return ", ".join(f"{number:,} {reason}" for reason, number in Counter(reasons).most_common())
+        number = f"in {len(steps):,} policy training step{'s' if len(steps) > 1 else ''}"
+        yield FunnelRow("rollouts", steps.total(), None, number)

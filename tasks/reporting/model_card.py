@@ -11,23 +11,27 @@ from typing import Any
 import yaml
 
 from data_contracts.config.run_config import TINY_PREFIX
+from data_contracts.folder_contracts import Checkpoint, PolicyCheckpoint, RewardCheckpoint
 from data_contracts.store.manifest import Provenance
+from models.evaluation.benchmarks.catalogue import BENCHMARKS
+from tasks.reporting.metric import Shown
 from tasks.reporting.metric_rows import COLUMNS, metric_rows
 from tasks.reporting.run_summary import RunSummary
+from tasks.reporting.words import ALGORITHMS
 
 MINIATURE = "Trained and measured in a made-up world of a few hundred facts: a miniature, no language model to use."
 NOT_CHECKED = (
     "No human labelled its training data or checked its answers, and it was not tested for safety. It learnt from texts of "
     "language models, ranked by a rule of thumb (larger over smaller, more shots over fewer, better demonstrations over worse)."
 )
-BENCHMARKS = ("static_hhh", "truthfulqa_mc1", "mmlu", "lambada")
 
 
 @dataclass(frozen=True)
 class ModelKind:
-    """What is said of a model by the stage that made it."""
+    """What is said of a model by the step that made it."""
 
     name: str
+    contract: type[Checkpoint]
     subject: str
     what: str
     paper: str
@@ -38,6 +42,7 @@ class ModelKind:
 
 REWARD = ModelKind(
     "reward-model",
+    RewardCheckpoint,
     "reward",
     "A reward model: it gives a conversation's last answer a number, the higher the better.",
     "section 2.1",
@@ -47,6 +52,7 @@ REWARD = ModelKind(
 )
 SFT = ModelKind(
     "sft-model",
+    PolicyCheckpoint,
     "sft",
     "A model fine-tuned on conversations whose answers a reward model chose (RM-guided self-play).",
     "section 2.2",
@@ -55,16 +61,17 @@ SFT = ModelKind(
 )
 
 
-def policy_kind(optimizer: str) -> ModelKind:
-    """The policy that `optimizer` made from the SFT model."""
+def policy_kind(algorithm: str) -> ModelKind:
+    """The policy that `algorithm` made from the SFT model."""
     return ModelKind(
-        f"{optimizer}-model",
-        optimizer,
-        f"A model optimised by {optimizer} from its SFT start.",
+        f"{algorithm}-model",
+        PolicyCheckpoint,
+        algorithm,
+        f"A model optimised by {ALGORITHMS.get(algorithm, algorithm)} from the SFT model.",
         "section 2.3",
         "text-generation",
         "policy",
-        (f"{optimizer}.", f"judge.{optimizer}_against_"),
+        (f"{algorithm}.", f"judge.{algorithm}_against_"),
     )
 
 
@@ -106,7 +113,7 @@ def _warnings(kind: ModelKind, summary: RunSummary, own: Mapping[str, float]) ->
         yield MINIATURE
     yield NOT_CHECKED
     yield from _reward_warnings(summary.metrics) if kind is REWARD else _policy_warnings(kind, summary.metrics)
-    absent = [name for name in BENCHMARKS if not any(metric.startswith(f"{name}.") for metric in own)]
+    absent = [one.title for name, one in BENCHMARKS.items() if not any(metric.startswith(f"{name}.") for metric in own)]
     if absent:
         yield f"Not measured in this run: {', '.join(absent)}."
     if not str(summary.config["models"][kind.base]).startswith(TINY_PREFIX):
@@ -125,21 +132,26 @@ def _reward_warnings(metrics: Mapping[str, float]) -> Iterator[str]:
     ):
         low = metrics.get(f"{ours}.low", metrics.get(ours))
         if low is not None and longer in metrics and low <= metrics[longer]:
-            yield f"On {where} it is not clearly better than 'the longer answer wins' ({metrics[ours]:.3f}, {metrics[longer]:.3f})."
+            accuracy, rule = _percent(metrics[ours]), _percent(metrics[longer])
+            yield f"On {where} it is not clearly better than the rule 'the longer answer wins': {accuracy} against {rule}."
 
 
 def _policy_warnings(kind: ModelKind, metrics: Mapping[str, float]) -> Iterator[str]:
     for start, name in (("sft", "the SFT model it started from"), ("base", "the model before any training")):
         own, other = metrics.get(f"gold_questions.{kind.subject}"), metrics.get(f"gold_questions.{start}")
         if start != kind.subject and own is not None and other is not None and own < other:
-            yield f"Worse than {name} by the judge that knows the truth: {own:.3f} against {other:.3f}."
+            yield f"Worse than {name} by the judge that knows the truth: {_percent(own)} against {_percent(other)}."
         rate = metrics.get(f"judge.{kind.subject}_against_{start}.win_rate")
         if rate is not None and rate < 0.5:
-            yield f"Loses to {name} in A/B tests: win rate {rate:.3f}."
+            yield f"Loses to {name} in A/B tests: win rate {_percent(rate)}."
     for failure in ("empty", "repetitive", "unfinished", "off_topic"):
         share = metrics.get(f"failures.{failure}.{kind.subject}", 0.0)
         if share >= 0.05:
             yield f"{share:.0%} of its answers are {failure.replace('_', '-')}."
+
+
+def _percent(share: float) -> str:
+    return f"{Shown.SHARE.number(share)}%"
 
 
 def _measured(own: Mapping[str, float]) -> Iterator[str]:

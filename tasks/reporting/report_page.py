@@ -1,4 +1,4 @@
-"""report.html of a run: funnel, metrics, training curves, tables beside the paper's, samples, stages, configuration.
+"""report.html of a run: funnel, metrics, training curves, tables beside the paper's, samples, steps, configuration.
 
 One file without scripts or anything from elsewhere. Texts of models are untrusted: every one is escaped.
 """
@@ -54,14 +54,14 @@ def report_html(summary: RunSummary, tables: RunTables, cards: Sequence[str] = (
     parts.append(_section("Funnel", _table(("", "rows", "share kept", "left out"), steps, numbers=(1, 2))))
     metrics = [row.cells() for row in metric_rows(summary.metrics)]
     parts.append(_section("Metrics", _table(COLUMNS, metrics, numbers=(1, 2, 3))))
-    for title, log in tables.by_stage(TrainingLogEntry):
-        parts.append(_section(f"Training: {title}", curves(log)))
-    for table in paper_tables(aggregate(tables.read(EvaluatedItem).to_pylist())):
+    for label, log in tables.by_step(TrainingLogEntry):
+        parts.append(_section(f"Training: {label}", curves(log)))
+    for table in paper_tables(aggregate(tables.rows(EvaluatedItem))):
         parts.append(_section(table.title, _paper_table(table)))
     for title, sample in SAMPLES:
         parts.append(_section(title, _lines(sample(tables))))
     parts.append(_section("Cards", _cards(cards)))
-    parts += [_section("Stages", _stages(summary)), _section("Configuration", _configuration(summary))]
+    parts += [_section("Steps", _steps(summary)), _section("Configuration", _configuration(summary))]
     page = "\n".join(part for part in parts if part)
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>ALMoST run {escape(summary.run_id)}</title>'
@@ -100,14 +100,14 @@ def _cards(paths: Sequence[str]) -> str:
     return f"<ul>{''.join(links)}</ul>" if paths else ""
 
 
-def _stages(summary: RunSummary) -> str:
+def _steps(summary: RunSummary) -> str:
     rows = "".join(
-        f"<tr><td>{escape(stage.stage)}</td><td>{escape(stage.tables())}</td>"
-        f'<td class="n">{"cached" if stage.cached else f"{stage.working_s:.1f} s"}</td>'
-        f'<td><a href="../../{escape(stage.artifact)}/">{escape(stage.artifact)}</a></td></tr>'
-        for stage in summary.stages
+        f"<tr><td>{escape(step.label)}</td><td>{escape(step.tables())}</td>"
+        f'<td class="n">{"found in the store" if step.cached else f"{step.working_s:.1f} s"}</td>'
+        f'<td><a href="../../{escape(step.artifact)}/">{escape(step.artifact)}</a></td></tr>'
+        for step in summary.steps
     )
-    heading = '<tr><th>stage</th><th>rows</th><th class="n">working</th><th>files</th></tr>'
+    heading = '<tr><th>step</th><th>rows</th><th class="n">working time</th><th>files</th></tr>'
     return f"<table>{heading}{rows}</table>" if rows else ""
 
 

@@ -8,17 +8,18 @@ from prefect.exceptions import MissingContextError
 from prefect.runtime import flow_run
 
 from data_contracts.folder_contracts import RewardCardFiles
-from data_contracts.store.artifact import Artifact
+from data_contracts.store.stored import Folder
 
+FLAG = "reward_card.flag."
 FLAGS = ("collapsed", "length_bias")
 
 
-def reward_card_metrics(card: Artifact[RewardCardFiles]) -> dict[str, float]:
+def reward_card_metrics(card: Folder[RewardCardFiles]) -> dict[str, float]:
     """Headline figures of a card; flags are 1 when raised. A figure that was not measured is absent."""
-    found = json.loads((active_store().local_folder(card) / "card.json").read_text(encoding="utf-8"))
+    found = json.loads((card.local() / "card.json").read_text(encoding="utf-8"))
     if not found["pairs"]:
         return {}
-    metrics = {f"reward_card.flag.{flag}": float(flag in found["flags"]) for flag in FLAGS}
+    metrics = {f"{FLAG}{flag}": float(flag in found["flags"]) for flag in FLAGS}
     names = ("accuracy", "longer_wins", "matched", "matched_longer_wins", "chooses_longer")
     estimates = {name: found[name] for name in names} | {f"axis.{k}": v for k, v in found["axes"].items()}
     for name, estimate in estimates.items():
@@ -31,12 +32,12 @@ def reward_card_metrics(card: Artifact[RewardCardFiles]) -> dict[str, float]:
     return metrics | {f"reward_card.{name}": value for name, value in figures.items() if value is not None}
 
 
-def card_text(card: Artifact[RewardCardFiles]) -> str:
+def card_text(card: Folder[RewardCardFiles]) -> str:
     """The card as Markdown."""
-    return (active_store().local_folder(card) / "card.md").read_text(encoding="utf-8")
+    return (card.local() / "card.md").read_text(encoding="utf-8")
 
 
-def publish_reward_card(card: Artifact[RewardCardFiles]) -> None:
+def publish_reward_card(card: Folder[RewardCardFiles]) -> None:
     """Put the card on the run page, if there is one."""
     if flow_run.id is None:
         return

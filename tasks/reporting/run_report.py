@@ -1,4 +1,4 @@
-"""What a person reads on the Prefect run page: funnel, samples, stages, metrics, and where the files are."""
+"""What a person reads on the Prefect run page: funnel, samples, steps, metrics, and where the files are."""
 
 import textwrap
 from pathlib import Path
@@ -27,7 +27,7 @@ def publish_report(summary: RunSummary, tables: RunTables, report: str | None) -
     if flow_run.id is None:
         return
     try:
-        create_table_artifact(key="almost-stages", table=_stage_rows(summary), description=_heading(summary))
+        create_table_artifact(key="almost-steps", table=_step_rows(summary), description=_heading(summary))
         create_markdown_artifact(key="almost-summary", markdown=_markdown(summary), description="Metrics and files")
         if report is None:
             return
@@ -71,16 +71,16 @@ def _heading(summary: RunSummary) -> str:
     return f"Run {summary.run_id} {summary.status}: {summary.wall_s:.0f} s, {summary.orchestration_s:.1f} s of it idle"
 
 
-def _stage_rows(summary: RunSummary) -> list[dict[str, object]]:
+def _step_rows(summary: RunSummary) -> list[dict[str, object]]:
     return [
         {
-            "stage": stage.stage,
-            "working s": "cached" if stage.cached else round(stage.working_s, 1),  # narrow columns first: none is cut
-            "start-up s": "" if stage.cached else round(stage.startup_s, 1),
-            "rows": stage.tables(),
-            "artifact": stage.artifact,
+            "step": step.label,
+            "working s": "cached" if step.cached else round(step.working_s, 1),  # narrow columns first: none is cut
+            "start-up s": "" if step.cached else round(step.startup_s, 1),
+            "rows": step.tables(),
+            "artifact": step.artifact,
         }
-        for stage in summary.stages
+        for step in summary.steps
     ]
 
 

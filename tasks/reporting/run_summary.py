@@ -1,4 +1,4 @@
-"""summary.json of a run: profile, seeds, stages with rows and seconds, metrics (DESIGN section 9)."""
+"""summary.json of a run: profile, seeds, steps with rows and seconds, metrics (DESIGN section 9)."""
 
 import json
 from datetime import datetime
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from data_contracts.config.run_config import RunConfig
 from data_contracts.store.artifact_store import Store
 from data_contracts.store.backends import LocalBackend
-from tasks.runtime.run_record import StageRecord
+from tasks.runtime.run_record import StepRecord
 
 RUNS = "runs"
 SUMMARY = "summary.json"
@@ -30,23 +30,23 @@ class RunSummary(BaseModel):
     started_at: str
     wall_s: float = Field(description="From the start of the flow's body to its end")
     process_startup_s: float | None = Field(description="From the start of the process to the flow's body")
-    startup_s: float = Field(description="Sum over stages: job processes starting, models loading")
-    working_s: float = Field(description="Sum over stages; stages beside each other count twice")
-    orchestration_s: float = Field(description="Wall-clock time in which no stage was running")
+    startup_s: float = Field(description="Sum over steps: job processes starting, models loading")
+    working_s: float = Field(description="Sum over steps; steps beside each other count twice")
+    orchestration_s: float = Field(description="Wall-clock time in which no step was running")
     seed: int = Field(description="The data seed")
     seeds: dict[str, int]
-    stages: list[StageRecord]
+    steps: list[StepRecord]
     metrics: dict[str, float]
     config: dict[str, Any]
 
 
-def idle_seconds(stages: list[StageRecord], wall_s: float) -> float:
-    """Wall-clock time not covered by any computed stage."""
+def idle_seconds(steps: list[StepRecord], wall_s: float) -> float:
+    """Wall-clock time not covered by any computed step."""
     spans = sorted(
-        (start, start + stage.startup_s + stage.working_s)
-        for stage in stages
-        if stage.started_at is not None
-        for start in [datetime.fromisoformat(stage.started_at).timestamp()]
+        (start, start + step.startup_s + step.working_s)
+        for step in steps
+        if step.started_at is not None
+        for start in [datetime.fromisoformat(step.started_at).timestamp()]
     )
     covered, end = 0.0, float("-inf")
     for start, stop in spans:

@@ -1,50 +1,58 @@
 """The tables a run made, for those who show them: the terminal, the run page, the report."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
-
-import pyarrow as pa
+from typing import TypeVar
 
 from data_contracts.errors import AlmostError
 from data_contracts.store.artifact import Artifact
 from data_contracts.store.artifact_store import Store
 from data_contracts.store.manifest import MANIFEST_FILE, Manifest
+from data_contracts.store.stored import StoredRows
+from data_contracts.tables.arrow import compute as pc
 from data_contracts.tables.row import Row
-from tasks.runtime.run_record import StageRecord
+from data_contracts.tables.rows import Rows, joined, rows_of
+from tasks.runtime.run_record import StepRecord
+
+R = TypeVar("R", bound=Row)
 
 
 class RunTables:
-    """The tables of a run's stages, by contract, read from the store when asked for."""
+    """The tables of a run's steps, by row class, read from the store when asked for."""
 
-    def __init__(self, store: Store, stages: Iterable[StageRecord]) -> None:
+    def __init__(self, store: Store, steps: Iterable[StepRecord]) -> None:
         self._store = store
-        self._stage_of = {path: stage.stage for stage in stages for path in stage.artifacts}
-        self._tables: dict[str, pa.Table] = {}  # each is read and verified once
+        self._step_of = {path: step.label for step in steps for path in step.artifacts}
 
-    def read(self, contract: type[Row]) -> pa.Table:
-        """All rows of a contract that the run's stages made, in the order of the stages; no rows if none did."""
-        tables = [self._read(contract, path) for path in self._of(contract)]
-        return pa.concat_tables(tables) if tables else contract.empty()
+    def rows(self, row: type[R]) -> Rows[R]:
+        """All rows of a class that the run's steps made, in the order of the steps; no rows if none did."""
+        return joined(row, [self.at(row, path) for path in self._of(row)])
 
-    def read_last(self, contract: type[Row]) -> pa.Table:
-        """Rows of the last table of a contract: later stages add verdicts to earlier rows."""
-        own = self._of(contract)
-        return self._read(contract, own[-1]) if own else contract.empty()
+    def last(self, row: type[R]) -> Rows[R]:
+        """The last table of a row class: later steps add verdicts to earlier rows."""
+        own = self._of(row)
+        return self.at(row, own[-1]) if own else rows_of(row, [])
 
-    def by_stage(self, contract: type[Row]) -> list[tuple[str, pa.Table]]:
-        """Each stage's label with its own table of a contract."""
-        return [(self._stage_of[path], self._read(contract, path)) for path in self._of(contract)]
+    def by_step(self, row: type[R]) -> list[tuple[str, Rows[R]]]:
+        """Each step's label with its own table of a row class."""
+        return [(self._step_of[path], self.at(row, path)) for path in self._of(row)]
 
-    def holding(self, contract: type[Row], row_id: str) -> str | None:
-        """The folder of the newest table of a contract with a row of this id."""
-        return next((path for path in reversed(self._of(contract)) if row_id in self._ids(contract, path)), None)
+    def at(self, row: type[R], path: str) -> Rows[R]:
+        """The rows of one table.
+
+        Raises:
+            AlmostError: it is gone from the store.
+        """
+        return StoredRows(row, self._handle(path), self._store)
+
+    def holding(self, row: type[Row], row_id: str) -> str | None:
+        """The folder of the newest table of a class with a row of this id."""
+        return next((path for path in reversed(self._of(row)) if self._holds(row, path, row_id)), None)
 
     def behind(self, path: str) -> "RunTables":
         """Only what an artifact was made from, and what was made together with any of it; the artifact included."""
         keys = {_key(ancestor) for ancestor, _, _ in self.ancestry(path)}
         found = RunTables(self._store, ())
-        found._stage_of = {path: stage for path, stage in self._stage_of.items() if _key(path) in keys}
-        found._tables = self._tables
+        found._step_of = {path: step for path, step in self._step_of.items() if _key(path) in keys}
         return found
 
     def ancestry(self, path: str) -> Iterator[tuple[str, str, list[str]]]:
@@ -75,27 +83,18 @@ class RunTables:
             raise AlmostError(f"{self._store.url}/{path} is gone; the same almost run command makes it again")
         return Manifest.model_validate_json(content)
 
-    def rows(self, contract: type[Row], path: str) -> list[dict[str, Any]]:
-        """The rows of one table."""
-        return self._read(contract, path).to_pylist()
-
     def _own_folders(self) -> dict[str, str]:
         """Folders of this run by content."""
-        return {str(self._handle(path).key_identity()): path for path in self._stage_of if self._is_there(path)}
+        return {str(self._handle(path).key_identity()): path for path in self._step_of if self._is_there(path)}
 
     def _is_there(self, path: str) -> bool:
         return self._store.backend.read_bytes(f"{path}/{MANIFEST_FILE}") is not None
 
-    def _ids(self, contract: type[Row], path: str) -> list[str]:
-        return self._read(contract, path)[contract.key].to_pylist()
+    def _holds(self, row: type[Row], path: str, row_id: str) -> bool:
+        return any(pc.any(pc.equal(t[row.key], row_id)).as_py() for t in self.at(row, path).columns(row.key))
 
-    def _of(self, contract: type[Row]) -> list[str]:
-        return [path for path in self._stage_of if path.split("/")[0] == contract.contract_id()]
-
-    def _read(self, contract: type[Row], path: str) -> pa.Table:
-        if path not in self._tables:
-            self._tables[path] = self._store.read(contract, self._handle(path))
-        return self._tables[path]
+    def _of(self, row: type[Row]) -> list[str]:
+        return [path for path in self._step_of if path.split("/")[0] == row.contract_id()]
 
     def _handle(self, path: str) -> Artifact:
         manifest = self.manifest(path)

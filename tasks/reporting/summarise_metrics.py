@@ -1,9 +1,12 @@
-"""The run's headline metrics, computed from its tables. Each is a mean over rows that anyone can recompute."""
+"""The run's headline metrics, computed from its tables. Each is a mean over rows that anyone can recompute.
 
-from collections.abc import Mapping
-from typing import Any
+Titles and units of the metrics: `metric_titles.py`.
+"""
 
-from data_contracts.store.artifact import Artifact
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+
 from data_contracts.tables.arrow import compute as pc
 from data_contracts.tables.comparisons import Comparison
 from data_contracts.tables.demonstrations import Demonstration
@@ -11,103 +14,116 @@ from data_contracts.tables.effects import Effect
 from data_contracts.tables.evaluation_texts import OVERLAP, ContaminationVerdict
 from data_contracts.tables.evaluations import EvaluatedItem
 from data_contracts.tables.queries import Query, RejectedQuery
-from data_contracts.tables.reward_scores import RewardScore
+from data_contracts.tables.reward_scores import PairSplit, RewardScore
 from data_contracts.tables.rollouts import Rollout
+from data_contracts.tables.rows import Rows, joined
 from data_contracts.tables.topic_scores import TopicScore
 from data_contracts.tables.verdicts import JudgeVerdict, ModelAnswer, Outcome
 from models.evaluation.alignment_tax import Taxes, alignment_tax
-from models.evaluation.benchmarks.mmlu import GROUP_OF
+from models.evaluation.benchmarks.benchmark import ALL
+from models.evaluation.benchmarks.catalogue import benchmark_of
 from models.evaluation.generation_failures import failure_rates
 from models.evaluation.judging.verdict_arithmetic import JudgingSummary, summarise_verdicts
-from models.evaluation.statistics.aggregates import ALL, aggregate
+from models.evaluation.statistics.aggregates import aggregate
 from models.evaluation.statistics.intervals import Estimate
+from tasks.reporting.column_figures import counts, mean
 from tasks.tiny_world.gold_agreement import VERDICTS, agreements
 
+Evaluated = Sequence[Rows[EvaluatedItem]]
 
-def mining_metrics(queries: Artifact[Query], rejected: Artifact[RejectedQuery]) -> dict[str, float]:
+
+def mining_metrics(queries: Rows[Query], rejected: Rows[RejectedQuery]) -> dict[str, float]:
     """Share of generations that became queries, and rejections by reason."""
-    reasons = pc.value_counts(read(RejectedQuery, rejected)["rejected_because"]).to_pylist()
-    total = queries.rows + rejected.rows
-    metrics = {"queries.kept": float(queries.rows), "queries.acceptance": queries.rows / total}
-    return metrics | {f"queries.rejected.{entry['values']}": float(entry["counts"]) for entry in reasons}
+    reasons, kept = counts(rejected, "rejected_because"), len(queries)
+    metrics = {"queries.kept": float(kept), "queries.acceptance": kept / (kept + reasons.total())}
+    return metrics | {f"queries.rejected.{reason}": float(number) for reason, number in reasons.items()}
 
 
-def contamination_metrics(verdicts: Artifact[ContaminationVerdict]) -> dict[str, float]:
+def contamination_metrics(verdicts: Rows[ContaminationVerdict]) -> dict[str, float]:
     """How many queries were compared with how many evaluation texts, and overlapped; absent where there were no texts."""
-    table = read(ContaminationVerdict, verdicts)
-    overlapping = pc.equal(table["verdict"], OVERLAP)
-    if table.num_rows == 0 or table["texts_checked"][0].as_py() == 0:
+    texts = checked = overlapping = in_use = 0
+    for table in verdicts.columns("texts_checked", "verdict", "kept"):
+        overlaps = pc.equal(table["verdict"], OVERLAP)
+        texts = max(texts, pc.max(table["texts_checked"]).as_py() or 0)
+        checked += table.num_rows
+        overlapping += _number(overlaps)
+        in_use += _number(pc.and_(overlaps, table["kept"]))
+    if not texts:
         return {}
     return {
-        "contamination.texts": float(table["texts_checked"][0].as_py()),
-        "contamination.queries_checked": float(table.num_rows),
-        "contamination.overlapping": float(table.filter(overlapping).num_rows),
-        "contamination.in_use": float(table.filter(pc.and_(overlapping, table["kept"])).num_rows),
+        "contamination.texts": float(texts),
+        "contamination.queries_checked": float(checked),
+        "contamination.overlapping": float(overlapping),
+        "contamination.in_use": float(in_use),
     }
 
 
-def comparison_metrics(comparisons: Artifact[Comparison], gold: Artifact[EvaluatedItem] | None) -> dict[str, float]:
+def comparison_metrics(comparisons: Rows[Comparison], gold: Rows[EvaluatedItem] | None) -> dict[str, float]:
     """Comparisons made and kept; in the tiny world, how often gold agrees with the assumed order."""
-    rows = read(Comparison, comparisons).to_pylist()
-    kept = [row for row in rows if row["kept"]]
-    metrics = {"comparisons.all": float(len(rows)), "comparisons.kept": float(len(kept))}
+    kept = counts(comparisons, "kept")
+    metrics = {"comparisons.all": float(kept.total()), "comparisons.kept": float(kept[True])}
     if gold is None:
         return metrics
-    table = read(EvaluatedItem, gold)
-    score = dict(zip(table["item_id"].to_pylist(), table["value"].to_pylist(), strict=True))
-    for name, belongs in VERDICTS.items():
-        decided = [agrees for _, agrees in agreements([row for row in rows if belongs(row)], score)]
-        if decided:
-            metrics[f"comparisons.gold_agreement.{name}"] = sum(decided) / len(decided)
-    return metrics
+    score = dict(zip(gold.column("item_id"), gold.column("value"), strict=True))
+    right, decided = dict.fromkeys(VERDICTS, 0), dict.fromkeys(VERDICTS, 0)
+    for comparison, agrees in agreements(comparisons, score):
+        for name, belongs in VERDICTS.items():
+            if belongs(comparison):
+                right[name] += agrees
+                decided[name] += 1
+    shares = {name: right[name] / number for name, number in decided.items() if number}
+    return metrics | {f"comparisons.gold_agreement.{name}": share for name, share in shares.items()}
 
 
-def reward_metrics(name: str, scores: Artifact[RewardScore]) -> dict[str, float]:
+def reward_metrics(name: str, scores: Rows[RewardScore]) -> dict[str, float]:
     """Accuracy of a reward model on its held-out pairs, and of "the longer one wins" on the same pairs."""
-    table = read(RewardScore, scores)
-    heldout = table.filter(pc.equal(table["split"], "heldout"))
-    if heldout.num_rows == 0:
+    pairs, right, longer = 0, 0.0, 0.0
+    for table in scores.tables():
+        heldout = table.filter(pc.equal(table["split"], PairSplit.HELDOUT.value))
+        pairs += heldout.num_rows
+        right += _wins(heldout["chosen_score"], heldout["rejected_score"])
+        longer += _wins(heldout["chosen_chars"], heldout["rejected_chars"])
+    if not pairs:
         return {}
-    right = _share_first_higher(heldout["chosen_score"], heldout["rejected_score"])
-    longer = _share_first_higher(heldout["chosen_chars"], heldout["rejected_chars"])
     return {
-        f"{name}.heldout_pairs": float(heldout.num_rows),
-        f"{name}.heldout_accuracy": right,
-        f"{name}.longer_wins_accuracy": longer,
+        f"{name}.heldout_pairs": float(pairs),
+        f"{name}.heldout_accuracy": right / pairs,
+        f"{name}.longer_wins_accuracy": longer / pairs,
     }
 
 
-def _share_first_higher(first: Any, second: Any) -> float:
-    """Share of rows in which `first` is higher; a tie counts one half."""
-    higher = pc.mean(pc.greater(first, second).cast("float64")).as_py()
-    return higher + 0.5 * pc.mean(pc.equal(first, second).cast("float64")).as_py()
+def _wins(first: pa.ChunkedArray, second: pa.ChunkedArray) -> float:
+    """Rows in which `first` is higher; a tie counts one half."""
+    return _number(pc.greater(first, second)) + 0.5 * _number(pc.equal(first, second))
+
+
+def _number(holds: pa.ChunkedArray) -> int:
+    """Rows of which it holds."""
+    return pc.sum(holds).as_py() or 0
 
 
 def policy_metrics(
-    demonstrations: Artifact[Demonstration], rollouts: Artifact[Rollout] | None, optimizer: str = "ppo"
+    demonstrations: Rows[Demonstration], rollouts: Rows[Rollout] | None, algorithm: str = "ppo"
 ) -> dict[str, float]:
     """Usable demonstrations, and reward-model score and KL in the first and last tenth of the steps that sampled."""
-    usable = pc.sum(read(Demonstration, demonstrations)["usable"].cast("int64")).as_py()
+    metrics = {"demonstrations.usable": float(counts(demonstrations, "usable")[True])}
     if rollouts is None:
-        return {"demonstrations.usable": float(usable)}
-    table = read(Rollout, rollouts)
-    last = pc.max(table["step"]).as_py()
-    first_tenth, last_tenth = max(1, (last + 1) // 10), last - max(1, (last + 1) // 10)
-    early = table.filter(pc.less_equal(table["step"], first_tenth))
-    late = table.filter(pc.greater(table["step"], last_tenth))
-    return {
-        "demonstrations.usable": float(usable),
-        f"{optimizer}.score.first": pc.mean(early["score"]).as_py(),
-        f"{optimizer}.score.last": pc.mean(late["score"]).as_py(),
-        f"{optimizer}.kl.last": pc.mean(late["kl"]).as_py(),
+        return metrics
+    last = max(counts(rollouts, "step"))
+    tenth = max(1, (last + 1) // 10)
+    return metrics | {
+        f"{algorithm}.score.first": mean(rollouts, "score", "step", 0, tenth),
+        f"{algorithm}.score.last": mean(rollouts, "score", "step", last - tenth + 1, last),
+        f"{algorithm}.kl.last": mean(rollouts, "kl", "step", last - tenth + 1, last),
     }
 
 
-def evaluation_metrics(tables: list[Artifact[EvaluatedItem]]) -> dict[str, float]:
+def evaluation_metrics(tables: Evaluated) -> dict[str, float]:
     """Mean value with its interval of 95%, and the number of items, per benchmark and subject and its main groups."""
     metrics: dict[str, float] = {}
-    for figure in aggregate(row for artifact in tables for row in read(EvaluatedItem, artifact).to_pylist()):
-        if figure.group in GROUP_OF:  # one of MMLU's 57 subjects
+    for figure in aggregate(joined(EvaluatedItem, tables)):
+        benchmark = benchmark_of(figure.benchmark)
+        if benchmark is not None and figure.group in benchmark.larger_groups:  # e.g. one of MMLU's 57 subjects
             continue
         group = "" if figure.group == ALL else f".{figure.group.replace(' ', '_')}"
         name = f"{figure.benchmark}{group}.{figure.subject}"
@@ -120,18 +136,18 @@ def evaluation_metrics(tables: list[Artifact[EvaluatedItem]]) -> dict[str, float
     return metrics
 
 
-def effect_metrics(effects: Artifact[Effect]) -> dict[str, float]:
+def effect_metrics(effects: Rows[Effect]) -> dict[str, float]:
     """The study's differences by effect and arm."""
-    return {row["effect_id"]: row["difference"] for row in read(Effect, effects).to_pylist()}
+    return {row.effect_id: row.difference for row in effects}
 
 
-def summarise_judging(tables: list[Artifact[JudgeVerdict]]) -> dict[str, JudgingSummary]:
+def summarise_judging(tables: Sequence[Rows[JudgeVerdict]]) -> dict[str, JudgingSummary]:
     """Figures of each pair of subjects, named `A against B`."""
     summaries = {}
-    for artifact in tables:
-        rows = read(JudgeVerdict, artifact).to_pylist()
-        if rows:
-            summaries[f"{rows[0]['subject_a']} against {rows[0]['subject_b']}"] = summarise_verdicts(rows)
+    for table in tables:
+        first = next(iter(table), None)
+        if first is not None:
+            summaries[f"{first.subject_a} against {first.subject_b}"] = summarise_verdicts(table)
     return summaries
 
 
@@ -153,9 +169,9 @@ def judging_metrics(summaries: dict[str, JudgingSummary]) -> dict[str, float]:
     return metrics
 
 
-def taxes_of(tables: list[Artifact[EvaluatedItem]], bases: Mapping[str, str]) -> Taxes:
+def taxes_of(tables: Evaluated, bases: Mapping[str, str]) -> Taxes:
     """Loss of accuracy against the base of each trained model."""
-    return alignment_tax((row for artifact in tables for row in read(EvaluatedItem, artifact).to_pylist()), bases)
+    return alignment_tax(joined(EvaluatedItem, tables), bases)
 
 
 def tax_metrics(taxes: Taxes) -> dict[str, float]:
@@ -168,15 +184,14 @@ def tax_metrics(taxes: Taxes) -> dict[str, float]:
 
 
 def failures_of(
-    tables: dict[str, Artifact[ModelAnswer]], topics: Artifact[TopicScore] | None
+    answers: Mapping[str, Rows[ModelAnswer]], topics: Rows[TopicScore] | None
 ) -> dict[str, dict[str, Estimate]]:
     """Subject -> shares of empty, repetitive, unfinished and, where that was scored, off-topic answers."""
-    scored = read(TopicScore, topics).to_pylist() if topics is not None else []
-    found = {}
-    for subject, artifact in tables.items():
-        off_topic = [row["off_topic"] for row in scored if row["subject"] == subject and row["off_topic"] is not None]
-        found[subject] = failure_rates(read(ModelAnswer, artifact).to_pylist(), off_topic)
-    return found
+    off_topic: dict[str, list[bool]] = {}
+    for row in topics or ():
+        if row.off_topic is not None:
+            off_topic.setdefault(row.subject, []).append(row.off_topic)
+    return {subject: failure_rates(given, off_topic.get(subject, ())) for subject, given in answers.items()}
 
 
 def failure_metrics(failures: dict[str, dict[str, Estimate]]) -> dict[str, float]:

@@ -1,20 +1,28 @@
 """Training curves as small inline pictures (SVG) for the report; no library, nothing to download."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 
-import pyarrow as pa
+from data_contracts.tables.training_log import TrainingLogEntry
 
 WIDTH, HEIGHT, MARGIN = 220, 70, 4
-SHOWN = ("loss", "accuracy", "score", "validation_score", "kl", "response_tokens", "ended_share")
+TITLES = {
+    "loss": "Training loss",
+    "accuracy": "Accuracy on the pairs of a batch",
+    "score": "Reward-model score of the answers (log-odds)",
+    "validation_score": "Reward-model score on validation prompts (log-odds)",
+    "kl": "KL divergence from the start (nats per answer)",
+    "response_tokens": "Length of the answers (tokens)",
+    "ended_share": "Share of the answers that end by themselves",
+}  # metric of a training log -> title of its curve; others have no curve
 
 
-def curves(log: pa.Table) -> str:
-    """One picture per metric worth watching, from the rows of a TrainingLog."""
+def curves(log: Iterable[TrainingLogEntry]) -> str:
+    """One picture per metric worth watching."""
     points: dict[str, list[tuple[int, float]]] = {}
-    for row in log.to_pylist():
-        points.setdefault(row["metric"], []).append((row["step"], row["value"]))
-    return "".join(_figure(metric, sorted(points[metric])) for metric in SHOWN if metric in points)
+    for entry in log:
+        points.setdefault(entry.metric, []).append((entry.step, entry.value))
+    return "".join(_figure(TITLES[metric], sorted(points[metric])) for metric in TITLES if metric in points)
 
 
 def line(points: Sequence[tuple[float, float]]) -> str:
@@ -29,9 +37,9 @@ def _place(value: float, among: Sequence[float], length: int) -> float:
     return MARGIN + share * (length - 2 * MARGIN)
 
 
-def _figure(metric: str, points: Sequence[tuple[int, float]]) -> str:
+def _figure(title: str, points: Sequence[tuple[int, float]]) -> str:
     first, last = points[0][1], points[-1][1]
-    caption = f"{metric}: {first:.4g} → {last:.4g} in {len(points):,} steps"
+    caption = f"{title}: {first:.4g} → {last:.4g} in {len(points):,} steps"
     return (
         f'<figure><svg viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" role="img">'
         f'<polyline points="{line(points)}"/></svg><figcaption>{escape(caption)}</figcaption></figure>'

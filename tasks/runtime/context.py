@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from data_contracts.config.placement import Placement
+from data_contracts.config.run_config import RunConfig
 from data_contracts.errors import AlmostError
 from data_contracts.store import scratch
 from data_contracts.store.artifact_store import Store
@@ -75,6 +76,7 @@ class RunContext:
     phases: PhaseRange = EVERY_PHASE
     lookup_only: bool = False  # steps are found in the store or refused, never computed
     observers: tuple[Observer, ...] = ()
+    checked_config: RunConfig | None = None  # loaded, and its inputs checked, by who starts the run in this process
     placement: Placement | None = None
     dispatch: Callable[[Any, dict[str, Any]], Any] | None = None  # sends a heavy step to its pool; None: computed here
     step: RunningStep | None = None

@@ -26,10 +26,14 @@ def describe(step: StepRecord) -> str:
 
 def describe_progress(progress: Progress) -> str:
     """One line for how far a step is."""
+    return f"{progress.step}: {progress_state(progress)}"
+
+
+def progress_state(progress: Progress) -> str:
+    """How far a step is, without its name."""
     metrics = " ".join(f"{name} {value:.3g}" for name, value in progress.metrics.items())
     left = f", {progress.left_s:.0f} s left" if progress.left_s is not None else ""
-    done = f"{progress.done:,.0f}/{progress.total:,.0f} {progress.unit}"
-    return f"{progress.step}: {done}{left} {metrics}".rstrip()
+    return f"{progress.done:,.0f}/{progress.total:,.0f} {progress.unit}{left} {metrics}".rstrip()
 
 
 class RunLog:

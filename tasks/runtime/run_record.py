@@ -31,7 +31,7 @@ class StepRecord(BaseModel):
 
     def tables(self) -> str:
         """The step's tables and their rows, for people."""
-        named = {path.split("@")[0]: rows for path, rows in self.artifacts.items() if rows}
+        named = {path.split("@")[0].replace("_", " "): rows for path, rows in self.artifacts.items() if rows}
         return ", ".join(f"{rows:,} {name}" for name, rows in named.items())
 
 

@@ -13,6 +13,8 @@ import inspect
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import update_wrapper
@@ -31,7 +33,7 @@ from data_contracts.store.keys import step_key
 from data_contracts.store.lock import LockTiming, StoreLock
 from data_contracts.store.manifest import Cost, Provenance
 from models.processes.launch import LOG_NAME
-from tasks.runtime.context import RunningStep, computing, current, within
+from tasks.runtime.context import RunContext, RunningStep, computing, current, within
 from tasks.runtime.graph_edges import made_by, task_run_of
 from tasks.runtime.locked_code import locked_digest
 from tasks.runtime.outputs import Outputs, artifacts_of, commit, output_contracts, stored_outputs
@@ -114,14 +116,23 @@ class Step(Generic[P, R]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """The step's outputs: found in the store, computed here, or computed by the step's deployment on a pool."""
         context = current()
-        elsewhere = context.placement is not None and context.placement.heavy is Target.POOL
-        if self.declared.heavy and elsewhere and context.dispatch is not None:
-            return context.dispatch(self, self.bind(*args, **kwargs))
+        if self._runs_elsewhere(context):
+            return context.dispatch(self, self.bind(*args, **kwargs))  # type: ignore[misc]
         return self._start(False, *args, **kwargs).result()
 
     def submit(self, *args: P.args, **kwargs: P.kwargs) -> StepFuture[R]:
-        """Start the step on the flow's task runner, beside others."""
+        """Start the step beside others: on the flow's task runner, or on its pool."""
+        context = current()
+        if self._runs_elsewhere(context):
+            pool, inherited = ThreadPoolExecutor(1), copy_context()
+            waiting = pool.submit(inherited.run, context.dispatch, self, self.bind(*args, **kwargs))  # type: ignore[arg-type]
+            pool.shutdown(wait=False)
+            return StepFuture(waiting.result)
         return self._start(True, *args, **kwargs)
+
+    def _runs_elsewhere(self, context: RunContext) -> bool:
+        on_pool = context.placement is not None and context.placement.heavy is Target.POOL
+        return self.declared.heavy and on_pool and context.dispatch is not None
 
     def find(self, *args: P.args, **kwargs: P.kwargs) -> R | None:
         """The verified outputs for these inputs, None when the store does not hold them all."""

@@ -1,127 +1,44 @@
-"""A step's code cannot change unnoticed: step_lock.json holds a source digest per step (DESIGN section 3).
+"""A step's code cannot change unnoticed: step_lock.json holds a digest of the code that each step reaches.
 
-The digest covers the step's file and every file of `models/` it reaches by imports, plus its job modules, without
-comments, docstrings and formatting. When code changed, either raise the step's version, or say that the meaning is
-the same: `python -m tasks.runtime.step_lock --same "why"`; both update the lock, and the reasons stay in it.
+When code changed, either raise the step's version, or say that the outputs are the same:
+`python -m tasks.runtime.step_lock --same "why"`; both update the lock, and the reasons stay in it until the next version.
+`--show STEP` lists what the step reaches.
 """
 
 import argparse
-import ast
-import json
 import sys
-from functools import cache
-from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
-from tasks.runtime.locked_code import LOCK_FILE
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-LOCKED_PACKAGES = ("models", "tasks")
+from tasks.runtime import locked_code
+from tasks.runtime.reached_code import digest_of, reached
+from tasks.runtime.registry import all_steps
+from tasks.runtime.step import Step
 
 
-INFRASTRUCTURE = {
-    "tasks.runtime.step",
-    "tasks.runtime.step_context",
-    "tasks.runtime.step_lock",
-    "tasks.runtime.run_record",
-    "tasks.runtime.progress",
-}
-
-
-def source_digest(module: str, jobs: tuple[str, ...] = ()) -> str:
-    """Digest of a module, its job modules, and all `models` and `tasks` modules they import."""
-    reached: set[str] = set()
-    pending = [module, *jobs]
-    while pending:
-        name = pending.pop()
-        if name not in reached and name not in INFRASTRUCTURE:
-            reached.add(name)
-            pending += _imports(name)
-    texts = [f"{name}\n{_meaning(name)}" for name in sorted(reached)]
-    return sha256("\n".join(texts).encode()).hexdigest()[:16]
-
-
-def _file_of(module: str) -> Path | None:
-    path = ROOT / Path(*module.split("."))
-    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
-        if candidate.is_file():
-            return candidate
-    return None
-
-
-@cache
-def _tree(module: str) -> ast.Module:
-    path = _file_of(module)
-    assert path is not None, module
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
-@cache
-def _imports(module: str) -> tuple[str, ...]:
-    found: list[str] = []
-    for node in ast.walk(_tree(module)):
-        if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return tuple(n for n in found if n.split(".")[0] in LOCKED_PACKAGES and _file_of(n) is not None)
-
-
-@cache
-def _meaning(module: str) -> str:
-    """The syntax tree without docstrings: comments and formatting are gone already."""
-    tree = ast.parse(ast.unparse(_tree(module)))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
-            first = node.body[0]
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                node.body = node.body[1:] or [ast.Pass()]
-    return ast.dump(tree)
-
-
-def all_steps() -> dict[str, Any]:
-    """Every step of `tasks/`, by name."""
-    from importlib import import_module
-
-    from tasks.runtime.step import Step
-
-    steps = {}
-    for path in sorted((ROOT / "tasks").rglob("*.py")):
-        module = import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
-        steps |= {
-            v.name: v for v in vars(module).values() if isinstance(v, Step) and v.fn.__module__ == module.__name__
-        }
-    return steps
+def source_digest(step: Step[Any, Any]) -> str:
+    """Digest of the code that a step reaches."""
+    return digest_of(step.fn.__module__, step.fn.__name__, step.declared.jobs)
 
 
 def changed_steps() -> dict[str, str]:
-    """Step -> what is wrong: not locked, or source changed under the same version."""
-    lock = json.loads(LOCK_FILE.read_text()) if LOCK_FILE.exists() else {}
-    problems = {}
-    for name, step in all_steps().items():
+    """Step -> what is wrong: not locked, or code changed under the same version."""
+    lock, steps, problems = locked_code.read_lock(), all_steps(), {}
+    for name, step in steps.items():
         entry = lock.get(name)
         if entry is None:
             problems[name] = "is not in the lock"
-        elif entry["version"] == step.version and entry["source"] != source_digest(step.fn.__module__, step.jobs):
-            problems[name] = f"changed under version {step.version}"
-        elif entry["version"] != step.version:
-            problems[name] = f"has version {step.version}, the lock {entry['version']}"
-    for name in set(lock) - set(all_steps()):
+        elif entry["version"] != step.declared.version:
+            problems[name] = f"has version {step.declared.version}, the lock {entry['version']}"
+        elif entry["source"] != source_digest(step):
+            problems[name] = f"changed under version {step.declared.version}"
+    for name in set(lock) - set(steps):
         problems[name] = "is in the lock but not in tasks/"
     return problems
 
 
 def update_lock(same_because: str | None) -> list[str]:
-    """Record today's sources; a change under an unchanged version needs a reason why the meaning is the same."""
-    lock = json.loads(LOCK_FILE.read_text()) if LOCK_FILE.exists() else {}
-    problems = changed_steps()
+    """Record today's code; a change under an unchanged version needs a reason why the outputs are the same."""
+    lock, problems = locked_code.read_lock(), changed_steps()
     silent = [name for name, problem in problems.items() if problem.startswith("changed")]
     if silent and not same_because:
         raise SystemExit(
@@ -130,21 +47,27 @@ def update_lock(same_because: str | None) -> list[str]:
         )
     updated = {}
     for name, step in all_steps().items():
-        notes = list(lock.get(name, {}).get("same_meaning", [])) if name in lock else []
-        if name in silent:
-            notes.append(same_because)
-        if name in problems and name not in silent:
-            notes = []
-        updated[name] = {
-            "version": step.version,
-            "source": source_digest(step.fn.__module__, step.jobs),
-            "same_meaning": notes,
-        }
-    LOCK_FILE.write_text(json.dumps(updated, indent=1, sort_keys=True) + "\n")
+        notes = [] if name in problems and name not in silent else list(lock.get(name, {}).get("same_meaning", []))
+        notes += [same_because] if name in silent else []
+        entry = {"version": step.declared.version, "source": source_digest(step), "same_meaning": notes}
+        updated[name] = entry
+    locked_code.write_lock(updated)
     return sorted(problems)
 
 
+def main(arguments: list[str]) -> None:
+    """Update the lock, or show what a step reaches."""
+    parser = argparse.ArgumentParser(description="Update the lock of the steps' code.")
+    parser.add_argument("--same", metavar="WHY", help="the changed steps still make the same outputs, because ...")
+    parser.add_argument("--show", metavar="STEP", help="list the definitions that a step reaches, and change nothing")
+    chosen = parser.parse_args(arguments)
+    if chosen.show:
+        step = all_steps()[chosen.show]
+        for module, name in sorted(reached(step.fn.__module__, step.fn.__name__, step.declared.jobs)):
+            print(f"{module}.{name}" if name else f"{module} (when it is imported)")
+        return
+    print("updated:", ", ".join(update_lock(chosen.same)) or "nothing", file=sys.stdout)
+
+
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Update the lock of step sources.")
-    parser.add_argument("--same", metavar="WHY", help="the changed steps still mean the same, because ...")
-    print("updated:", ", ".join(update_lock(parser.parse_args().same)) or "nothing", file=sys.stdout)
+    main(sys.argv[1:])

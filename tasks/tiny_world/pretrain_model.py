@@ -6,14 +6,13 @@ from data_contracts.config.pretraining import LadderSize, PretrainingConfig
 from data_contracts.config.training import TrainingSettings
 from data_contracts.folder_contracts import TokenizerFiles, VanillaCheckpoint
 from data_contracts.specs.pretrain import PretrainSpec
-from data_contracts.store.stored import Folder, LocalFolder
+from data_contracts.store.stored import Folder
 from data_contracts.tables.documents import Document
-from data_contracts.tables.rows import Rows, file_rows
+from data_contracts.tables.rows import Rows
 from data_contracts.tables.training_log import TrainingLogEntry
-from models.seeding import derive_seed
 from tasks.runtime.outputs import Outputs
 from tasks.runtime.phases import Phase
-from tasks.runtime.run_training_job import job_paths, output, row_files, run_training_job
+from tasks.runtime.run_training_job import run_training_job
 from tasks.runtime.step import step
 
 log = logging.getLogger("almost.pretraining")
@@ -39,25 +38,23 @@ def pretrain_model(
     seed: int,
 ) -> PretrainedModel:
     """Pre-train the model called `name`; `pretraining.sizes` are not read, and are best left empty: they enter the key."""
-    paths = job_paths(f"pretrain-{name}")
-    spec = PretrainSpec(
-        **paths,
-        seed=derive_seed(seed, "pretrain", name) % 2**31,
-        corpus=row_files(documents, paths["work_dir"]),
+    job = run_training_job(
+        JOB,
+        PretrainSpec,
+        name=("pretrain", name),
+        seed=seed,
+        training=training,
+        corpus=documents,
         tokenizer=tokenizer.local(),
         size=size,
         pretraining=pretraining,
-        training=training,
     )
-    manifest = run_training_job(JOB, spec, training)
-    if manifest.metrics.get("formed") == 0:
+    measured = job.manifest.metrics
+    if measured.get("formed") == 0:
         log.warning(
             "pretrain_model %s has not learnt all that the profile watches (losses in nats: name copying %.2f, facts %.2f, order of "
             "the things asked %.2f); its answers will name wrong people or things. Train longer (pretraining.tokens) or change "
             "seeds.ladder",
-            name, *(manifest.metrics.get(f"{watched}_loss", float("nan")) for watched in ("copy", "recall", "order")),
+            name, *(measured.get(f"{watched}_loss", float("nan")) for watched in ("copy", "recall", "order")),
         )  # fmt: skip
-    return PretrainedModel(
-        checkpoint=LocalFolder(VanillaCheckpoint, output(spec, manifest, "model")),
-        training_log=file_rows(TrainingLogEntry, [output(spec, manifest, "training_log")]),
-    )
+    return PretrainedModel(checkpoint=job.checkpoint(VanillaCheckpoint), training_log=job.training_log)

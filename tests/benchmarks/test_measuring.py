@@ -93,15 +93,15 @@ def test_mmlu_items_are_five_shots_and_a_question(tmp_path: Path, monkeypatch: p
 
 
 def test_reuse_is_read_from_the_counters() -> None:
-    def stage(name: str, computed: float) -> dict:
-        return {"stage": name, "counters": {"computed_prompt_tokens": computed, "unique_prompt_tokens": 100.0}}
+    def step(name: str, computed: float) -> dict:
+        return {"label": name, "counters": {"computed_prompt_tokens": computed, "unique_prompt_tokens": 100.0}}
 
-    summary = {"stages": [stage("sample_responses-A", 104.0), {"stage": "rank", "counters": {}}, stage("other", 900.0)]}
+    summary = {"steps": [step("sample_responses-A", 104.0), {"label": "rank", "counters": {}}, step("other", 900.0)]}
     assert prompt_reuse.ratios_of(summary) == {"sample_responses-A": 1.04}
     with pytest.raises(AssertionError, match="more often than needed"):
-        prompt_reuse.ratios_of({"stages": [stage("self_play", 111.0)]})
-    with pytest.raises(AssertionError, match="no stage generated"):
-        prompt_reuse.ratios_of({"stages": []})
+        prompt_reuse.ratios_of({"steps": [step("self_play", 111.0)]})
+    with pytest.raises(AssertionError, match="no step generated"):
+        prompt_reuse.ratios_of({"steps": []})
 
 
 @pytest.mark.slow

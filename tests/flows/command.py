@@ -119,6 +119,6 @@ def summary_of(home: Path) -> dict[str, Any]:
     return json.loads(max(summaries, key=lambda path: path.stat().st_mtime_ns).read_text())
 
 
-def stage_of(home: Path, label: str) -> dict[str, Any]:
-    """One stage of the newest run."""
-    return next(stage for stage in summary_of(home)["stages"] if stage["stage"] == label)
+def step_of(home: Path, label: str) -> dict[str, Any]:
+    """One step of the newest run."""
+    return next(step for step in summary_of(home)["steps"] if step["label"] == label)

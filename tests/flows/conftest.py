@@ -23,7 +23,7 @@ def finished(almost: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("finished") / "home"
     done = almost.mini(home)
     assert done.returncode == 0, done.stdout
-    assert "31 stages, 0 cached" in done.stdout
+    assert "32 steps, 0 cached" in done.stdout
     return home
 
 

@@ -88,7 +88,7 @@ class Serving:
         return self.state(run)
 
     def children(self, flow: str) -> list[dict[str, Any]]:
-        """Every run of a stage's flow, the oldest first."""
+        """Every run of a step's flow, the oldest first."""
         body = {"flows": {"name": {"any_": [flow]}}, "sort": "EXPECTED_START_TIME_ASC"}
         return self.api.post("/flow_runs/filter", json=body).raise_for_status().json()
 

@@ -14,7 +14,8 @@ import pytest
 
 import data_contracts
 from data_contracts.tables.row import CONTRACT_METADATA, Row
-from tests.flows.command import Command, digests, outputs_of, stage_of, summary_of
+from tasks.reporting.metric_titles import metric_of
+from tests.flows.command import Command, digests, outputs_of, step_of, summary_of
 
 pytestmark = pytest.mark.flow
 
@@ -49,13 +50,23 @@ def test_summary_tells_what_happened(finished: Path):
     assert (summary["status"], summary["profile"], summary["home"]) == ("finished", "mini", str(finished))
     assert summary["metrics"]["queries.kept"] == 24
     assert summary["orchestration_s"] < summary["wall_s"]
-    stages = {stage["stage"]: stage for stage in summary["stages"]}
-    assert stages["sample_responses-A"]["rows"] == 24
-    assert stages["rank_comparisons"]["rows"] == 24 * 3
-    tables = {path.split("@")[0]: rows for path, rows in stages["optimize_policy"]["artifacts"].items()}
+    steps = {step["label"]: step for step in summary["steps"]}
+    assert steps["sample_responses-A"]["rows"] == 24
+    assert steps["rank_comparisons"]["rows"] == 24 * 3
+    tables = {path.split("@")[0]: rows for path, rows in steps["optimize_policy"]["artifacts"].items()}
     assert tables["rollouts"] == 2 * 8
     report = (finished / "runs" / "latest" / "report.html").read_text()
-    assert all(part in report for part in ("<td>queries</td>", "Training: optimize_policy", "reward.heldout_accuracy"))
+    assert all(part in report for part in ("<td>queries</td>", "Training: optimize_policy", "The reward model prefers"))
+
+
+def test_a_person_reads_every_metric_by_a_title_of_words(finished: Path):
+    metrics = summary_of(finished)["metrics"]
+    parts = (".low", ".high", ".n")
+    assert not [name for name in metrics if not name.endswith(parts) and metric_of(name) is None]
+    dotted = [name for name in metrics if "." in name]
+    for page in (finished / "runs" / "latest").rglob("*"):
+        if page.suffix in (".html", ".md"):
+            assert not [name for name in dotted if name in page.read_text().split("Configuration")[0]], page
 
 
 def test_what_others_may_use_has_a_card_that_names_its_files(finished: Path):
@@ -111,7 +122,7 @@ def test_identical_run_elsewhere_with_relative_home_finds_everything(
     before = digests(home)
     done = almost.mini("home", cwd=tmp_path)
     assert done.returncode == 0, done.stdout
-    assert "31 stages, 31 cached" in done.stdout
+    assert "32 steps, 32 cached" in done.stdout
     assert digests(home) == before
     assert summary_of(home)["home"] == str(home)
     assert not list((home / "scratch" / "jobs").glob("*"))
@@ -123,7 +134,7 @@ def test_until_and_from_limit_a_run(almost: Command, copied: Callable[[], Path])
     assert done.returncode == 0, done.stdout
     summary = summary_of(home)
     assert (summary["status"], summary["message"]) == ("stopped", "after sft")
-    assert summary["stages"][-1]["stage"] == "finetune_policy"
+    assert summary["steps"][-1]["label"] == "finetune_policy"
 
 
 def test_ones_own_queries_take_the_place_of_mined_ones(almost: Command, copied: Callable[[], Path], tmp_path: Path):
@@ -131,8 +142,8 @@ def test_ones_own_queries_take_the_place_of_mined_ones(almost: Command, copied: 
     own.write_text("How do I make tea?\nTell me a story.\nHow do I make tea?\n")
     done = almost.mini(home, "--use", f"queries={own}", "--until", "comparisons")
     assert done.returncode == 0, done.stdout
-    assert "load_queries: 2 queries, 1 rejected_queries" in done.stdout
-    assert not any(stage["step"] == "mine_queries" for stage in summary_of(home)["stages"])
+    assert "load_queries: 2 queries, 1 rejected queries" in done.stdout
+    assert not any(step["step"] == "mine_queries" for step in summary_of(home)["steps"])
     asked = [
         set(pq.read_table(sorted(f.glob("part-*")))["query"].to_pylist()) for f in outputs_of(home, "rank_comparisons")
     ]
@@ -144,12 +155,12 @@ def test_the_policy_may_learn_from_the_comparisons_instead(almost: Command, copi
     settings = ("--set", "policy.optimizer=dpo", "--set", "dpo.learning_rate=1e-3", "--set", "dpo.batch_size=8")
     done = almost.mini(home, *settings, "--until", "policy")
     assert done.returncode == 0, done.stdout
-    computed = [stage for stage in summary_of(home)["stages"] if not stage["cached"]]
-    assert [stage["stage"] for stage in computed] == ["optimize_by_preferences-sigmoid"]
+    computed = [step for step in summary_of(home)["steps"] if not step["cached"]]
+    assert [step["label"] for step in computed] == ["optimize_by_preferences-sigmoid"]
     assert any(path.startswith("checkpoint@") for path in computed[0]["artifacts"])
 
 
-def test_from_refuses_when_an_earlier_stage_is_missing(almost: Command, copied: Callable[[], Path]):
+def test_from_refuses_when_an_earlier_step_is_missing(almost: Command, copied: Callable[[], Path]):
     home = copied()
     for folder in outputs_of(home, "self_play"):
         shutil.rmtree(folder)
@@ -171,5 +182,5 @@ def test_damaged_part_is_rebuilt_and_says_so(almost: Command, copied: Callable[[
     assert "missing or altered; the artifact will be rebuilt" in done.stdout
     assert "has been rebuilt with the same bytes" in done.stdout
     assert digests(home) == before
-    assert not stage_of(home, "filter_comparisons")["cached"]
-    assert sum(not stage["cached"] for stage in summary_of(home)["stages"]) == 1
+    assert not step_of(home, "filter_comparisons")["cached"]
+    assert sum(not step["cached"] for step in summary_of(home)["steps"]) == 1

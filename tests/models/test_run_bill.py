@@ -78,7 +78,7 @@ def test_the_command_prints_stages_and_a_sum():
         cwd=PROJECT_ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     lines = done.stdout.splitlines()
-    assert lines[0].split() == ["stage", "tokens", "FLOPs", "hours", "at", "0.01", "TFLOP/s"]
+    assert lines[0].split() == ["step", "tokens", "FLOPs", "hours", "at", "0.01", "TFLOP/s"]
     named = [line.split()[0] for line in lines[1:] if line and not line.startswith("Upper")]
     assert named == [*(stage.stage for stage in bill(load_profile("smoke"))), "together"]
     assert json.loads(lines[len(named)].split()[1].replace(",", "")) == sum(

@@ -15,7 +15,7 @@ from tasks.reporting.run_report import FENCE, LINE_WIDTH, samples
 from tasks.reporting.run_summary import read_summary
 from tasks.reporting.run_tables import RunTables
 from tasks.reporting.training_curves import HEIGHT, MARGIN, WIDTH, line
-from tests.deployments.cli.finished_run import HOSTILE, RUN_ID, make_run
+from tests.deployments.cli.finished_run import HOSTILE, RUN_ID, Made, Query, make_run, query
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def home(tmp_path: Path) -> str:
 def tables(home: str) -> RunTables:
     summary = read_summary(Store(home), RUN_ID)
     assert summary is not None
-    return RunTables(Store(home), summary.stages)
+    return RunTables(Store(home), summary.steps)
 
 
 def lineage(home: str, row_id: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -72,6 +72,10 @@ def test_a_comparison_shows_its_two_responses_and_the_reward_models_scores(
     assert marked(lines) == ["comparison q2-A-B"]
     assert "scores by reward_scores: +0.500 over -0.250 (heldout)" in "\n".join(lines)
     assert sum("response q2-" in line for line in lines) == 2
+    filters = (
+        "word filter keeps it, length filter keeps it, pairing filter keeps it, as-is reward model did not judge it"
+    )
+    assert f"      {filters}" in lines
 
 
 def test_an_unknown_row_shows_what_ids_look_like(home: str):
@@ -84,11 +88,11 @@ def test_funnel_by_hand(tables: RunTables):
         FunnelRow("queries", 2, 2),
         FunnelRow("responses", 5, None, "of 2 responders"),
         FunnelRow("comparisons of the assumed order", 2),
-        FunnelRow("comparisons that every filter kept", 1, 2, "1 short_chosen"),
+        FunnelRow("comparisons that every filter kept", 1, 2, "1 chosen answer too short"),
         FunnelRow("pairs held out of reward training", 1),
         FunnelRow("demonstrations", 1, 1),
-        FunnelRow("demonstrations for SFT", 1, 1, "the other half is for PPO alone"),
-        FunnelRow("rollouts", 2, None, "in 1 PPO steps"),
+        FunnelRow("demonstrations for SFT", 1, 1, "the others are prompts for policy training"),
+        FunnelRow("rollouts", 2, None, "in 1 policy training step"),
     ]
     assert FunnelRow("x", 1, 3).share() == "33.3%"
 
@@ -109,15 +113,16 @@ def test_the_report_is_one_page_that_shows_untrusted_text_as_text(home: str):
     page = Path(path).read_text()
     for part in (
         "Funnel",
-        "short_chosen",
-        "reward.heldout_accuracy",
-        "0.75",
-        "loss: 0.7 → 0.5 in 2 steps",
+        "1 chosen answer too short",
+        "The reward model prefers the answer that is assumed better, held-out comparisons",
+        "75.0%",
+        "Training loss: 0.7 → 0.5 in 2 steps",
         "queries: 2",
     ):
         assert part in page
     assert "<script" not in page
     assert "http" not in page
+    assert "heldout_accuracy" not in page, "a dotted name is for summary.json"
     assert "\x1b" not in page
     assert HOSTILE.split()[1] in page
     for reference in re.findall(r'href="([^"]+)"', page):
@@ -126,17 +131,11 @@ def test_the_report_is_one_page_that_shows_untrusted_text_as_text(home: str):
 
 def test_html_in_a_models_text_is_escaped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("tests.deployments.cli.finished_run.FEEDBACK", [])
-    monkeypatch.setattr("tests.deployments.cli.finished_run.POLICY", [_hostile_queries()])
+    monkeypatch.setattr("tests.deployments.cli.finished_run.POLICY", [Made(Query, "k", [query("q1", "<img src=x>")])])
     make_run(str(tmp_path), policy=True)
     page = Path(report_run(str(tmp_path), RUN_ID)).read_text()
     assert "<img" not in page
     assert "&lt;img src=x&gt;" in page
-
-
-def _hostile_queries():
-    from tests.deployments.cli.finished_run import Query, query
-
-    return Query, "k", [query("q1", "<img src=x>")], ""
 
 
 def test_a_lost_table_is_named(home: str):

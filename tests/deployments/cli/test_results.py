@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from data_contracts.errors import ConfigError
+from data_contracts.tables.effects import Effect
 from deployments.cli.results_command import kind_of, measure, parse_seeds, report_seeds
 from deployments.cli.results_page import GOALS, Goal, write_page
 from flows.studies.miniature import measure_seed
@@ -14,11 +15,12 @@ from flows.studies.miniature import measure_seed
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def row(effect: str, difference: float, arm: str = "", rows: int = 1000) -> dict[str, object]:
-    return {
-        "effect": effect, "arm": arm, "first_mean": 0.5 + difference, "second_mean": 0.5, "difference": difference,
-        "low": difference - 0.01, "high": difference + 0.01, "first_rows": rows, "second_rows": rows,
-    }  # fmt: skip
+def row(effect: str, difference: float, arm: str = "", rows: int = 1000) -> Effect:
+    return Effect(
+        effect_id=f"{effect}|{arm}", effect=effect, arm=arm, first_mean=0.5 + difference, second_mean=0.5,
+        difference=difference, low=difference - 0.01, high=difference + 0.01, first_rows=rows, second_rows=rows,
+        clusters=10,
+    )  # fmt: skip
 
 
 def test_report_and_development_seeds_are_apart_and_five_are_reported() -> None:
@@ -121,4 +123,4 @@ def test_a_profile_without_a_tiny_world_is_refused(tmp_path: Path) -> None:
         "  - {name: B, model: small, prompt: hhh, shots: 1}\n"
     )
     with pytest.raises(ConfigError, match="has no tiny world; take --profile tiny"):
-        measure(str(profile), str(tmp_path / "home"), [1], [], None, 1)
+        measure(profile=str(profile), home=str(tmp_path / "home"), seeds=[1], settings=[], page=None, at_once=1)

@@ -1,7 +1,8 @@
 """`almost show`: readable samples of a run's tables, on local and remote stores, and untrusted text made harmless."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import pytest
 
@@ -9,11 +10,13 @@ from data_contracts.errors import AlmostError, ConfigError
 from data_contracts.store.manifest import MANIFEST_FILE
 from data_contracts.tables.comparisons import Comparison
 from data_contracts.tables.queries import Query
+from data_contracts.tables.rollouts import Rollout
+from data_contracts.tables.rows import Rows, rows_of
 from deployments.cli.show_command import find_summary, show_run
 from tasks.reporting.plain_text import plain
 from tasks.reporting.run_tables import RunTables
 from tasks.reporting.sample_rows import sample_rollouts
-from tests.deployments.cli.finished_run import make_run
+from tests.deployments.cli.finished_run import make_run, rollout
 
 
 @pytest.fixture(params=["folder", "memory"])
@@ -29,10 +32,10 @@ def test_shows_summary_metrics_and_samples(home: str, capsys: pytest.CaptureFixt
     for part in (
         "run 20260101-000000-test-abcd: finished",
         "data 7",
-        "reward.heldout_accuracy",
-        "0.75",
+        "The reward model prefers the answer that is assumed better, held-out comparisons",
+        "75.0%",
         "q2: Plain?",
-        "A over B: dropped: short_chosen (3 <= 9.5)",
+        "A over B: dropped: chosen answer too short (3 <= 9.5)",
         "A (tiny:large, 3 shots hhh): answer q11",
         "no score  (empty)",
         "> +0.500  A smith.",
@@ -84,28 +87,24 @@ def test_lost_table_says_so(home: str):
 
 def test_rollouts_of_first_and_last_step():
     class Tables:
-        def read(self, _contract: Any) -> Any:
-            rows = [
-                {"step": step, "prompt": f"p{step}{n}", "response": "r", "score": float(step), "kl": 0.0}
-                for step in (1, 2, 3)
-                for n in range(3)
-            ]
-            return type("Table", (), {"to_pylist": lambda _self: rows})()
+        def rows(self, row: type[Rollout]) -> Rows[Rollout]:
+            made = [rollout(n, f"p{step}{n}", "r", step) for step in (1, 2, 3) for n in range(3)]
+            return rows_of(row, [replace(one, score=float(one.step), prompt=one.prompt_id) for one in made])
 
-        read_last = read
+        last = rows
 
-    lines = sample_rollouts(Tables())
+    lines = sample_rollouts(cast(RunTables, Tables()))
     assert lines[0] == "  step 1: mean score +1.000 of 3 rollouts"
     assert lines[5] == "  step 3: mean score +3.000 of 3 rollouts"
     assert len(lines) == 10
     assert not any("p2" in line for line in lines)
 
 
-def test_tables_keep_the_order_of_stages(tmp_path: Path):
+def test_tables_keep_the_order_of_steps(tmp_path: Path):
     store = make_run(str(tmp_path))
-    tables = RunTables(store, find_summary(store, "20260101-000000-test-abcd").stages)
-    assert tables.read(Query)["query_id"].to_pylist() == ["q1", "q2"]
-    assert tables.read_last(Comparison).num_rows == 2
+    tables = RunTables(store, find_summary(store, "20260101-000000-test-abcd").steps)
+    assert tables.rows(Query).column("query_id") == ["q1", "q2"]
+    assert len(tables.last(Comparison)) == 2
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def test_stages_behind_the_last_one_asked_for_are_not_billed():
         shown = cells(describe(CONFIG, POLICY_TRAINING, set(), {"reward.heldout_accuracy": 0.75}))
     assert "finetune_policy" in shown
     assert "optimize_policy" not in shown
-    assert shown["reward.heldout_accuracy"] == ["0.75"]
+    assert shown["The reward model prefers the answer that is assumed better, held-out comparisons"] == ["75.0%"]
 
 
 def test_a_model_that_is_only_a_name_is_said_to_have_no_size():

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from models.training.checkpoints import MARKER
-from tests.flows.command import MINI, Command, digests, outputs_of, stage_of, until
+from tests.flows.command import MINI, Command, digests, outputs_of, step_of, until
 
 pytestmark = pytest.mark.flow
 
@@ -52,7 +52,7 @@ def test_killed_while_sampling(almost: Command, copied: Callable[[], Path], tmp_
     assert 1 <= stored < SHARDS
     done = almost.mini(home)
     assert done.returncode == 0, done.stdout
-    counters = stage_of(home, "sample_responses-A")["counters"]
+    counters = step_of(home, "sample_responses-A")["counters"]
     assert (counters["shards_found"], counters["shards_computed"]) == (stored, SHARDS - stored)
     assert digests(home) == before
     until(lambda: not almost.left_behind(), 30, "the killed run's API server to end")

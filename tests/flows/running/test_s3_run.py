@@ -50,7 +50,7 @@ def test_a_run_in_a_bucket_survives_a_kill_and_makes_what_a_folder_has(
     assert done.returncode == 0, done.stdout
     assert done.stdout.count("(cached)") >= 5, "world, ladder and queries are found"
     assert f"{s3_home}/runs/" in done.stdout
-    assert re.search(r"train_reward_model: \d+ training_log, [1-9]\d* reward_scores", done.stdout)
+    assert re.search(r"train_reward_model: \d+ training log, [1-9]\d* reward scores", done.stdout)
     assert not manifests(tmp_path), "nothing is kept here"
     after = digests_in_bucket(s3_home)
     assert after.items() >= before.items(), "nothing was written anew"

@@ -1,6 +1,6 @@
 """`almost serve` and deployed runs, with a real server and real workers, whatever is killed meanwhile.
 
-One server for all: each test removes the outputs of the stage it disturbs, and asks that they come back the same.
+One server for all: each test removes the outputs of the step it disturbs, and asks that they come back the same.
 """
 
 import shutil
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.command import Command, digests, outputs_of, stage_of, summary_of, until
+from tests.flows.command import Command, digests, outputs_of, step_of, summary_of, until
 from tests.flows.serving import START_LIMIT_S, STOP_LIMIT_S, Serving, kill
 
 pytestmark = [pytest.mark.flow, pytest.mark.slow]
@@ -82,16 +82,16 @@ def test_a_run_waits_for_approval_without_a_process_and_then_goes_on_or_ends(ser
     until(lambda: not any(serving.process_of(run) for run in both), STOP_LIMIT_S, "the processes to end")
     [bill] = [text for key, text in serving.markdown(approved).items() if key.startswith("almost-approval")]
     assert "| self_play | in the store | | |" in bill
-    assert "| reward.heldout_accuracy |" in bill
+    assert "| The reward model prefers the answer that is assumed better, held-out comparisons |" in bill
     serving.api.post(f"/flow_runs/{refused}/set_state", json={"state": {"type": "CANCELLING"}}).raise_for_status()
     serving.api.post(f"/flow_runs/{approved}/resume", json={}).raise_for_status()
     assert (serving.ended(approved), serving.ended(refused)) == ("COMPLETED", "CANCELLED")
     assert digests(serving.home) == digests(finished)
     assert summary_of(serving.home)["config"]["placement"]["heavy"] == "pool"
-    assert stage_of(serving.home, "pretrain_model-large")["cached"]
-    assert not stage_of(serving.home, "finetune_policy")["cached"]
+    assert step_of(serving.home, "pretrain_model-large")["cached"]
+    assert not step_of(serving.home, "finetune_policy")["cached"]
     edges = serving.graph(approved)
-    assert edges["finetune-policy / almost-mini"] == {"self-play / almost-mini", "pretrain-ladder / almost-mini"}
+    assert edges["finetune-policy / almost-mini"] == {"self-play / almost-mini", "pretrain-model / almost-mini-large"}
     assert edges["judge-by-as-is / almost-mini"] == {"filter_comparisons", "train-as-is-reward-model / almost-mini"}
 
 
@@ -99,7 +99,7 @@ def test_a_sharded_job_on_the_pool_runs_as_it_was_asked_to(serving: Serving):
     zero = ["training.zero_stage=2", "training.processes=2"]
     sharded = serving.submit(stop_after="reward_model", overrides=zero)
     assert serving.ended(sharded) == "COMPLETED"
-    trained = stage_of(serving.home, "train_reward_model")
+    trained = step_of(serving.home, "train_reward_model")
     assert not trained["cached"]
     assert (trained["counters"]["job_zero_stage"], trained["counters"]["job_processes"]) == (2, 2)
 

@@ -10,7 +10,7 @@ import yaml
 from transformers import GenerationConfig
 from transformers.utils.import_utils import is_serve_available
 
-from tests.flows.command import Command, outputs_of, stage_of, summary_of
+from tests.flows.command import Command, outputs_of, step_of, summary_of
 from tests.tasks.conftest import CONVERSATIONS, random_model
 
 pytestmark = [
@@ -59,8 +59,8 @@ def test_queries_and_responses_come_from_servers_that_end_with_their_stages(
     run = ("run", "--profile", str(profile), "--home", str(home), "--until", "responses")
     done = almost.run(*run)
     assert done.returncode == 0, done.stdout
-    assert {stage["stage"] for stage in summary_of(home)["stages"]} >= {"mine_queries", "sample_responses-B"}
-    counters = stage_of(home, "sample_responses-A")["counters"]
+    assert {step["label"] for step in summary_of(home)["steps"]} >= {"mine_queries", "sample_responses-B"}
+    counters = step_of(home, "sample_responses-A")["counters"]
     assert counters["generated_tokens"] > 0
     assert 0 < counters["unique_prompt_tokens"] < counters["prompt_tokens"]
     assert "computed_prompt_tokens" not in counters, "the server does not say what it computed"
@@ -70,7 +70,7 @@ def test_queries_and_responses_come_from_servers_that_end_with_their_stages(
         "serve" in process.info["cmdline"] for process in psutil.process_iter(["cmdline"]) if _ours(process, tmp_path)
     )
     again = almost.run(*run)
-    assert "5 stages, 5 cached" in again.stdout, again.stdout
+    assert "5 steps, 5 cached" in again.stdout, again.stdout
 
 
 def _ours(process: psutil.Process, folder: Path) -> bool:

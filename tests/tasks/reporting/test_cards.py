@@ -6,16 +6,17 @@ from typing import Any
 import pytest
 from huggingface_hub import DatasetCard, ModelCard
 
-from data_contracts.folder_contracts import Checkpoint
+from data_contracts.folder_contracts import PolicyCheckpoint
 from data_contracts.store.artifact_store import Store
 from data_contracts.store.manifest import Parent, Provenance
 from tasks.reporting.cards import write_cards
 from tasks.reporting.dataset_card import COMPARISONS, DEMONSTRATIONS, dataset_card
 from tasks.reporting.funnel import FunnelRow
+from tasks.reporting.metric_titles import shown_metric
 from tasks.reporting.model_card import REWARD, SFT, ModelKind, model_card, policy_kind
 from tasks.reporting.run_summary import RunSummary
 from tasks.reporting.run_tables import RunTables
-from tasks.runtime.run_record import StageRecord
+from tasks.runtime.run_record import StepRecord
 
 PPO = policy_kind("ppo")
 MADE = Provenance(
@@ -30,7 +31,7 @@ def summary(metrics: dict[str, float], base: str = "someone/base-1b", world: boo
     return RunSummary(
         run_id="20260101-000000-own-abcd", status="finished", profile="own", home="s3://bucket/home", flow_run_id=None,
         started_at="2026-01-01T00:00:00+00:00", wall_s=1, process_startup_s=None, startup_s=0, working_s=0,
-        orchestration_s=0, seed=1, seeds={"data": 1, "train": 2}, stages=[], metrics=metrics,
+        orchestration_s=0, seed=1, seeds={"data": 1, "train": 2}, steps=[], metrics=metrics,
         config={"models": dict.fromkeys(roles, base), "world": {"names": 12} if world else None, "self_play": {"turns": 2}},
     )  # fmt: skip
 
@@ -68,13 +69,16 @@ def test_each_model_shows_its_own_figures_and_names_what_is_missing():
         "gold_questions.base": 0.1, "ppo.kl.last": 0.2, "failures.empty.sft": 0.0, "judge.ppo_against_sft.win": 3,
     }  # fmt: skip
     shown = {kind.name: card(kind, metrics).split("## What was measured")[1] for kind in (REWARD, SFT, PPO)}
-    found = {name: sorted(metric for metric in metrics if f"| {metric} |" in text) for name, text in shown.items()}
+    found = {
+        name: sorted(metric for metric in metrics if f"| {shown_metric(metric).title} |" in text)
+        for name, text in shown.items()
+    }
     assert found == {
         "reward-model": ["reward.heldout_accuracy", "static_hhh.reward"],
         "sft-model": ["failures.empty.sft", "static_hhh.sft"],
         "ppo-model": ["judge.ppo_against_sft.win", "ppo.kl.last", "static_hhh.helpful.ppo"],
     }
-    assert "Not measured in this run: truthfulqa_mc1, mmlu, lambada." in card(SFT, metrics)
+    assert "Not measured in this run: TruthfulQA MC1, MMLU, LAMBADA." in card(SFT, metrics)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +86,7 @@ def test_each_model_shows_its_own_figures_and_names_what_is_missing():
     [
         (PPO, {"gold_questions.ppo": 0.66, "gold_questions.sft": 0.82}, "Worse than the SFT model it started from by"),
         (PPO, {"gold_questions.ppo": 0.4, "gold_questions.base": 0.5}, "Worse than the model before any training"),
-        (SFT, {"gold_questions.sft": 0.4, "gold_questions.base": 0.5}, "0.400 against 0.500"),
+        (SFT, {"gold_questions.sft": 0.4, "gold_questions.base": 0.5}, "40.0% against 50.0%"),
         (PPO, {"judge.ppo_against_sft.win_rate": 0.48}, "Loses to the SFT model it started from in A/B tests"),
         (SFT, {"failures.off_topic.sft": 0.061}, "6% of its answers are off-topic."),
         (REWARD, {"reward_card.flag.collapsed": 1.0}, "Flagged as collapsed"),
@@ -95,7 +99,7 @@ def test_each_model_shows_its_own_figures_and_names_what_is_missing():
                 "reward_gold_pairs.reward.low": 0.64,
                 "longer_gold_pairs.longer_wins": 0.65,
             },
-            "it is not clearly better than 'the longer answer wins' (0.700, 0.650)",
+            "it is not clearly better than the rule 'the longer answer wins': 70.0% against 65.0%.",
         ),
         (REWARD, {"reward_card.accuracy": 0.6, "reward_card.longer_wins": 0.6}, "On its held-out pairs"),
     ],
@@ -160,21 +164,21 @@ def test_two_models_of_a_kind_have_a_card_each_and_one_found_again_has_one(store
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "tokenizer_config.json").write_text("{}")
     (tmp_path / "model" / "model.safetensors").write_bytes(b"")
-    stages = []
+    steps = []
     for number in (0, 1, 1):
         (tmp_path / "model" / "config.json").write_text(f'{{"number": {number}}}')
-        artifact = store.commit_folder(Checkpoint, f"k{number}" * 16, tmp_path / "model", MADE)
+        artifact = store.commit_folder(PolicyCheckpoint, f"k{number}" * 16, tmp_path / "model", MADE)
         paths = {artifact.path: 0}
         seconds = {"seconds": 1.0, "startup_s": 0.0, "working_s": 1.0, "wall_s": 1.0}
-        stages.append(
-            StageRecord(
-                stage="finetune_policy", step="finetune_policy", rows=0, artifact=artifact.path, artifacts=paths,
+        steps.append(
+            StepRecord(
+                label="finetune_policy", step="finetune_policy", rows=0, artifact=artifact.path, artifacts=paths,
                 cached=False, **seconds,
             )
         )  # fmt: skip
-    run = summary({}).model_copy(update={"stages": stages})
-    written = write_cards(store, run, RunTables(store, stages))
+    run = summary({}).model_copy(update={"steps": steps})
+    written = write_cards(store, run, RunTables(store, steps))
     assert [Path(path).name for path in written] == ["sft-model.md", "sft-model-2.md"]
     first, second = ((store.backend.read_bytes(path) or b"").decode() for path in written)
-    assert stages[0].artifact in first
-    assert stages[1].artifact in second
+    assert steps[0].artifact in first
+    assert steps[1].artifact in second

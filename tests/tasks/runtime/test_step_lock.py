@@ -1,142 +1,188 @@
-"""The lock of step sources: what counts as a change, what does not, and what an update asks for."""
+"""The lock of the steps' code: what counts as a change, what does not, and what an update asks for."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from tasks.runtime import locked_code, step_lock
+from tasks.runtime import locked_code, reached_code, step_lock
 from tasks.runtime.locked_code import locked_digest
-from tasks.runtime.step_lock import changed_steps, source_digest, update_lock
+from tasks.runtime.reached_code import digest_of, reached
+from tasks.runtime.step_lock import changed_steps, update_lock
 
-STEP = '''"""A step."""
+FILES = {
+    "tasks/feedback/speak.py": '''"""A step."""
+import models.sounds as sounds
 from models.words import shout
 
 from tasks.runtime.step import step
+
+LOUD = 2
 
 
 @step(version="1")
 def speak(text: str):
     """Say it."""
-    return shout(text)  # loudly
-'''
-WORDS = '"""Words."""\n\n\ndef shout(text: str) -> str:\n    """Loud."""\n    return text.upper()\n'
+    from models.voices import Voice
+
+    return Voice(sounds.pitch(text)).say(shout(text) * LOUD)  # loudly
 
 
-class FakeStep:
-    """What the lock asks of a step."""
-
-    def __init__(self, version: str = "1") -> None:
-        self.version, self.jobs = version, ("models.jobs.work",)
-
-    class fn:
-        __module__ = "tasks.speak"
+def whisper(text: str):
+    return text.lower()
+''',
+    "models/words.py": '"""Words."""\n\n\ndef shout(text: str) -> str:\n    """Loud."""\n    return text.upper() + END\n\n\n'
+    'END = "!"\n\n\ndef mumble(text):\n    return text[:1]\n',
+    "models/sounds.py": 'def pitch(text):\n    return len(text)\n\n\ndef noise():\n    return 0\n\n\nREGISTER = []\nREGISTER.append(pitch)\n',
+    "models/voices.py": "class Voice:\n    def __init__(self, pitch):\n        self.pitch = pitch\n\n    def say(self, text):\n        return text\n",
+    "models/jobs/work.py": "from models.words import mumble\n\n\ndef main():\n    return mumble('x')\n\n\ndef other():\n    return 1\n",
+    "tasks/runtime/step.py": "def step(version):\n    return lambda fn: fn\n",
+}  # fmt: skip
+JOBS = ("models.jobs.work",)
 
 
 @pytest.fixture
-def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    files = {
-        "tasks/speak.py": STEP, "models/words.py": WORDS, "tasks/runtime/step.py": "x = 1\n",
-        "models/jobs/work.py": "import models.words\n\nz = 3\n", "models/other.py": "y = 2\n",
-    }  # fmt: skip
-    for name, content in files.items():
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    for name, content in FILES.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(content)
-    monkeypatch.setattr(step_lock, "ROOT", tmp_path)
-    monkeypatch.setattr(step_lock, "LOCK_FILE", tmp_path / "lock.json")
+    fn = SimpleNamespace(__module__="tasks.feedback.speak", __name__="speak")
+    fake: Any = SimpleNamespace(fn=fn, declared=SimpleNamespace(version="1", jobs=JOBS))
+    monkeypatch.setattr(reached_code, "ROOT", tmp_path)
     monkeypatch.setattr(locked_code, "LOCK_FILE", tmp_path / "lock.json")
-    monkeypatch.setattr(step_lock, "all_steps", lambda: {"speak": FakeStep()})
+    monkeypatch.setattr(step_lock, "all_steps", lambda: {"speak": fake})
     forget()
     yield tmp_path
     forget()
 
 
 def forget() -> None:
-    for cached in (step_lock._tree, step_lock._imports, step_lock._meaning, locked_code._read_lock):
-        cached.cache_clear()
+    reached_code.forget()
+    locked_code._kept_lock.cache_clear()
 
 
 def digest() -> str:
     forget()
-    return source_digest("tasks.speak", ("models.jobs.work",))
+    return digest_of("tasks.feedback.speak", "speak", JOBS)
+
+
+def change(tree: Path, name: str, old: str, new: str) -> None:
+    path = tree / name
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+
+
+def test_names_are_followed_within_the_module_through_imports_and_into_jobs(tree: Path):
+    names = {name for name in reached("tasks.feedback.speak", "speak", JOBS) if name[1]}
+    assert names == {
+        ("tasks.feedback.speak", "speak"), ("tasks.feedback.speak", "LOUD"), ("models.words", "shout"),
+        ("models.words", "END"), ("models.sounds", "pitch"), ("models.sounds", "REGISTER"), ("models.voices", "Voice"),
+        ("models.jobs.work", "main"), ("models.words", "mumble"),
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("name", "old", "new", "changes"),
+    ("name", "old", "new"),
     [
-        ("tasks/speak.py", "shout(text)", "shout(text + '!')", True),
-        ("models/words.py", "upper", "lower", True),
-        ("models/jobs/work.py", "z = 3", "z = 4", True),
-        ("tasks/speak.py", "# loudly", "# very loudly", False),
-        ("tasks/speak.py", '"""Say it."""', '"""Say it well."""', False),
-        ("tasks/speak.py", "return shout(text)", "return shout(\n        text\n    )", False),
-        ("models/words.py", '"""Words."""', '"""Some words."""', False),
-        ("models/other.py", "y = 2", "y = 3", False),
-        ("tasks/runtime/step.py", "x = 1", "x = 2", False),
+        ("tasks/feedback/speak.py", "shout(text) * LOUD", "shout(text)"),
+        ("tasks/feedback/speak.py", "LOUD = 2", "LOUD = 3"),
+        ("models/words.py", "upper", "title"),
+        ("models/words.py", '"!"', '"?"'),
+        ("models/words.py", "[:1]", "[:2]"),
+        ("models/sounds.py", "len(text)", "0"),
+        ("models/sounds.py", "REGISTER.append(pitch)", "REGISTER.append(noise)"),
+        ("models/voices.py", "return text", "return text + text"),
+        ("models/jobs/work.py", "mumble('x')", "mumble('y')"),
     ],
 )
-def test_what_changes_a_steps_digest(tree: Path, name: str, old: str, new: str, changes: bool):
+def test_a_change_of_what_is_reached_counts(tree: Path, name: str, old: str, new: str):
     before = digest()
-    content = (tree / name).read_text()
-    assert old in content
-    (tree / name).write_text(content.replace(old, new))
-    assert (digest() != before) == changes
+    change(tree, name, old, new)
+    assert digest() != before
 
 
-def edit(tree: Path) -> None:
-    (tree / "models/words.py").write_text(WORDS.replace("upper", "lower"))
-    forget()
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("tasks/feedback/speak.py", "# loudly", "# very loudly"),
+        ("tasks/feedback/speak.py", '"""Say it."""', '"""Say it well."""'),
+        ("tasks/feedback/speak.py", "text.lower()", "text"),
+        (
+            "tasks/feedback/speak.py",
+            "return Voice(sounds.pitch(text))",
+            "return Voice(\n        sounds.pitch(text)\n    )",
+        ),
+        ("models/words.py", '"""Words."""', '"""Some words."""'),
+        ("models/sounds.py", "return 0", "return 1"),
+        ("models/jobs/work.py", "return 1", "return 2"),
+        ("tasks/runtime/step.py", "lambda fn: fn", "lambda fn: fn or None"),
+    ],
+)
+def test_a_change_of_anything_else_does_not(tree: Path, name: str, old: str, new: str):
+    before = digest()
+    change(tree, name, old, new)
+    assert digest() == before
 
 
-def test_a_step_is_locked_changed_and_excused_with_a_reason(tree: Path):
+def test_moving_a_function_to_another_file_changes_nothing(tree: Path):
+    before = digest()
+    (tree / "models/speech.py").write_text((tree / "models/words.py").read_text())
+    (tree / "models/words.py").unlink()
+    change(tree, "tasks/feedback/speak.py", "models.words", "models.speech")
+    change(tree, "models/jobs/work.py", "models.words", "models.speech")
+    assert digest() == before
+
+
+def test_a_re_export_is_followed(tree: Path):
+    before = digest()
+    (tree / "models/facade.py").write_text("from models.words import shout\n")
+    change(tree, "tasks/feedback/speak.py", "from models.words import shout", "from models.facade import shout")
+    assert digest() == before
+    change(tree, "models/words.py", "upper", "title")
+    assert digest() != before
+
+
+def test_a_step_that_changed_silently_is_named_and_a_reason_is_asked_for(tree: Path):
     assert changed_steps() == {"speak": "is not in the lock"}
-    assert locked_digest("speak") == "unlocked"
     assert update_lock(None) == ["speak"]
+    assert changed_steps() == {}
+    change(tree, "models/words.py", "upper", "title")
     forget()
-    assert changed_steps() == {}
-    assert locked_digest("speak") == digest()
-    edit(tree)
     assert changed_steps() == {"speak": "changed under version 1"}
-    with pytest.raises(SystemExit, match="speak changed under the same version: raise the version in @step, or run"):
+    with pytest.raises(SystemExit, match="speak changed under the same version: raise the version"):
         update_lock(None)
-    assert changed_steps() == {"speak": "changed under version 1"}
-    update_lock("only the name of a variable")
-    assert changed_steps() == {}
-    assert lock(tree)["speak"]["same_meaning"] == ["only the name of a variable"]
+    assert update_lock("title is upper for one letter") == ["speak"]
+    entry = json.loads((tree / "lock.json").read_text())["speak"]
+    assert entry["same_meaning"] == ["title is upper for one letter"]
+    assert locked_digest("speak") == entry["source"] == digest()
 
 
 def test_a_new_version_forgets_the_reasons(tree: Path, monkeypatch: pytest.MonkeyPatch):
     update_lock(None)
-    edit(tree)
-    update_lock("because")
-    monkeypatch.setattr(step_lock, "all_steps", lambda: {"speak": FakeStep("2")})
+    change(tree, "models/words.py", "upper", "title")
+    forget()
+    update_lock("a reason")
+    newer: Any = SimpleNamespace(
+        fn=SimpleNamespace(__module__="tasks.feedback.speak", __name__="speak"),
+        declared=SimpleNamespace(version="2", jobs=JOBS),
+    )
+    monkeypatch.setattr(step_lock, "all_steps", lambda: {"speak": newer})
     assert changed_steps() == {"speak": "has version 2, the lock 1"}
     update_lock(None)
-    assert changed_steps() == {}
-    assert lock(tree)["speak"] == {"version": "2", "source": digest(), "same_meaning": []}
+    assert json.loads((tree / "lock.json").read_text())["speak"]["same_meaning"] == []
 
 
-def test_a_step_that_is_gone_leaves_the_lock(tree: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_step_that_is_gone_is_named(tree: Path, monkeypatch: pytest.MonkeyPatch):
     update_lock(None)
     monkeypatch.setattr(step_lock, "all_steps", dict)
     assert changed_steps() == {"speak": "is in the lock but not in tasks/"}
-    update_lock(None)
-    assert lock(tree) == {}
 
 
-def lock(tree: Path) -> dict[str, Any]:
-    return json.loads((tree / "lock.json").read_text())
-
-
-def test_real_steps_reach_their_jobs_and_models():
-    forget()
-    steps = step_lock.all_steps()
-    assert {"mine_queries", "rank_comparisons", "optimize_policy"} <= set(steps)
-    reached = step_lock._imports("tasks.feedback.mine_queries")
-    assert "models.text.rouge_l_index" in reached
-    for name, step in steps.items():
-        trains = step.fn.__module__.rsplit(".", 1)[-1] in (
-            "pretrain_model", "train_reward_model", "finetune_policy", "optimize_policy", "optimize_by_preferences",
-        )  # fmt: skip
-        assert bool(step.jobs) == trains, f"{name}: a step that starts a job names its module in @step(jobs=...)"
+def test_the_paper_s_mining_reaches_what_decides_and_not_how_it_is_run():
+    reached_code.forget()
+    modules = {module for module, _ in reached("tasks.feedback.mine_queries", "mine_queries")}
+    assert {"models.text.rouge_l_index", "models.text.overlap", "models.engines.decode_loop"} <= modules
+    assert not {module for module in modules if module.startswith(("models.processes", "tasks.reporting"))}

@@ -13,11 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from data_contracts.config.profiles import config_from
 from data_contracts.config.run_config import RunConfig
 from data_contracts.errors import ConfigError
-from data_contracts.store.artifact import Artifact
 from data_contracts.store.artifact_store import Store
 from data_contracts.tables.comparisons import Comparison
 from data_contracts.tables.queries import Query
 from data_contracts.tables.responses import Response
+from data_contracts.tables.rows import Rows
 from tasks.feedback.mined_queries import MinedQueries
 from tasks.reward.train_reward_model import TrainedRewardModel
 
@@ -28,15 +28,15 @@ _NAME = re.compile(r"/(\d+)\.json$")
 class Publication(BaseModel):
     """One generation of data, and the pool of every query so far."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     number: int
     run: str = Field(description="Flow run that made it; its retry finds it")
     data_seed: int
-    pool: Artifact[Query] = Field(description="Every query ever kept: what later generations are compared with")
+    pool: Rows[Query] = Field(description="Every query ever kept: what later generations are compared with")
     mined: MinedQueries = Field(description="`queries` are those to train on; the rest is this generation's")
-    responses: tuple[Artifact[Response], ...] = Field(description="Of this generation")
-    comparisons: Artifact[Comparison] = Field(description="Those to train on")
+    responses: tuple[Rows[Response], ...] = Field(description="Of this generation")
+    comparisons: Rows[Comparison] = Field(description="Those to train on")
     as_is: TrainedRewardModel | None
     config: dict = Field(description="The configuration it was made with")
 
@@ -61,7 +61,7 @@ def read(store: Store, number: int) -> Publication:
     content = store.backend.read_bytes(_path(number))
     if content is None:
         raise ConfigError(f"publication {number} is not in {store.url}; known: {_numbers(store) or 'none'}")
-    return Publication.model_validate_json(content)
+    return Publication.model_validate_json(content, context={"stored": store.stored})
 
 
 def made_by(store: Store, run: str) -> Publication | None:
