@@ -1,6 +1,6 @@
 """How much faster is MMLU than with lm-eval 0.4.13, zero-shot and behind five shots, through `almost evaluate`'s scorer?
 
-The model of `option_scoring`, the project's own prompts, and everything from items to rows of `Evaluations` on our
+The model of `option_scoring`, the project's own prompts, and everything from items to evaluated items on our
 side; lm-eval runs `HFLM.loglikelihood` on the same texts, which shares one forward among the one-token options of a
 context, at its better batch size of two. Log-likelihoods must agree, and answers wherever they are no near-tie.
 """
@@ -11,17 +11,12 @@ from typing import Any
 
 from benchmarks._measuring import interleaved, timed
 from benchmarks.option_scoring import PEER_BATCHES, SUBJECTS, engine_folder, fresh, open_lm_eval
+from data_contracts.tables.evaluations import EvaluatedItem
 from models.engines.transformers_engine import TransformersEngine
-from models.evaluation.benchmarks.catalogue import (
-    Benchmark,
-    Settings,
-    ask,
-    builtin_template,
-    load_template,
-    read_questions,
-    template_name,
-)
+from models.evaluation.benchmarks.benchmark import Settings
 from models.evaluation.benchmarks.choice_items import ChoiceItem, score_items
+from models.evaluation.benchmarks.mmlu import MMLU
+from models.evaluation.benchmarks.prompt_template import builtin_template
 
 CLOSE, NEAR_TIE = 1e-3, 2e-3
 
@@ -58,15 +53,15 @@ def _compare(engine: TransformersEngine, peer: Any, items: list[ChoiceItem], rou
     }
 
 
-def _difference(rows: list[dict[str, Any]], theirs: list[list[float]]) -> float:
+def _difference(rows: list[EvaluatedItem], theirs: list[list[float]]) -> float:
     for row, scores in zip(rows, theirs, strict=True):
         first, second = sorted(scores, reverse=True)[:2]
-        right = scores.index(first) == row["correct_option"]
-        assert first - second < NEAR_TIE or row["value"] == right, f"another answer to {row['item_id']}"
+        right = scores.index(first) == row.correct_option
+        assert first - second < NEAR_TIE or row.value == right, f"another answer to {row.item_id}"
     worst = max(
         abs(a - b)
         for row, scores in zip(rows, theirs, strict=True)
-        for a, b in zip(row["option_scores"], scores, strict=True)
+        for a, b in zip(row.option_scores or (), scores, strict=True)
     )
     assert worst < CLOSE, f"log-likelihoods differ by {worst}"
     return worst
@@ -78,10 +73,9 @@ def read_items(shots: int, questions: int) -> list[ChoiceItem]:
     if not folder.is_dir():
         raise SystemExit(f"mmlu needs {folder}; set ALMOST_DATA to the folder that holds mmlu/")
     files = [path for subject in SUBJECTS for path in sorted(folder.glob(f"*/{subject}_*.csv"))]
-    name = template_name(Benchmark.MMLU, shots)
-    path = builtin_template(name)
-    template = load_template(name, str(path), path.read_text(encoding="utf-8"))
-    return ask(Benchmark.MMLU, read_questions(Benchmark.MMLU, files, questions), files, template, Settings(shots=shots))
+    path = builtin_template(MMLU.template_name(shots))
+    template = MMLU.parse_template(str(path), path.read_text(encoding="utf-8"))
+    return MMLU.items(MMLU.questions(files, questions), files, template, Settings(shots=shots))
 
 
 def by_lm_eval(peer: Any, items: list[ChoiceItem], batch: int) -> list[list[float]]:

@@ -1,6 +1,6 @@
 """The reward-model card: how good, how calibrated, and whether it fell into a known trap (ALMoST section 4.2).
 
-Two flags, with their thresholds in `Thresholds`: *collapsed*, when nearly all margins are too small to say anything,
+Two flags, with their thresholds in `RewardCardSettings`: *collapsed*, when nearly all margins are too small to say anything,
 and *length bias*, when the choice is nearly always the longer answer, or when the model is no better than chance on
 pairs of like length although it decides others by length. A flag is a reason to look, not a proof.
 """
@@ -11,23 +11,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from data_contracts.config.evaluation import RewardCardSettings
 from models.evaluation.statistics.calibration import Calibration, calibrate
 from models.evaluation.statistics.intervals import Estimate, estimate_mean
 
 HISTOGRAM_BINS = 20
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """When a card raises a flag."""
-
-    least_pairs: int = 20
-    flat_margin: float = 0.02  # nats: win probability between .495 and .505
-    flat_share: float = 0.9
-    longer_share: float = 0.9
-    like_length: float = 0.1  # of the longer answer's characters
-    suspicious_longer_share: float = 0.7
-    least_matched_pairs: int = 30
 
 
 @dataclass(frozen=True)
@@ -85,13 +73,13 @@ class RewardCard:
     enough_for_flags: bool = True
 
 
-def make_card(pairs: Sequence[ScoredPair], thresholds: Thresholds | None = None) -> RewardCard:
+def make_card(pairs: Sequence[ScoredPair], settings: RewardCardSettings | None = None) -> RewardCard:
     """The card of some scored pairs.
 
     Raises:
         ValueError: there are no pairs.
     """
-    limits = thresholds or Thresholds()
+    limits = settings or RewardCardSettings()
     margins = np.array([pair.margin for pair in pairs])
     matched = [pair for pair in pairs if _like_length(pair, limits.like_length)]
     decided = [pair for pair in pairs if pair.better_chars != pair.worse_chars and pair.margin]
@@ -115,7 +103,7 @@ def make_card(pairs: Sequence[ScoredPair], thresholds: Thresholds | None = None)
     return card
 
 
-def _flags(card: RewardCard, limits: Thresholds) -> dict[str, str]:
+def _flags(card: RewardCard, limits: RewardCardSettings) -> dict[str, str]:
     flags: dict[str, str] = {}
     if not card.enough_for_flags:
         return flags

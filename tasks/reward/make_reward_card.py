@@ -14,7 +14,7 @@ from data_contracts.tables.evaluations import LONGER_WINS, EvaluatedItem
 from data_contracts.tables.reward_scores import PairSplit, RewardScore
 from data_contracts.tables.rows import Rows
 from data_contracts.tables.training_log import TrainingLogEntry
-from models.evaluation.reward_card import ScoredPair, Thresholds, make_card
+from models.evaluation.reward_card import ScoredPair, make_card
 from models.evaluation.reward_card_page import card_page, ensemble_lines
 from tasks.runtime.context import job_folder
 from tasks.runtime.phases import Phase
@@ -60,7 +60,7 @@ def _write_card(
 ) -> Folder[RewardCardFiles]:
     folder = job_folder("card")
     folder.mkdir(parents=True, exist_ok=True)
-    card = make_card(pairs, Thresholds(**settings.model_dump())) if pairs else None
+    card = make_card(pairs, settings) if pairs else None
     content: dict[str, Any] = {"pairs": 0} if card is None else asdict(card)
     (folder / "card.json").write_text(json.dumps(content | {"ensemble": ensemble or {}}, indent=1), encoding="utf-8")
     page = NOT_MEASURED if card is None else card_page(card, title, kind) + ensemble_lines(ensemble or {})

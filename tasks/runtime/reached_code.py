@@ -2,7 +2,8 @@
 
 From a definition on, every name it uses is followed: within its module, through imports (also inside functions), and
 through modules used by name (`mining.mine_queries`). A class counts whole, because which of its methods an object is asked
-for cannot be told from names. What a module does when it is imported counts as soon as one of its definitions is reached.
+for cannot be told from names. A function that dispatches on a type (`@singledispatch`) reaches whatever is registered with
+it (`@open_judge.register`), wherever in the project. What a module does when it is imported counts as soon as one of its definitions is reached.
 Comments, docstrings, formatting, and the file that a definition stands in do not count.
 
 What it cannot see: code reached only by a computed name (`importlib.import_module(text)`, `getattr(module, text)`). Jobs
@@ -50,7 +51,7 @@ def reached(module: str, function: str, jobs: tuple[str, ...] = ()) -> set[Name]
         if name in found or not _counts(name[0]):
             continue
         found.add(name)
-        pending += [(name[0], ""), *_uses(*name)]
+        pending += [(name[0], ""), *_uses(*name), *_registered().get(name, ())]
     return found
 
 
@@ -138,6 +139,24 @@ def _uses(module: str, name: str) -> tuple[Name, ...]:
 
 
 @cache
+def _registered() -> dict[Name, tuple[Name, ...]]:
+    """Function -> the definitions that the project registers with it, `@function.register`."""
+    found: dict[Name, tuple[Name, ...]] = {}
+    for path in sorted(path for folder in FOLLOWED for path in (ROOT / folder).rglob("*.py")):
+        if ".register" not in path.read_text(encoding="utf-8"):
+            continue
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        here = _read(module)
+        for name, statement in here.definitions.items():
+            for decorator in getattr(statement, "decorator_list", ()):
+                match decorator:
+                    case ast.Attribute(value=ast.Name(id=function), attr="register"):
+                        target = here.imported.get(function, (module, function))
+                        found[target] = (*found.get(target, ()), (module, name))
+    return found
+
+
+@cache
 def _meaning(module: str, name: str) -> str:
     """The syntax of a definition without docstrings; comments and formatting are no part of the syntax."""
     here = _read(module)
@@ -155,5 +174,5 @@ def _meaning(module: str, name: str) -> str:
 
 def forget() -> None:
     """Forget what was read: the files may have changed."""
-    for cached in (_read, _uses, _meaning):
+    for cached in (_read, _uses, _registered, _meaning):
         cached.cache_clear()

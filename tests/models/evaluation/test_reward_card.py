@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_contracts.config.evaluation import RewardCardSettings
 from models.evaluation.reward_card import RewardCard, ScoredPair, make_card
 from models.evaluation.reward_card_page import card_page
 from models.evaluation.statistics.calibration import calibrate, sigmoid
@@ -105,6 +106,9 @@ def test_mostly_length_is_seen_on_pairs_of_like_length():
 def test_a_handful_of_pairs_raises_no_flag():
     pairs = [ScoredPair(f"q{n}", 2.0, 1.0, 100, 50) for n in range(19)]
     assert make_card(pairs).flags == {}
+    assert set(make_card(pairs, RewardCardSettings(least_pairs=19)).flags) == {"length_bias"}, (
+        "the profile says how many"
+    )
     assert set(make_card([*pairs, ScoredPair("q19", 2.0, 1.0, 100, 50)]).flags) == {"length_bias"}
 
 

@@ -6,17 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
+import tasks.tiny_world  # noqa: F401 - its judge registers itself
 from data_contracts.config.engine import EngineConfig
 from data_contracts.config.evaluation import JudgeSettings
 from data_contracts.config.run_config import RunConfig
-from data_contracts.config.world import WorldConfig
+from data_contracts.config.world import GoldJudgeSource, WorldConfig
 from data_contracts.errors import ConfigError
-from data_contracts.handles import ModelHandle, PromptHandle
-from data_contracts.tables.verdicts import JudgeQuestion, JudgeVerdict, ModelAnswer
+from data_contracts.finish_reason import FinishReason
+from data_contracts.handles import JudgeHandle, ModelHandle, PromptHandle
+from data_contracts.store.artifact_store import Store
+from data_contracts.tables.rows import Rows, rows_of
+from data_contracts.tables.verdicts import JudgeVerdict, ModelAnswer, Order, Outcome
 from data_contracts.tables.world_tables import WorldQuestion
-from models.evaluation.benchmarks.catalogue import builtin_template
+from models.evaluation.benchmarks.prompt_template import builtin_template
 from models.evaluation.judging.judge_questions import questions_of
+from models.evaluation.judging.judges import open_judge
 from models.tiny_world.answers import Style, write_answer
 from models.tiny_world.questions import Question, sample_questions
 from models.tiny_world.world import Split, build_world
@@ -26,59 +32,73 @@ from tests.models.engines.completions_server import CompletionsServer, as_json, 
 
 WORLD = WorldConfig(names=20, single_turn_documents=10, conversation_documents=10)
 PROMPT = PromptHandle.read("judge", builtin_template("judge"))
+GOLD = GoldJudgeSource(world=WORLD, world_seed=1)
 Compute = Callable[..., Any]
-Commit = Callable[..., Any]
 
 
-def answers(commit: Commit, subject: str, texts: dict[str, str]) -> Any:
-    rows = [
-        {
-            "answer_id": f"{subject}:{name}", "subject": subject, "question_id": name, "category": None,
-            "question": f"{name}?", "answer": text, "tokens": 3, "finish_reason": "end", "seed": 1,
-        }
-        for name, text in texts.items()
-    ]  # fmt: skip
-    return commit(ModelAnswer, rows)
-
-
-def judged(compute: Compute, first: Any, second: Any, settings: JudgeSettings, model: ModelHandle | None) -> list[Any]:
-    table = compute(
-        judge_pairs, "ppo", "sft", first, second, settings, model, PROMPT, EngineConfig(), WORLD, 1, 7
+def answer(subject: str, name: str, question: str, text: str) -> ModelAnswer:
+    return ModelAnswer(
+        answer_id=f"{subject}:{name}", subject=subject, question_id=name, category="x", question=question, answer=text,
+        tokens=3, finish_reason=FinishReason.END, seed=1,
     )  # fmt: skip
-    return read(JudgeVerdict, table).to_pylist()
 
 
-def test_the_gold_judge_prefers_the_truth_in_both_orders(compute: Compute, commit: Commit):
+def answers(subject: str, texts: dict[str, str]) -> Rows[ModelAnswer]:
+    return rows_of(ModelAnswer, [answer(subject, name, f"{name}?", text) for name, text in texts.items()])
+
+
+def arguments(
+    first: Rows[ModelAnswer], second: Rows[ModelAnswer], settings: JudgeSettings, judge: JudgeHandle
+) -> dict[str, Any]:
+    return {
+        "subject_a": "ppo", "subject_b": "sft", "answers_a": first, "answers_b": second, "judge": judge,
+        "judging": settings, "prompt": PROMPT, "engine": EngineConfig(), "seed": 7,
+    }  # fmt: skip
+
+
+def by_gold(first: Rows[ModelAnswer], second: Rows[ModelAnswer]) -> list[JudgeVerdict]:
+    return list(judge_pairs.fn(**arguments(first, second, JudgeSettings(kind="gold"), GOLD)))
+
+
+def test_the_gold_judge_prefers_the_truth_in_both_orders():
     import numpy as np
 
     world, rng = build_world(WORLD, 1), np.random.default_rng(1)
     questions: list[Question] = sample_questions(world, Split.TEST, 6, seed=1)
     texts = {q.text: {s: write_answer(world, q, s, rng) for s in (Style.HELPFUL, Style.WRONG)} for q in questions}
-    rows = [
-        [
-            {
-                "answer_id": f"{name}:{n}", "subject": name, "question_id": str(n), "category": "x", "question": question,
-                "answer": found[style], "tokens": 3, "finish_reason": "end", "seed": 1,
-            }
-            for n, (question, found) in enumerate(texts.items())
-        ]
+    first, second = (
+        rows_of(
+            ModelAnswer, [answer(name, str(n), asked, found[style]) for n, (asked, found) in enumerate(texts.items())]
+        )
         for name, style in (("ppo", Style.HELPFUL), ("sft", Style.WRONG))
-    ]  # fmt: skip
-    first, second = (commit(ModelAnswer, own) for own in rows)
-    verdicts = judged(compute, first, second, JudgeSettings(kind="gold"), None)
+    )
+    verdicts = by_gold(first, second)
     assert len(verdicts) == 2 * len(questions)
-    assert {row["outcome"] for row in verdicts} <= {"win", "tie"}
+    assert JudgeVerdict.to_table(verdicts).num_rows == len(verdicts)
+    assert {verdict.outcome for verdict in verdicts} <= {Outcome.WIN, Outcome.TIE}
     for one, other in zip(verdicts[::2], verdicts[1::2], strict=True):
-        assert (one["order"], other["order"]) == ("AB", "BA")
-        assert (one["score_a"], one["score_b"]) == (other["score_a"], other["score_b"])
-        assert one["raw_reply"].startswith(f"{one['score_a']:.2f} {one['score_b']:.2f}\n")
+        assert (one.order, other.order) == (Order.AB, Order.BA)
+        assert (one.score_a, one.score_b) == (other.score_a, other.score_b)
+        assert one.raw_reply.startswith(f"{one.score_a:.2f} {one.score_b:.2f}\n")
 
 
-def test_a_question_of_no_world_is_unparsable(compute: Compute, commit: Commit):
-    first, second = (answers(commit, subject, {"q": "Yes."}) for subject in ("ppo", "sft"))
-    verdicts = judged(compute, first, second, JudgeSettings(kind="gold"), None)
-    assert {row["unparsable_because"] for row in verdicts} == {"the question is not about this world"}
-    assert {row["outcome"] for row in verdicts} == {"unparsable"}
+def test_a_question_of_no_world_is_unparsable():
+    first, second = (answers(subject, {"q": "Yes."}) for subject in ("ppo", "sft"))
+    verdicts = by_gold(first, second)
+    assert {verdict.unparsable_because for verdict in verdicts} == {"the question is not about this world"}
+    assert {verdict.outcome for verdict in verdicts} == {Outcome.UNPARSABLE}
+
+
+def test_a_judge_travels_to_a_worker_as_what_it_is():
+    model = ModelHandle(name="judge", digest="judge", folder="/judge")
+    adapter = TypeAdapter(JudgeHandle)
+    for judge in (model, GOLD):
+        assert adapter.validate_python(adapter.dump_python(judge, mode="json")) == judge
+
+
+def test_a_judge_that_nobody_registered_is_named():
+    with pytest.raises(ConfigError, match="no judge is known for str"):
+        open_judge("the cat", JudgeSettings(), EngineConfig())
 
 
 REPLIES = ["8 7\nFuller.", "11/10", "I will not judge.", "9 2", "6 6\nAlike."]
@@ -112,10 +132,12 @@ def judge_folder(tmp_path: Path) -> Path:
 
 
 def test_a_served_judge_is_read_counted_and_not_asked_twice(
-    compute: Compute, commit: Commit, judge_folder: Path, store: Any
+    compute: Compute, stored: Callable[..., Any], judge_folder: Path, store: Store
 ):
     names = [*(f"q{n}" for n in range(5)), "q-refused"]
-    first, second = (answers(commit, subject, dict.fromkeys(names, f"{subject} says")) for subject in ("ppo", "sft"))
+    first, second = (
+        stored(ModelAnswer, answers(subject, dict.fromkeys(names, f"{subject} says"))) for subject in ("ppo", "sft")
+    )
     with serving(judge_folder) as server:
         scripted(server)
         engine = EngineConfig.model_validate(
@@ -123,56 +145,65 @@ def test_a_served_judge_is_read_counted_and_not_asked_twice(
         )
         settings = JudgeSettings(kind="model", engine=engine, reply_tokens=64, price_per_million_read=2.0)
         model = ModelHandle(name="judge", digest="judge", folder=str(judge_folder))
-        rows = judged(compute, first, second, settings, model)
+        table = compute(judge_pairs, **arguments(first, second, settings, model))
         asked = [body["prompt"] for body in server.requests if "[Question]" in body["prompt"]]
         assert len([prompt for prompt in asked if "q-refused" not in prompt]) == 10
-        again = judged(compute, first, second, settings, model)
-        assert again == rows
+        again = compute(judge_pairs, **arguments(first, second, settings, model))
+        assert again == table
         assert len([body for body in server.requests if "[Question]" in body["prompt"]]) == len(asked)
-    by_name = {(row["question_id"], row["order"]): row for row in rows}
-    assert (by_name["q0", "AB"]["score_a"], by_name["q0", "AB"]["score_b"]) == (8, 7)
-    assert (by_name["q0", "BA"]["score_a"], by_name["q0", "BA"]["score_b"]) == (7, 8)  # it likes the first place
-    assert by_name["q4", "AB"]["outcome"] == "tie"
-    reasons = {name: by_name[name, "AB"]["unparsable_because"] for name in ("q1", "q2", "q-refused")}
+    by_name = {(verdict.question_id, verdict.order): verdict for verdict in table}
+    assert (by_name["q0", Order.AB].score_a, by_name["q0", Order.AB].score_b) == (8, 7)
+    assert (by_name["q0", Order.BA].score_a, by_name["q0", Order.BA].score_b) == (7, 8)  # it likes the first place
+    assert by_name["q4", Order.AB].outcome is Outcome.TIE
+    reasons = {name: str(by_name[name, Order.AB].unparsable_because) for name in ("q1", "q2", "q-refused")}
     assert "not two scores" in reasons["q1"]
     assert "not two scores" in reasons["q2"]
     assert "not allowed" in reasons["q-refused"]
-    assert by_name["q2", "AB"]["raw_reply"] == "I will not judge."
+    assert by_name["q2", Order.AB].raw_reply == "I will not judge."
+    cost = store.cost(table.artifact)
+    assert cost is not None
+    assert cost.counters["judge_replies"] == 12
+    assert cost.counters["generated_tokens"] > 0, "the judge's own tokens are counted when the step ends"
 
 
-def test_a_local_model_judges_and_says_nonsense(compute: Compute, commit: Commit, judge_folder: Path):
-    first, second = (answers(commit, subject, {"q1": "Yes.", "q2": "No."}) for subject in ("ppo", "sft"))
+def test_a_local_model_judges_and_says_nonsense(judge_folder: Path):
+    first, second = (answers(subject, {"q1": "Yes.", "q2": "No."}) for subject in ("ppo", "sft"))
     model = ModelHandle(name="judge", digest="judge", folder=str(judge_folder))
-    rows = judged(compute, first, second, JudgeSettings(kind="model", reply_tokens=8), model)
-    assert len(rows) == 4
-    assert all(row["prompt_tokens"] > 0 for row in rows)
-    long = answers(commit, "ppo", {"q1": "word " * 3000})
-    (row, _) = judged(compute, long, second, JudgeSettings(kind="model", reply_tokens=8), model)
-    assert "fit the judge's context" in row["unparsable_because"]
+    settings = JudgeSettings(kind="model", reply_tokens=8)
+    verdicts = list(judge_pairs.fn(**arguments(first, second, settings, model)))
+    assert len(verdicts) == 4
+    assert all((verdict.prompt_tokens or 0) > 0 for verdict in verdicts)
+    long = answers("ppo", {"q1": "word " * 3000})
+    (verdict, _) = judge_pairs.fn(**arguments(long, second, settings, model))
+    assert "fit the judge's context" in str(verdict.unparsable_because)
 
 
-def test_models_answer_questions_of_a_file(compute: Compute, tiny_model: ModelHandle, tmp_path: Path):
+def test_models_answer_questions_of_a_file(tiny_model: ModelHandle, tmp_path: Path):
     path = tmp_path / "questions.jsonl"
     lines = [{"question_id": n, "text": f"What is {n}?", "category": "generic"} for n in range(3)]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    questions = compute(gather_questions, resolve_file("f", str(path)), None, 2)
-    assert read(JudgeQuestion, questions)["question_id"].to_pylist() == ["0", "1"]
-    settings = JudgeSettings(answer_tokens=5)
-    rows = read(
-        ModelAnswer, compute(answer_questions, "sft", tiny_model, questions, settings, EngineConfig(), 3)
-    ).to_pylist()
-    assert [(row["answer_id"], row["question"]) for row in rows] == [("sft:0", "What is 0?"), ("sft:1", "What is 1?")]
+    questions = gather_questions.fn(file=resolve_file("f", str(path)), world_questions=None, questions=2)
+    assert [(one.question_id, one.category) for one in questions] == [("0", "generic"), ("1", "generic")]
+    given = answer_questions.fn(
+        subject="sft",
+        model=tiny_model,
+        questions=questions,
+        judging=JudgeSettings(answer_tokens=5),
+        engine=EngineConfig(),
+        seed=3,
+    )
+    assert [(one.answer_id, one.question) for one in given] == [("sft:0", "What is 0?"), ("sft:1", "What is 1?")]
 
 
-def test_questions_of_the_world_are_its_test_split(compute: Compute, commit: Commit):
-    rows = [
-        {"question_id": f"q{n}", "split": split, "kind": "fact", "question": f"What {n}?"}
+def test_questions_of_the_world_are_its_test_split():
+    world = [
+        WorldQuestion(question_id=f"q{n}", split=split, kind="fact", question=f"What {n}?")
         for n, split in enumerate(("train", "test", "test", "dev"))
     ]
-    table = compute(gather_questions, None, commit(WorldQuestion, rows), 9)
-    assert read(JudgeQuestion, table)["question_id"].to_pylist() == ["q1", "q2"]
+    found = gather_questions.fn(file=None, world_questions=rows_of(WorldQuestion, world), questions=9)
+    assert [one.question_id for one in found] == ["q1", "q2"]
     with pytest.raises(ConfigError, match="questions_file is empty"):
-        compute(gather_questions, None, None, 9)
+        gather_questions.fn(file=None, world_questions=None, questions=9)
 
 
 @pytest.mark.parametrize(

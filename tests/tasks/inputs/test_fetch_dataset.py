@@ -11,7 +11,8 @@ import pytest
 
 from data_contracts.config.evaluation import BenchmarkSettings
 from data_contracts.errors import ConfigError
-from models.evaluation.benchmarks.catalogue import HUB_DATASETS, Benchmark, read_questions
+from models.evaluation.benchmarks.catalogue import BENCHMARKS
+from models.evaluation.benchmarks.preferences import PREFERENCES
 from tasks.inputs.fetch_dataset import DatasetSource, fetch_dataset, parse_source
 from tasks.inputs.resolve_benchmarks import preference_files, resolve_benchmarks
 from tasks.inputs.resolve_files import resolve_file
@@ -71,7 +72,7 @@ def test_mmlu_as_the_hub_has_it(publish: Publish, tmp_path: Path):
     settings = BenchmarkSettings(names=("mmlu",), datasets={"mmlu": sources}, mmlu_shots=5)
     (handle,) = resolve_benchmarks(settings)
     paths = [Path(file.path) for file in handle.files]
-    assert [question.correct for question in read_questions(Benchmark.MMLU, paths)] == [0, 1, 2]
+    assert [question.correct for question in BENCHMARKS["mmlu"].questions(paths)] == [0, 1, 2]
     publish("test-00000-of-00001.parquet", [question(3)])
     (changed,) = resolve_benchmarks(settings)
     assert changed.files[0].digest != handle.files[0].digest
@@ -84,7 +85,7 @@ def test_hhh_as_the_hub_has_it(publish: Publish, tmp_path: Path):
         publish(f"{split}/test/0000.parquet", [{"input": f"{split}?", "targets": targets}])
     names = (f"hub:{tmp_path / 'published'}?data_dir={split}" for split in ("helpful", "harmless", "honest", "other"))
     files = [resolve_file("f", name) for name in names]
-    questions = read_questions(Benchmark.STATIC_HHH, [Path(file.path) for file in files])
+    questions = BENCHMARKS["static_hhh"].questions([Path(file.path) for file in files])
     assert [(q.item_id, q.group, q.answers[q.correct]) for q in questions] == [
         ("0000", "helpful", "yes helpful"), ("0001", "harmless", "yes harmless"), ("0002", "honest", "yes honest"),
         ("0003", "other", "yes other"),
@@ -127,12 +128,19 @@ def test_what_cannot_be_fetched_is_told_in_one_line(tmp_path: Path, monkeypatch:
         preference_files("hub")
     with pytest.raises(ConfigError, match="truthful_qa"):
         resolve_benchmarks(BenchmarkSettings(names=("truthfulqa_mc1",), folder="hub"))
-    assert set(HUB_DATASETS) == set(Benchmark)
+    assert all(data.hub for data in (PREFERENCES, *(benchmark.data for benchmark in BENCHMARKS.values())))
 
 
 def test_a_benchmark_that_is_none_is_refused():
-    with pytest.raises(ValueError, match="'chess' is none of static_hhh"):
-        BenchmarkSettings(datasets={"chess": ("x",)})
+    for field, settings in (
+        ("names", BenchmarkSettings(names=("chess",))),
+        ("datasets", BenchmarkSettings(datasets={"chess": ("x",)})),
+    ):
+        with pytest.raises(ConfigError) as raised:
+            resolve_benchmarks(settings)
+        assert str(raised.value) == (
+            f"evaluation.benchmarks.{field}: unknown benchmark 'chess'; known: static_hhh, truthfulqa_mc1, mmlu, lambada"
+        )
 
 
 def test_the_beginning_of_a_split_that_is_too_large_to_fetch(publish: Publish, tmp_path: Path):

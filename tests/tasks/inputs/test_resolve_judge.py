@@ -6,13 +6,20 @@ from pathlib import Path
 import pytest
 
 from data_contracts.config.profiles import load_profile
+from data_contracts.config.world import GoldJudgeSource
 from data_contracts.errors import ConfigError
-from tasks.inputs.resolve_judge import check_judge
+from tasks.inputs.resolve_judge import check_judge, resolve_judge
 
 
 def test_the_tiny_profiles_have_their_judge():
     check_judge(load_profile("smoke"))
     check_judge(load_profile("tiny"))
+
+
+def test_the_tiny_worlds_judge_counts_by_its_world_and_seed():
+    config = load_profile("smoke", ["evaluation.judge.kind=gold"])
+    assert config.world is not None
+    assert resolve_judge(config) == GoldJudgeSource(world=config.world, world_seed=config.seeds.world)
 
 
 @pytest.mark.parametrize(

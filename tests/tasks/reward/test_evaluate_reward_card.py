@@ -16,7 +16,6 @@ from data_contracts.tables.responses import Response
 from data_contracts.tables.reward_scores import PairSplit, RewardScore
 from data_contracts.tables.rows import Rows, rows_of
 from data_contracts.tables.training_log import TrainingLogEntry, training_log_entries
-from models.evaluation.reward_card import Thresholds
 from models.evaluation.reward_card_page import ensemble_lines
 from tasks.feedback.rank_comparisons import pair_by_rank
 from tasks.reporting.report_reward_card import card_text, reward_card_metrics
@@ -135,7 +134,3 @@ def test_any_reward_model_has_a_card_over_preference_files():
     assert metrics["reward_card.chooses_longer"] == 0.5
     assert card_text(card).startswith("# Reward model rm\n\nToo few pairs for a flag: 2 pairs.")
     assert "| on preference pairs |" in card_text(card)
-
-
-def test_the_profile_sets_the_thresholds():
-    assert Thresholds(**RewardCardSettings().model_dump()) == Thresholds()

@@ -145,6 +145,18 @@ def test_a_re_export_is_followed(tree: Path):
     assert digest() != before
 
 
+def test_what_is_registered_with_a_dispatching_function_is_followed_wherever_it_stands(tree: Path):
+    before = digest()
+    registers = "from models.{} import {}\n\n\n@{}.register\ndef open_flute(text: str):\n    return 1\n"
+    (tree / "models/flutes.py").write_text(registers.format("words", "shout", "shout"))
+    with_flutes = digest()
+    assert with_flutes != before
+    change(tree, "models/flutes.py", "return 1", "return 2")
+    assert digest() != with_flutes
+    (tree / "models/flutes.py").write_text(registers.format("sounds", "noise", "noise"))
+    assert digest() == before, "noise is not reached"
+
+
 def test_a_step_that_changed_silently_is_named_and_a_reason_is_asked_for(tree: Path):
     assert changed_steps() == {"speak": "is not in the lock"}
     assert update_lock(None) == ["speak"]
@@ -186,3 +198,9 @@ def test_the_paper_s_mining_reaches_what_decides_and_not_how_it_is_run():
     modules = {module for module, _ in reached("tasks.feedback.mine_queries", "mine_queries")}
     assert {"models.text.rouge_l_index", "models.text.overlap", "models.engines.decode_loop"} <= modules
     assert not {module for module in modules if module.startswith(("models.processes", "tasks.reporting"))}
+
+
+def test_a_b_tests_reach_every_kind_of_judge():
+    reached_code.forget()
+    modules = {module for module, _ in reached("tasks.evaluation.evaluate_by_judge", "judge_pairs")}
+    assert {"tasks.evaluation.model_judge", "models.tiny_world.judge"} <= modules
