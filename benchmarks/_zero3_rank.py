@@ -14,6 +14,7 @@ from transformers.utils import logging as transformers_logging
 from data_contracts.config.training import TrainingSettings
 from data_contracts.conversation import Role, Turn
 from data_contracts.specs.optimize_policy import PPOSpec
+from data_contracts.tables.demonstrations import QuerySplit
 from models.distributed.deepspeed_config import prepare_distributed
 from models.rl.loop import PPOLoop
 from models.rl.players import Players, open_players
@@ -34,7 +35,7 @@ def main(root: Path, stage: int) -> None:
     )  # fmt: skip
     tokenizer = AutoTokenizer.from_pretrained(spec.policy)
     prompts = [
-        Prompt(f"p{i}", f"q{i}", "seen", (Turn(Role.HUMAN, f"w{i}"),), [tokenizer.bos_token_id, 7 + i, 9])
+        Prompt(f"p{i}", f"q{i}", QuerySplit.SEEN, (Turn(Role.HUMAN, f"w{i}"),), [tokenizer.bos_token_id, 7 + i, 9])
         for i in range(4)
     ]
     players = open_players(spec, tokenizer, prompts[0].ids)

@@ -23,6 +23,7 @@ from benchmarks._trl_ppo_peer import PACKAGE, run_peer
 from data_contracts.config.training import TrainingSettings
 from data_contracts.conversation import Role, Turn
 from data_contracts.specs.optimize_policy import PPOSpec
+from data_contracts.tables.demonstrations import QuerySplit
 from models.lm.chat_template import prepare_tokenizer
 from models.rl.experience import gather_experience
 from models.rl.loop import PPOLoop
@@ -108,7 +109,7 @@ def open_loop(folder: Path, steps: int, micro: int, seed: int) -> PPOLoop:
     tokenizer = AutoTokenizer.from_pretrained(spec.policy)
     rows = torch.load(folder / "prompts.pt", weights_only=True).tolist()
     context = (Turn(Role.HUMAN, "w3"),)
-    prompts = [Prompt(f"p{i}", f"q{i}", "seen", context, row) for i, row in enumerate(rows)]
+    prompts = [Prompt(f"p{i}", f"q{i}", QuerySplit.SEEN, context, row) for i, row in enumerate(rows)]
     return PPOLoop(spec, open_players(spec, tokenizer, rows[0]), prompts, [], work / "checkpoints")
 
 
@@ -143,7 +144,7 @@ def _agreement(folder: Path) -> dict[str, float]:
     rows, scores = peer["rollouts"], peer["scores"]
     assert rows.shape == (BATCH, PROMPT_TOKENS + NEW_TOKENS)
     assert not bool(((rows == PAD) | (rows == END)).any()), "padding or end was drawn: settings would differ"
-    prompts = [Prompt("", "", "seen", (), row) for row in rows[:, :PROMPT_TOKENS].tolist()]
+    prompts = [Prompt("", "", QuerySplit.SEEN, (), row) for row in rows[:, :PROMPT_TOKENS].tolist()]
     responses = [Response(row) for row in rows[:, PROMPT_TOKENS:].tolist()]
     experience = gather_experience(
         loop.policy, loop.reference, prompts, responses, scores, loop.spec, KL_COEFFICIENT, PAD, loop.ranks

@@ -33,9 +33,7 @@ def measure(profile: str = "tiny") -> dict[str, Any]:
 def ratios_of(summary: dict[str, Any]) -> dict[str, float]:
     """Computed over unique prompt tokens of each step that generates; asserts the goal."""
     ratios = {
-        step["label"]: round(
-            step["counters"]["computed_prompt_tokens"] / step["counters"]["unique_prompt_tokens"], 3
-        )
+        step["label"]: round(step["counters"]["computed_prompt_tokens"] / step["counters"]["unique_prompt_tokens"], 3)
         for step in summary["steps"]
         if step["label"].startswith(STEPS) and step["counters"].get("unique_prompt_tokens")
     }

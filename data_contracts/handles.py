@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from data_contracts.config.placement import ModelPlacement
+from data_contracts.config.world import GoldJudgeSource
 
 
 class ModelHandle(BaseModel):
@@ -23,6 +24,10 @@ class ModelHandle(BaseModel):
     def key_identity(self) -> Any:
         """Only the weights count, not where they lie or what they are called."""
         return self.digest
+
+
+# Who may judge pairs of answers: a language model, or the tiny world's judge.
+JudgeHandle = ModelHandle | GoldJudgeSource
 
 
 class PromptHandle(BaseModel):
@@ -65,7 +70,7 @@ class BenchmarkHandle(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(description="static_hhh, truthfulqa_mc1, mmlu, lambada")
+    name: str = Field(description="As the catalogue of benchmarks has it, e.g. static_hhh")
     files: tuple[FileHandle, ...]
     template: PromptHandle
     shots: int = 0

@@ -9,11 +9,14 @@ from data_contracts.errors import ConfigError
 from data_contracts.handles import BenchmarkHandle, FileHandle, ModelHandle
 from data_contracts.tables.evaluations import EvaluatedItem
 from data_contracts.tables.rows import Rows
-from models.evaluation.benchmarks.catalogue import FOR_LANGUAGE_MODELS, FOR_REWARD_MODELS, Benchmark
+from models.evaluation.benchmarks.catalogue import BENCHMARKS, benchmark_named
+from models.evaluation.benchmarks.preferences import PREFERENCES
 from tasks.evaluation.evaluate_benchmark import evaluate_benchmark, reward_benchmark
 from tasks.inputs.resolve_benchmarks import preference_files, resolve_benchmarks
 from tasks.reward.score_preference_file import score_preference_file
 from tasks.runtime.loaded_models import folder_of
+
+FIELD = "--benchmarks"
 
 
 def is_reward_model(model: ModelHandle) -> bool:
@@ -27,7 +30,7 @@ class Asked:
 
     def __init__(
         self,
-        names: tuple[Benchmark, ...],
+        names: tuple[str, ...],
         data: str | None,
         items: int | None,
         shots: int,
@@ -35,9 +38,10 @@ class Asked:
         templates: str | None,
     ) -> None:
         self.names, self.data, self.items = names, data, items
-        prompted = tuple(name.value for name in FOR_LANGUAGE_MODELS if not names or name in names)
+        asked = [name for name in names if name != PREFERENCES.name]
+        prompted = [benchmark_named(name, FIELD).name for name in asked] if names else list(BENCHMARKS)
         self.settings = BenchmarkSettings.model_validate(
-            {"names": prompted, "folder": data, "items": items, "mmlu_shots": shots, "style": style}
+            {"names": tuple(prompted), "folder": data, "items": items, "mmlu_shots": shots, "style": style}
             | {"templates": templates}
         )
         self.benchmarks: list[BenchmarkHandle] = resolve_benchmarks(self.settings)
@@ -45,18 +49,20 @@ class Asked:
 
     def tables(self, subject: str, model: ModelHandle, engine: EngineConfig) -> list[Rows[EvaluatedItem]]:
         """Every benchmark that was asked for and suits the model."""
-        suits = FOR_REWARD_MODELS if is_reward_model(model) else FOR_LANGUAGE_MODELS
-        if self.names and not set(self.names) & set(suits):
+        reward = is_reward_model(model)
+        suits = [name for name, benchmark in BENCHMARKS.items() if benchmark.for_reward_models or not reward]
+        known = [*suits, PREFERENCES.name] if reward else suits
+        if self.names and not set(self.names) & set(known):
             raise ConfigError(
-                f"--benchmarks: none of {', '.join(self.names)} suits {model.name}; its: {', '.join(suits)}"
+                f"{FIELD}: none of {', '.join(self.names)} suits {model.name}; those that do: {', '.join(known)}"
             )
-        score = reward_benchmark if suits is FOR_REWARD_MODELS else evaluate_benchmark
-        own = [benchmark for benchmark in self.benchmarks if Benchmark(benchmark.name) in suits]
+        score = reward_benchmark if reward else evaluate_benchmark
+        own = [benchmark for benchmark in self.benchmarks if benchmark.name in suits]
         return [score(subject=subject, model=model, benchmark=benchmark, engine=engine) for benchmark in own]
 
     def preferences(self, subject: str, model: ModelHandle, engine: EngineConfig) -> list[Rows[EvaluatedItem]]:
         """A reward model's scores of preference pairs, a table per file; none for other models."""
-        wanted = not self.names or Benchmark.PREFERENCES in self.names
+        wanted = not self.names or PREFERENCES.name in self.names
         if not wanted or not is_reward_model(model):
             return []
         return [

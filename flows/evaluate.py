@@ -22,7 +22,6 @@ from data_contracts.store.home import home_url
 from flows.asked_benchmarks import Asked
 from flows.running.parameters import Home
 from models.evaluation.alignment_tax import tax_table
-from models.evaluation.benchmarks.catalogue import Benchmark
 from models.run_bill import folder_parameters
 from tasks.inputs.resolve_models import resolve_model
 from tasks.reporting.evaluation_report import aggregates_of, publish_tables, write_evaluation
@@ -40,7 +39,7 @@ ModelSources = Annotated[
     tuple[str, ...], Field(min_length=1, json_schema_extra={"title": "Models", "description": "Folders or Hub ids"})
 ]
 BenchmarkNames = Annotated[
-    tuple[Benchmark, ...],
+    tuple[str, ...],
     Field(json_schema_extra={"title": "Benchmarks", "description": "Empty: all that suit a model"}),
 ]
 DataFolder = Annotated[

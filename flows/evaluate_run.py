@@ -13,7 +13,7 @@ from data_contracts.tables.verdicts import JudgeVerdict, ModelAnswer
 from flows.ingredients import Ingredients
 from flows.synthetic_feedback import SyntheticFeedback
 from flows.train_policy import TrainedPolicy
-from models.evaluation.benchmarks.catalogue import FOR_REWARD_MODELS, Benchmark
+from models.evaluation.benchmarks.catalogue import BENCHMARKS
 from tasks.evaluation.evaluate_benchmark import evaluate_benchmark, reward_benchmark
 from tasks.evaluation.evaluate_by_judge import answer_questions, gather_questions, judge_pairs
 from tasks.evaluation.score_topics import score_topics
@@ -117,7 +117,7 @@ def _run_benchmarks(
     for benchmark in resolve_benchmarks(config.evaluation.benchmarks):
         for subject, model in subjects.items():
             tables.append(evaluate_benchmark(subject=subject, model=model, benchmark=benchmark, engine=config.engine))
-        if Benchmark(benchmark.name) in FOR_REWARD_MODELS:
+        if BENCHMARKS[benchmark.name].for_reward_models:
             tables.append(reward_benchmark(subject="reward", model=reward, benchmark=benchmark, engine=config.engine))
     return tables
 
@@ -152,11 +152,9 @@ def _judge_pairs(
             answers_a=answers[first],
             answers_b=answers[second],
             judging=judging,
-            judge_model=resolve_judge(judging),
+            judge=resolve_judge(config),
             prompt=resolve_judge_prompt(judging),
             engine=config.engine,
-            world=config.world,
-            world_seed=config.seeds.world,
             seed=config.seeds.eval,
         )
         for first, second in pairs

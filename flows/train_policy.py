@@ -69,7 +69,7 @@ def fine_tune(config: RunConfig, given: Ingredients, demonstrations: Rows[Demons
     return finetune_policy(
         demonstrations=demonstrations,
         base=given.models["policy"],
-        finetuning=config.sft,
+        sft=config.sft,
         training=config.training,
         seed=config.seeds.train,
     )

@@ -12,19 +12,20 @@ from data_contracts.config.section import Section
 from data_contracts.store.keys import NOT_IN_KEY
 
 SUBJECTS = ("base", "sft", "ppo")
-BENCHMARK_NAMES = ("static_hhh", "truthfulqa_mc1", "mmlu", "lambada")
 
 
 class BenchmarkSettings(Section):
     """Benchmarks of files (ALMoST Tables 1 and 2)."""
 
-    names: tuple[Literal["static_hhh", "truthfulqa_mc1", "mmlu", "lambada"], ...] = Field(
-        default=(), title="Benchmarks", description="Of the trained models and their base; empty: none"
+    names: tuple[str, ...] = Field(
+        default=(),
+        title="Benchmarks",
+        description="By the names of the catalogue, e.g. static_hhh; of the trained models and their base; empty: none",
     )
     folder: str | None = Field(
         default=None,
         title="Data folder",
-        description="Holds hhh/, truthfulqa/, mmlu/, lambada/; hub = public datasets; empty: ALMOST_DATA",
+        description="A folder for each benchmark, e.g. mmlu/; hub = public datasets; empty: ALMOST_DATA",
     )
     datasets: dict[str, tuple[str, ...]] = Field(
         default={},
@@ -43,14 +44,6 @@ class BenchmarkSettings(Section):
     templates: str | None = Field(
         default=None, title="Templates", description="Folder with NAME.txt in place of the project's, after Appendix E"
     )
-
-    @field_validator("datasets")
-    @classmethod
-    def _known_benchmarks(cls, datasets: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-        for name in datasets:
-            if name not in BENCHMARK_NAMES:
-                raise ValueError(f"evaluation.benchmarks.datasets: '{name}' is none of {', '.join(BENCHMARK_NAMES)}")
-        return datasets
 
 
 class JudgeSettings(Section):

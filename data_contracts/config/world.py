@@ -3,7 +3,8 @@
 Defaults are the `tiny` profile's; the sizes of the paper's effects follow from these numbers, so they are all here.
 """
 
-from typing import Self
+from pathlib import Path
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -129,3 +130,16 @@ class WorldConfig(_Section):
     community: CommunityConfig = Field(
         default_factory=CommunityConfig, title="Community answers", description="Pairs with noisy, biased votes"
     )
+
+
+class GoldJudgeSource(_Section):
+    """The gold judge of a tiny world as a scorer of the policy's samples: what `models/tiny_world` builds it from."""
+
+    kind: Literal["gold_judge"] = "gold_judge"
+    world: WorldConfig = Field(title="Tiny world", description="The world whose facts the judge knows")
+    world_seed: int = Field(title="World seed", description="Seed from which the world's facts are drawn")
+
+    @property
+    def models(self) -> dict[str, Path]:
+        """Folders of the models that score, by role: none."""
+        return {}

@@ -44,9 +44,13 @@ def as_flow(step: Step[Any, Any]) -> Flow[[str, dict[str, Any]], None]:
     def run(home: str, call: dict[str, Any]) -> None:
         store = Store(home)
         print_to_log_file(store)
-        with run_observers() as observers, ending_promptly(), gpu_slot():
-            with within(store=store, record=RunRecord(), observers=observers):
-                step(**step.decode(call))
+        with (
+            run_observers() as observers,
+            ending_promptly(),
+            gpu_slot(),
+            within(store=store, record=RunRecord(), observers=observers),
+        ):
+            step(**step.decode(call))
 
     return run
 

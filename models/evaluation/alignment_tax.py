@@ -2,32 +2,29 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from data_contracts.config.policy import PolicyOptimizer
+from data_contracts.tables.evaluations import EvaluatedItem
+from models.evaluation.benchmarks.catalogue import BENCHMARKS, benchmark_of
 from models.evaluation.paper_tables import PUBLISHED, PaperTable
 from models.evaluation.statistics.intervals import Estimate, estimate_difference
 
 BASES = dict.fromkeys(("sft", *(optimizer.value for optimizer in PolicyOptimizer)), "base")  # in a run
-TAXED = ("mmlu", "lambada")
-# Differences of Table 2's figures, which have no interval.
-_PUBLISHED = {
-    "Alpaca 7B": ("-9.0", "8.0"),
-    "ALMoST SFT 7B": ("-0.2", "4.1"),
-    "ALMoST PPO 7B": ("2.4", "6.7"),
-}
+# Taxed are the benchmarks for which the paper gives its base model's figure; published losses have no interval.
+_PUBLISHED = {name: losses for name, one in BENCHMARKS.items() if (losses := one.paper.published_losses())}
 Taxes = dict[tuple[str, str], Estimate]
 
 
-def alignment_tax(rows: Iterable[dict[str, Any]], bases: Mapping[str, str]) -> Taxes:
+def alignment_tax(items: Iterable[EvaluatedItem], bases: Mapping[str, str]) -> Taxes:
     """(benchmark, subject) -> mean loss of accuracy against the subject's base, on the items that both were asked.
 
     Positive is a loss. The interval is that of paired differences.
     """
     values: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
-    for row in rows:
-        if row["benchmark"].startswith(TAXED) and row["value"] is not None:
-            values[row["benchmark"], row["subject"]][row["item_id"]] = row["value"]
+    for item in items:
+        benchmark = benchmark_of(item.benchmark)
+        if benchmark is not None and benchmark.name in _PUBLISHED and item.value is not None:
+            values[item.benchmark, item.subject][item.item_id] = item.value
     taxes = {}
     for (benchmark, subject), own in values.items():
         before = values.get((benchmark, bases.get(subject, "")), {})
@@ -41,7 +38,7 @@ def tax_table(taxes: Taxes, bases: Mapping[str, str], sizes: Mapping[str, int | 
     """Points of accuracy lost, a row per trained model, the smallest first; None where nothing was measured."""
     if not taxes:
         return None
-    benchmarks = sorted({benchmark for benchmark, _ in taxes}, key=lambda name: (not name.startswith("mmlu"), name))
+    benchmarks = sorted({benchmark for benchmark, _ in taxes}, key=_place)
     subjects = sorted({subject for _, subject in taxes}, key=lambda subject: sizes.get(subject) or 0)
     rows = [
         (
@@ -51,13 +48,22 @@ def tax_table(taxes: Taxes, bases: Mapping[str, str], sizes: Mapping[str, int | 
         )
         for subject in subjects
     ]
-    published = {"mmlu": 0, "lambada": 1}
-    below = [
-        (f"{PUBLISHED}: {name}", "7B", *(losses[published[b]] if b in published else "" for b in benchmarks))
-        for name, losses in _PUBLISHED.items()
-    ]
+    models = dict.fromkeys(model for losses in _PUBLISHED.values() for model in losses)
+    below = [(f"{PUBLISHED}: {model}", "7B", *(_published(b, model) for b in benchmarks)) for model in models]
     title = "Alignment tax: points of accuracy lost against the base (negative: gained)"
     return PaperTable(title, ("parameters", *benchmarks), (*rows, *below))
+
+
+def _place(title: str) -> tuple[int, str]:
+    """Benchmarks stand in the catalogue's order, without shots first."""
+    benchmark = benchmark_of(title)
+    return (list(BENCHMARKS).index(benchmark.name) if benchmark else len(BENCHMARKS)), title
+
+
+def _published(title: str, model: str) -> str:
+    """The paper's loss of a model; empty for what the paper did not measure, as with shots."""
+    loss = _PUBLISHED.get(title, {}).get(model)
+    return "" if loss is None else f"{loss:.1f}"
 
 
 def _size(parameters: int | None) -> str:

@@ -3,8 +3,9 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
+from data_contracts.finish_reason import FinishReason
+from data_contracts.tables.verdicts import ModelAnswer
 from models.evaluation.paper_tables import PaperTable
 from models.evaluation.statistics.intervals import Estimate, estimate_mean
 
@@ -20,9 +21,9 @@ def is_repetitive(answer: str) -> bool:
     return max(grams.values(), default=0) >= TOO_OFTEN
 
 
-def is_unfinished(answer: str, finish_reason: str) -> bool:
+def is_unfinished(answer: str, finish_reason: FinishReason) -> bool:
     """Whether it was cut at the limit of new tokens, or ends without a mark."""
-    return finish_reason == "length" or not answer.rstrip().endswith(_ENDS)
+    return finish_reason is FinishReason.LENGTH or not answer.rstrip().endswith(_ENDS)
 
 
 def failure_table(failures: Mapping[str, Mapping[str, Estimate]]) -> PaperTable | None:
@@ -39,21 +40,19 @@ def _cell(rate: Estimate | None) -> str:
     return f"{100 * rate.value:.1f} [{100 * rate.low:.1f}, {100 * rate.high:.1f}]"
 
 
-def failure_rates(answers: Iterable[dict[str, Any]], off_topic: Sequence[bool] = ()) -> dict[str, Estimate]:
+def failure_rates(answers: Iterable[ModelAnswer], off_topic: Sequence[bool] = ()) -> dict[str, Estimate]:
     """Share of empty, repetitive and unfinished answers; empty ones are not counted as unfinished too.
 
-    Rows have `answer` and `finish_reason`; none give no rates. `off_topic` are the findings on those answers that could
+    No answers give no rates. `off_topic` are the findings on those answers that could
     be scored: with none, that rate is absent.
     """
-    rows = list(answers)
-    if not rows:
+    given = list(answers)
+    if not given:
         return {}
     flags = {
-        "empty": [not row["answer"].strip() for row in rows],
-        "repetitive": [is_repetitive(row["answer"]) for row in rows],
-        "unfinished": [
-            bool(row["answer"].strip()) and is_unfinished(row["answer"], row["finish_reason"]) for row in rows
-        ],
+        "empty": [not one.answer.strip() for one in given],
+        "repetitive": [is_repetitive(one.answer) for one in given],
+        "unfinished": [bool(one.answer.strip()) and is_unfinished(one.answer, one.finish_reason) for one in given],
     }
     if off_topic:
         flags["off_topic"] = list(off_topic)

@@ -7,7 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from data_contracts.tables.evaluations import LONGER_WINS
-from models.evaluation.statistics.aggregates import ALL, Aggregate
+from models.evaluation.benchmarks.benchmark import ALL, Benchmark, paper_layout
+from models.evaluation.benchmarks.catalogue import BENCHMARKS, benchmark_of
+from models.evaluation.benchmarks.preferences import MULTI_TURN, SINGLE_TURN, TITLE_PREFIX
+from models.evaluation.statistics.aggregates import Aggregate
 
 PUBLISHED = "paper"
 
@@ -26,49 +29,6 @@ class PaperTable:
         return "\n".join([*lines, *map(_line, self.rows)])
 
 
-Key = tuple[str, str]  # benchmark, group
-_SHAPES: tuple[tuple[str, tuple[tuple[str, Key], ...]], ...] = (
-    (
-        "Table 1: Static HHH alignment and TruthfulQA",
-        (
-            ("Helpful", ("static_hhh", "helpful")),
-            ("Harmless", ("static_hhh", "harmless")),
-            ("Honest", ("static_hhh", "honest")),
-            ("Other", ("static_hhh", "other")),
-            ("All", ("static_hhh", ALL)),
-            ("TruthfulQA MC1", ("truthfulqa_mc1", ALL)),
-        ),
-    ),
-    (
-        "Table 2: MMLU and LAMBADA, zero-shot",
-        (
-            ("Humanities", ("mmlu", "humanities")),
-            ("STEM", ("mmlu", "STEM")),
-            ("Social sciences", ("mmlu", "social sciences")),
-            ("Other", ("mmlu", "other")),
-            ("All", ("mmlu", ALL)),
-            ("LAMBADA", ("lambada", ALL)),
-        ),
-    ),
-)
-_PUBLISHED: tuple[dict[str, tuple[float, ...]], ...] = (
-    {
-        "ALMoST SFT 7B": (79.7, 56.9, 65.6, 69.8, 67.8, 31.5),
-        "ALMoST PPO 7B": (81.4, 60.3, 62.3, 72.1, 68.8, 38.0),
-        "ALMoST RM 7B": (74.6, 67.2, 78.7, 86.0, 76.0, 54.8),
-        "Alpaca 7B": (71.2, 53.4, 62.3, 65.1, 62.9, 19.5),
-        "Vicuna 7B": (79.7, 72.4, 70.5, 76.7, 74.7, 52.5),
-        "Dolly-v2 12B": (67.8, 46.6, 50.7, 62.8, 56.6, 15.2),
-        "Oasst-v4 12B": (59.3, 56.9, 47.5, 69.8, 57.5, 23.3),
-        "Vicuna 13B": (78.0, 89.7, 70.5, 81.4, 79.6, 63.3),
-    },
-    {
-        "LLaMA 7B": (30.2, 31.0, 45.6, 30.1, 31.3, 72.1),
-        "Alpaca 7B": (40.3, 35.7, 44.4, 42.7, 40.3, 64.1),
-        "ALMoST SFT 7B": (32.0, 30.9, 33.3, 30.2, 31.5, 68.0),
-        "ALMoST PPO 7B": (30.4, 28.3, 29.2, 27.9, 28.9, 65.4),
-    },
-)
 _REWARD_TABLE = "Tables 3 and 4: accuracy of reward models on preference files"
 _REWARD_PUBLISHED = {
     "random": 50.0,
@@ -87,21 +47,38 @@ def paper_tables(aggregates: Sequence[Aggregate]) -> list[PaperTable]:
     found = {(a.benchmark, a.group, a.subject): a for a in aggregates}
     subjects = list(dict.fromkeys(a.subject for a in aggregates))
     tables = []
-    for (title, columns), published in zip(_SHAPES, _PUBLISHED, strict=True):
-        keys = [key for _, key in columns]
-        rows = [row for s in subjects for row in _rows_of(s, [found.get((*key, s)) for key in keys])]
+    for title, benchmarks in paper_layout(tuple(BENCHMARKS.values())).items():
+        columns = [(one.name, heading, group) for one in benchmarks for heading, group in one.paper.columns]
+        rows = [
+            row
+            for subject in subjects
+            for row in _rows_of(subject, [found.get((name, group, subject)) for name, _, group in columns])
+        ]
         if rows:
-            below = [(f"{PUBLISHED}: {name}", *(f"{value:.1f}" for value in row)) for name, row in published.items()]
-            tables.append(PaperTable(title, tuple(name for name, _ in columns), (*rows, *below)))
+            headings = tuple(heading for _, heading, _ in columns)
+            tables.append(PaperTable(title, headings, (*rows, *_published_rows(benchmarks))))
     return tables + _reward_tables(aggregates) + _few_shot_tables(aggregates)
 
 
+def _published_rows(benchmarks: Sequence[Benchmark]) -> list[tuple[str, ...]]:
+    """The paper's figures by model, the benchmarks' side by side."""
+    models = dict.fromkeys(model for one in benchmarks for model in one.paper.published)
+    return [
+        (f"{PUBLISHED}: {model}", *(cell for one in benchmarks for cell in _published(one, model))) for model in models
+    ]
+
+
+def _published(benchmark: Benchmark, model: str) -> list[str]:
+    figures = benchmark.paper.published.get(model)
+    return [""] * len(benchmark.paper.columns) if figures is None else [f"{figure:.1f}" for figure in figures]
+
+
 def _reward_tables(aggregates: Iterable[Aggregate]) -> list[PaperTable]:
-    own = [a for a in aggregates if a.benchmark.startswith("preferences:")]
+    own = [a for a in aggregates if a.benchmark.startswith(TITLE_PREFIX)]
     if not own:
         return []
     files = list(dict.fromkeys(a.benchmark for a in own))
-    groups = [group for group in (ALL, "single-turn", "multi-turn") if any(a.group == group for a in own)]
+    groups = [group for group in (ALL, SINGLE_TURN, MULTI_TURN) if any(a.group == group for a in own)]
     found = {(a.benchmark, a.group, a.subject): a for a in own}
     columns = [(file, group) for file in files for group in groups]
     rows = [
@@ -116,22 +93,25 @@ def _reward_tables(aggregates: Iterable[Aggregate]) -> list[PaperTable]:
             [found.get((file, group, subject)) for file, group in columns],
         )
     ]
-    names = [f"{file.removeprefix('preferences:').partition('.')[0]}, {group}" for file, group in columns]
+    names = [f"{file.removeprefix(TITLE_PREFIX).partition('.')[0]}, {group}" for file, group in columns]
     empty = ("",) * len(columns)
     below = [(f"{PUBLISHED}: {name}", f"{value:.1f}", *empty) for name, value in _REWARD_PUBLISHED.items()]
     return [PaperTable(_REWARD_TABLE, ("helpful-base (paper)", *names), (*rows, *below))]
 
 
 def _few_shot_tables(aggregates: Iterable[Aggregate]) -> list[PaperTable]:
-    """MMLU behind shots has a table of its own: the paper measured zero-shot only."""
-    tables = []
-    own = [a for a in aggregates if a.benchmark.startswith("mmlu_")]
+    """A benchmark behind shots has a table of its own: the paper measured zero-shot only."""
+    own = [a for a in aggregates if a.benchmark not in BENCHMARKS and benchmark_of(a.benchmark)]
     found = {(a.benchmark, a.group, a.subject): a for a in own}
-    groups = ("humanities", "STEM", "social sciences", "other", ALL)
-    for benchmark in dict.fromkeys(a.benchmark for a in own):
-        subjects = dict.fromkeys(a.subject for a in own if a.benchmark == benchmark)
-        rows = tuple(row for s in subjects for row in _rows_of(s, [found.get((benchmark, g, s)) for g in groups]))
-        tables.append(PaperTable(f"MMLU, {benchmark.removeprefix('mmlu_')}", groups, rows))
+    tables = []
+    for name in dict.fromkeys(a.benchmark for a in own):
+        benchmark = benchmark_of(name)
+        assert benchmark is not None
+        groups = tuple(group for _, group in benchmark.paper.columns)
+        subjects = dict.fromkeys(a.subject for a in own if a.benchmark == name)
+        rows = tuple(row for s in subjects for row in _rows_of(s, [found.get((name, g, s)) for g in groups]))
+        shots = name.removeprefix(f"{benchmark.name}_")
+        tables.append(PaperTable(f"{benchmark.title}, {shots}", groups, rows))
     return tables
 
 

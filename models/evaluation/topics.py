@@ -7,11 +7,12 @@ everything off topic at that rate.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from data_contracts.conversation import Role, Turn
+from data_contracts.tables.topic_scores import TopicScore
+from data_contracts.tables.verdicts import ModelAnswer
 from models.engines.protocol import Engine
 from models.prompts.few_shot_prompt import assistant_suffix
 from models.seeding import derive_seed
@@ -29,29 +30,36 @@ def other_questions(question_id: str, all_ids: Sequence[str], number: int, seed:
     return [others[place] for place in drawn]
 
 
-def topic_rows(engine: Engine, answers: Sequence[dict[str, Any]], number: int, seed: int) -> list[dict[str, Any]]:
-    """Rows of `TopicScores`, in the order of the answers (rows of `Answers`, of any subjects)."""
-    questions = {row["question_id"]: row["question"] for row in answers}
-    others = [other_questions(row["question_id"], list(questions), number, seed) for row in answers]
+def topic_rows(engine: Engine, answers: Sequence[ModelAnswer], number: int, seed: int) -> list[TopicScore]:
+    """A score per answer, in their order; the answers may be of any subjects."""
+    questions = {answer.question_id: answer.question for answer in answers}
+    others = [other_questions(answer.question_id, list(questions), number, seed) for answer in answers]
     contexts = [
-        [_context(questions[name]) for name in (row["question_id"], *drawn)]
-        for row, drawn in zip(answers, others, strict=True)
+        [_context(questions[name]) for name in (answer.question_id, *drawn)]
+        for answer, drawn in zip(answers, others, strict=True)
     ]
-    skipped = [_why_not(engine, row["answer"], own) for row, own in zip(answers, contexts, strict=True)]
+    skipped = [_why_not(engine, answer.answer, own) for answer, own in zip(answers, contexts, strict=True)]
     asked = [
-        (context, [f" {row['answer'].strip()}"])
-        for row, own, why in zip(answers, contexts, skipped, strict=True)
+        (context, [f" {answer.answer.strip()}"])
+        for answer, own, why in zip(answers, contexts, skipped, strict=True)
         if why is None
         for context in own
     ]
     scores = iter(found[0] for found in engine.score_many(asked))
-    rows: list[dict[str, Any]] = []
-    for row, drawn, own, why in zip(answers, others, contexts, skipped, strict=True):
-        found = [next(scores) for _ in own] if why is None else None
+    rows = []
+    for answer, drawn, own, why in zip(answers, others, contexts, skipped, strict=True):
+        found = tuple(next(scores) for _ in own) if why is None else None
         rows.append(
-            {"answer_id": row["answer_id"], "subject": row["subject"], "question_id": row["question_id"]}
-            | {"own_logprob": found and found[0], "other_question_ids": drawn, "other_logprobs": found and found[1:]}
-            | {"off_topic": is_off_topic(found[0], found[1:]) if found else None, "skipped_because": why}
+            TopicScore(
+                answer_id=answer.answer_id,
+                subject=answer.subject,
+                question_id=answer.question_id,
+                own_logprob=found[0] if found else None,
+                other_question_ids=tuple(drawn),
+                other_logprobs=found[1:] if found else None,
+                off_topic=is_off_topic(found[0], found[1:]) if found else None,
+                skipped_because=why,
+            )
         )
     return rows
 

@@ -7,21 +7,21 @@ the same answer.
 
 import shutil
 from filecmp import cmp
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_contracts.errors import ConfigError
 from data_contracts.specs.combine_reward_models import EnsembleSpec
-from data_contracts.tables.arrow import compute as pc
-from data_contracts.tables.preference_pairs import PreferencePair
-from data_contracts.tables.reward_scores import RewardScore
+from data_contracts.tables.reward_scores import PairSplit, RewardScore
 from models.distributed.deepspeed_config import on_cpu
 from models.processes.job_entry import enter_phase, run
 from models.processes.job_protocol import read_spec, write_manifest
 from models.reward.answer_likelihood import BASE_FOLDER
 from models.reward.combination import RewardCombination
 from models.reward.ensemble import MEMBERS_FOLDER, SETTINGS_FILE, Ensemble
-from models.reward.heldout_scores import conversations, pair_metrics, score_rows
+from models.reward.heldout_scores import both_sides, pair_metrics, reward_scores
+from models.reward.preference_pairs import pairs_of
 from models.reward.reward_model import RewardModel
 
 if TYPE_CHECKING:
@@ -84,21 +84,19 @@ def main() -> None:
     import torch
 
     spec = read_spec(EnsembleSpec)
-    table = PreferencePair.read_parts(spec.pairs)
-    splits = {s: table.filter(pc.equal(pc.field("split"), s)).to_pylist() for s in ("train", "heldout")}
-    training, heldout = splits["train"][:LEVEL_PAIRS], splits["heldout"]
+    training = list(islice(pairs_of(PairSplit.TRAIN, spec.pairs), LEVEL_PAIRS))
+    heldout = list(pairs_of(PairSplit.HELDOUT, spec.pairs))
     enter_phase("scoring pairs")
     folder = write_folder(spec)
     model = RewardModel(folder, batch_size=2 * spec.micro_batch_size, device="cpu" if on_cpu(spec.training) else None)
-    pairs = [*training, *heldout]
-    rows = [*conversations(pairs, "chosen"), *conversations(pairs, "rejected")]
-    scores = torch.tensor(model.member_scores(rows)).unflatten(1, (2, -1))  # (members, 2, pairs)
+    sides = both_sides([*training, *heldout])
+    scores = torch.tensor(model.member_scores(sides)).unflatten(1, (2, -1))  # (members, 2, pairs)
     shifts = scores[..., : len(training)].mean(dim=2).mean(dim=1)
     ensemble = Ensemble(score=spec.score, shifts=tuple(shifts.tolist()))
     write_settings(folder, ensemble)
     asked = scores[..., len(training) :]
     combined = [ensemble.combine(side).tolist() for side in asked.unbind(dim=1)]
-    RewardScore.write_part(RewardScore.from_rows(score_rows(heldout, *combined)), spec.output_dir / SCORES_NAME)
+    RewardScore.write_file(reward_scores(heldout, *combined), spec.output_dir / SCORES_NAME)
     metrics = pair_metrics(*combined) | {"ensemble_members": float(len(spec.members))}
     if heldout:
         metrics |= member_figures(model.combination, *asked.unbind(dim=1))

@@ -7,7 +7,6 @@ is nothing to depart from there; earlier turns of a demonstration are rows of th
 
 from typing import Any
 
-from data_contracts.conversation import from_column
 from data_contracts.errors import EmptyResultError
 from data_contracts.specs.finetune_policy import FinetuneSpec
 from data_contracts.tables.training_conversations import TrainingConversation
@@ -27,11 +26,11 @@ def tokenize_rows(
     """Row ids, token ids and labels (-100 outside the response) of every row that fits."""
     count = TruncationCount()
     row_ids, ids, labels = [], [], []
-    for row in TrainingConversation.read_parts(spec.conversations).to_pylist():
-        turns = fit_response(tokenizer, from_column(row["context"]), [row["response"]], spec.max_length, count)
+    for row in TrainingConversation.read_files(spec.conversations):
+        turns = fit_response(tokenizer, row.context, [row.response], spec.max_length, count)
         if turns is None:
             continue
-        row_ids.append(row["row_id"])
+        row_ids.append(row.row_id)
         ids.append(turns[0].ids)
         labels.append([-100] * len(turns[0].prompt_ids) + turns[0].response_ids)
     if not ids:

@@ -9,70 +9,35 @@ Departures: context too long for `max_length` loses its oldest turns (both answe
 fit is dropped, and so is one whose answers have the same tokens; all are counted.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-import pyarrow as pa
-
-from data_contracts.conversation import from_column
-from data_contracts.errors import EmptyResultError
 from data_contracts.specs.optimize_by_preferences import PreferenceSpec
-from data_contracts.tables.arrow import compute as pc
-from data_contracts.tables.preference_pairs import PreferencePair
+from data_contracts.tables.reward_scores import PairSplit
 from models.distributed.deepspeed_config import prepare_distributed
 from models.lm.chat_template import fit_embeddings, prepare_tokenizer
-from models.lm.tokenizer_check import TruncationCount, check_tokenizer, fit_response
+from models.lm.tokenizer_check import check_tokenizer
 from models.processes.job_entry import enter_phase, run
 from models.processes.job_protocol import read_spec, write_manifest
+from models.reward.preference_pairs import pairs_of
 from models.training.batch_stream import batch_layout, bucket_by_length, stream_order
+from models.training.tokenized_pairs import TokenizedPairs, tokenize_pairs
 
 JOB = "models.jobs.optimize_by_preferences"
 _MEASURED = {"eval_loss": "loss", "eval_rewards/accuracies": "accuracy", "eval_rewards/margins": "margin"}
 
 
-@dataclass
-class AnswerPairs:
-    """Pairs as token ids: the prompt, and what follows it on each side."""
-
-    pair_ids: list[str] = field(default_factory=list)
-    prompts: list[list[int]] = field(default_factory=list)
-    chosen: list[list[int]] = field(default_factory=list)
-    rejected: list[list[int]] = field(default_factory=list)
-    alike: int = 0  # pairs left out because both answers have the same tokens
-
-    def lengths(self) -> list[int]:
-        """Tokens of the longer side of each pair."""
-        sides = zip(self.prompts, self.chosen, self.rejected, strict=True)
-        return [len(prompt) + max(len(up), len(down)) for prompt, up, down in sides]
-
-    def columns(self) -> dict[str, list[list[int]]]:
-        """As TRL's collator reads them."""
-        return {"prompt_ids": self.prompts, "chosen_ids": self.chosen, "rejected_ids": self.rejected}
+def columns(pairs: TokenizedPairs) -> dict[str, list[list[int]]]:
+    """The pairs as TRL's collator reads them: the prompt, and what follows it on each side."""
+    read: dict[str, list[list[int]]] = {"prompt_ids": [], "chosen_ids": [], "rejected_ids": []}
+    for chosen, rejected in zip(pairs.chosen, pairs.rejected, strict=True):
+        shared = min(len(chosen.prompt_ids), len(rejected.prompt_ids))  # a tokenizer may merge text over the boundary
+        read["prompt_ids"].append(chosen.ids[:shared])
+        read["chosen_ids"].append(chosen.ids[shared:])
+        read["rejected_ids"].append(rejected.ids[shared:])
+    return read
 
 
-def tokenize_pairs(
-    spec: PreferenceSpec, table: pa.Table, split: str, tokenizer: Any, count: TruncationCount
-) -> AnswerPairs:
-    """Render and tokenize every pair of a split that fits."""
-    pairs = AnswerPairs()
-    for row in table.filter(pc.equal(pc.field("split"), split)).to_pylist():
-        answers = [row["chosen"], row["rejected"]]
-        turns = fit_response(tokenizer, from_column(row["context"]), answers, spec.max_length, count)
-        if turns is None:
-            continue
-        if turns[0] == turns[1]:  # different only in what is not encoded, as a spelt end token
-            pairs.alike += 1
-            continue
-        shared = min(len(turn.prompt_ids) for turn in turns)  # a tokenizer may merge text over the boundary
-        pairs.pair_ids.append(row["pair_id"])
-        pairs.prompts.append(turns[0].ids[:shared])
-        pairs.chosen.append(turns[0].ids[shared:])
-        pairs.rejected.append(turns[1].ids[shared:])
-    return pairs
-
-
-def build_trainer(spec: PreferenceSpec, tokenizer: Any, training: AnswerPairs, heldout: AnswerPairs) -> Any:
+def build_trainer(spec: PreferenceSpec, tokenizer: Any, training: TokenizedPairs, heldout: TokenizedPairs) -> Any:
     """TRL's DPO trainer on rows that are tokenized and ordered already."""
     import torch
     from datasets import Dataset  # the slow imports come after what may already be wrong
@@ -104,8 +69,8 @@ def build_trainer(spec: PreferenceSpec, tokenizer: Any, training: AnswerPairs, h
         model=models[0],
         ref_model=models[1] if len(models) > 1 else None,
         args=arguments,
-        train_dataset=Dataset.from_dict(training.columns()).select(order),
-        eval_dataset=Dataset.from_dict(heldout.columns()).select(range(measured)) if measured else None,
+        train_dataset=Dataset.from_dict(columns(training)).select(order),
+        eval_dataset=Dataset.from_dict(columns(heldout)).select(range(measured)) if measured else None,
         processing_class=tokenizer,
         peft_config=shared.lora_settings(spec, "CAUSAL_LM"),
         callbacks=[
@@ -126,15 +91,6 @@ def heldout_metrics(found: dict[str, float], rows: int) -> dict[str, float]:
     }
 
 
-def require_rows(pairs: Sequence[str], count: TruncationCount, max_length: int) -> None:
-    """Raise EmptyResultError when no pair is left to train on."""
-    if not pairs:
-        raise EmptyResultError(
-            f"{JOB}: no pair to train on: {count.rows} of split 'train' read, {count.dropped_rows} longer than "
-            f"max_length {max_length}"
-        )
-
-
 def main() -> None:
     """Train, measure the held-out pairs, and write `model`, `training_log` and the manifest."""
     spec = read_spec(PreferenceSpec)
@@ -144,15 +100,14 @@ def main() -> None:
     tokenizer = AutoTokenizer.from_pretrained(spec.base_model)
     prepare_tokenizer(tokenizer)
     check_tokenizer(tokenizer)
-    table, count = PreferencePair.read_parts(spec.pairs), TruncationCount()
-    training = tokenize_pairs(spec, table, "train", tokenizer, count)
-    require_rows(training.pair_ids, count, spec.max_length)
-    heldout = tokenize_pairs(spec, table, "heldout", tokenizer, TruncationCount())
+    training = tokenize_pairs(pairs_of(PairSplit.TRAIN, spec.pairs), tokenizer, spec.max_length)
+    training.require_pairs(JOB, spec.max_length)
+    heldout = tokenize_pairs(pairs_of(PairSplit.HELDOUT, spec.pairs), tokenizer, spec.max_length)
     trainer = build_trainer(spec, tokenizer, training, heldout)
     from models.training import trl_training as shared
 
     shared.train(trainer, spec)
-    metrics = shared.write_log(trainer, spec) | count.metrics() | {"pairs_alike_dropped": float(training.alike)}
+    metrics = shared.write_log(trainer, spec) | training.metrics()
     enter_phase("measuring held-out pairs")
     measured = evaluated_rows(len(heldout.pair_ids), spec.training.processes)
     metrics |= heldout_metrics(trainer.evaluate() if measured else {}, measured)

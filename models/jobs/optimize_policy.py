@@ -10,7 +10,7 @@ from typing import Any
 from data_contracts.config.policy import KeepModel, ScoreSource
 from data_contracts.errors import ConfigError
 from data_contracts.specs.optimize_policy import PPOSpec
-from data_contracts.tables.training_log import TrainingLogEntry, training_log_rows
+from data_contracts.tables.training_log import TrainingLogEntry, training_log_entries
 from models.distributed.deepspeed_config import check_offload, prepare_distributed
 from models.lm.chat_template import prepare_tokenizer
 from models.lm.tokenizer_check import check_tokenizer
@@ -84,8 +84,7 @@ def main() -> None:
     outputs = {"model": MODEL_NAME, "last_model": LAST_NAME, "rollouts": ROLLOUTS_NAME, "training_log": LOG_NAME}
     if is_rank_zero():
         kept = keep_model(loop, state)
-        log = TrainingLogEntry.from_rows(training_log_rows(state.history))
-        TrainingLogEntry.write_part(log, spec.output_dir / LOG_NAME)
+        TrainingLogEntry.write_file(training_log_entries(state.history), spec.output_dir / LOG_NAME)
         write_manifest(spec, JOB, outputs, summarize(state, kept) | count.metrics())
     players.ranks.wait()
 

@@ -15,7 +15,7 @@ from transformers import AutoTokenizer
 
 from data_contracts.errors import JobError
 from data_contracts.specs.pretrain import PretrainSpec
-from data_contracts.tables.training_log import TrainingLogEntry, training_log_rows
+from data_contracts.tables.training_log import TrainingLogEntry, training_log_entries
 from models.distributed.deepspeed_config import prepare_distributed
 from models.distributed.deepspeed_engine import compute_device
 from models.distributed.precision import Precision
@@ -192,8 +192,8 @@ def _write_products(spec: PretrainSpec, job: Pretraining) -> None:
     tied = job.model.all_tied_weights_keys
     job.model.save_pretrained(model_dir, state_dict={name: v for name, v in state.items() if name not in tied})
     job.tokenizer.save_pretrained(model_dir)
-    rows = training_log_rows(job.state.history)
-    TrainingLogEntry.write_part(TrainingLogEntry.from_rows(rows), spec.output_dir / "training_log.parquet")
+    log = training_log_entries(job.state.history)
+    TrainingLogEntry.write_file(log, spec.output_dir / "training_log.parquet")
 
 
 def pretrain(spec: PretrainSpec) -> dict[str, float]:

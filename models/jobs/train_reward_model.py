@@ -6,75 +6,44 @@ dropped and counted. 2. Held-out pairs are scored at the end; the paper measures
 3. An option, off by default: the likelihood feature (`models/jobs/likelihood_training.py`).
 """
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from data_contracts.config.reward import LikelihoodFeature
-from data_contracts.conversation import from_column
-from data_contracts.errors import EmptyResultError
 from data_contracts.specs.train_reward_model import RewardSpec
-from data_contracts.tables.arrow import compute as pc
-from data_contracts.tables.preference_pairs import PreferencePair
-from data_contracts.tables.reward_scores import RewardScore
+from data_contracts.tables.reward_scores import PairSplit, RewardScore
 from models.distributed.deepspeed_config import on_cpu, prepare_distributed
-from models.lm.chat_template import RenderedTurn, fit_embeddings, prepare_tokenizer
-from models.lm.tokenizer_check import TruncationCount, check_reads_last_token, check_tokenizer, fit_response
+from models.lm.chat_template import fit_embeddings, prepare_tokenizer
+from models.lm.tokenizer_check import check_reads_last_token, check_tokenizer
 from models.processes.job_entry import run
 from models.processes.job_protocol import is_rank_zero, read_spec, write_manifest
 from models.reward.answer_likelihood import READINGS_NAME
-from models.reward.heldout_scores import conversations, pair_metrics, score_rows
+from models.reward.heldout_scores import both_sides, pair_metrics, reward_scores
+from models.reward.preference_pairs import pairs_of
 from models.training.batch_stream import batch_layout, bucket_by_length, stream_order
+from models.training.tokenized_pairs import TokenizedPairs, tokenize_pairs
 
 JOB = "models.jobs.train_reward_model"
 SCORES_NAME = "heldout_scores.parquet"
 
 
-@dataclass
-class TokenizedPairs:
-    """Training pairs as token ids, and the rows they came from."""
+def training_pairs(spec: RewardSpec, tokenizer: Any) -> TokenizedPairs:
+    """The training pairs that fit, both sides ending with the token that the model reads.
 
-    pair_ids: list[str] = field(default_factory=list)
-    chosen: list[RenderedTurn] = field(default_factory=list)
-    rejected: list[RenderedTurn] = field(default_factory=list)
-    margins: list[float] = field(default_factory=list)
-    alike: int = 0  # pairs left out because both answers have the same tokens
-
-    def lengths(self) -> list[int]:
-        """Tokens of the longer side of each pair."""
-        return [max(len(up.ids), len(down.ids)) for up, down in zip(self.chosen, self.rejected, strict=True)]
-
-    def columns(self) -> dict[str, Any]:
-        """As TRL's trainer reads them; margins where any pair asks for one."""
-        ids = {"chosen_ids": [turn.ids for turn in self.chosen], "rejected_ids": [turn.ids for turn in self.rejected]}
-        return ids | ({"margin": self.margins} if any(self.margins) else {})
-
-
-def tokenize_pairs(spec: RewardSpec, table: pa.Table, tokenizer: Any, count: TruncationCount) -> TokenizedPairs:
-    """Render and tokenize both sides of every training pair that fits."""
-    pairs = TokenizedPairs()
-    for row in table.filter(pc.field("split") == "train").to_pylist():
-        answers = [row["chosen"], row["rejected"]]
-        turns = fit_response(tokenizer, from_column(row["context"]), answers, spec.max_length, count)
-        if turns is None:
-            continue
-        if turns[0] == turns[1]:  # different only in what is not encoded, as a spelt end token
-            pairs.alike += 1
-            continue
-        for turn in turns:
-            check_reads_last_token(turn.ids, tokenizer.pad_token_id, tokenizer.eos_token_id)
-        pairs.pair_ids.append(row["pair_id"])
-        pairs.chosen.append(turns[0])
-        pairs.rejected.append(turns[1])
-        pairs.margins.append(row["margin"])
-    if not pairs.pair_ids:
-        raise EmptyResultError(
-            f"{JOB}: no pair to train on: {count.rows} of split 'train' read, {count.dropped_rows} longer than "
-            f"max_length {spec.max_length}, {pairs.alike} with two answers of the same tokens"
-        )
+    Raises:
+        EmptyResultError: there is none.
+    """
+    pairs = tokenize_pairs(pairs_of(PairSplit.TRAIN, spec.pairs), tokenizer, spec.max_length)
+    pairs.require_pairs(JOB, spec.max_length)
+    for turn in (*pairs.chosen, *pairs.rejected):
+        check_reads_last_token(turn.ids, tokenizer.pad_token_id, tokenizer.eos_token_id)
     return pairs
+
+
+def columns(pairs: TokenizedPairs) -> dict[str, Any]:
+    """The pairs as TRL's trainer reads them; margins where any pair asks for one."""
+    ids = {"chosen_ids": [turn.ids for turn in pairs.chosen], "rejected_ids": [turn.ids for turn in pairs.rejected]}
+    return ids | ({"margin": pairs.margins} if any(pairs.margins) else {})
 
 
 def load_base(spec: RewardSpec, tokenizer: Any) -> Any:
@@ -102,16 +71,15 @@ def load_base(spec: RewardSpec, tokenizer: Any) -> Any:
     return model
 
 
-def score_heldout(spec: RewardSpec, table: pa.Table, folder: Path) -> dict[str, float]:
-    """Score the held-out pairs with the saved model, write RewardScores, and return accuracy, loss and count."""
+def score_heldout(spec: RewardSpec, folder: Path) -> dict[str, float]:
+    """Score the held-out pairs with the saved model, write their `RewardScore` rows, and return accuracy, loss and count."""
     from models.reward.reward_model import RewardModel
 
-    heldout = table.filter(pc.field("split") == "heldout").to_pylist()
+    heldout = list(pairs_of(PairSplit.HELDOUT, spec.pairs))
     model = RewardModel(folder, batch_size=2 * spec.micro_batch_size, device="cpu" if on_cpu(spec.training) else None)
-    scores = model.score([*conversations(heldout, "chosen"), *conversations(heldout, "rejected")])
+    scores = model.score(both_sides(heldout))
     chosen, rejected = scores[: len(heldout)], scores[len(heldout) :]
-    rows = score_rows(heldout, chosen, rejected)
-    RewardScore.write_part(RewardScore.from_rows(rows), spec.output_dir / SCORES_NAME)
+    RewardScore.write_file(reward_scores(heldout, chosen, rejected), spec.output_dir / SCORES_NAME)
     return pair_metrics(chosen, rejected)
 
 
@@ -124,10 +92,10 @@ def build_trainer(spec: RewardSpec, tokenizer: Any, pairs: TokenizedPairs) -> tu
     from models.jobs import likelihood_training as feature
     from models.training import trl_training as shared
 
-    columns, weights, whole = pairs.columns(), None, ["score"]
+    read, weights, whole = columns(pairs), None, ["score"]
     if spec.likelihood is not LikelihoodFeature.OFF:  # before ZeRO-3 is configured for the trainer
         weights, values = feature.read_answers(spec, tokenizer, pairs.pair_ids, pairs.chosen, pairs.rejected)
-        columns |= values
+        read |= values
         whole.append(feature.WEIGHT)
     stream = stream_order(len(pairs.pair_ids), spec.epochs, spec.batch_size, spec.seed)
     order = bucket_by_length(stream, pairs.lengths(), spec.batch_size)
@@ -136,7 +104,7 @@ def build_trainer(spec: RewardSpec, tokenizer: Any, pairs: TokenizedPairs) -> tu
     arguments: dict[str, Any] = {
         "args": RewardConfig(**settings, center_rewards_coefficient=spec.center_rewards_coefficient),
         "model": load_base(spec, tokenizer),
-        "train_dataset": Dataset.from_dict(columns).select(order),
+        "train_dataset": Dataset.from_dict(read).select(order),
         "processing_class": tokenizer,
         "peft_config": shared.lora_settings(spec, "SEQ_CLS", whole),
         "callbacks": [
@@ -164,19 +132,18 @@ def main() -> None:
     tokenizer = AutoTokenizer.from_pretrained(spec.base_model)
     prepare_tokenizer(tokenizer)
     check_tokenizer(tokenizer, AutoConfig.from_pretrained(spec.base_model).get_text_config().vocab_size)
-    table, count = PreferencePair.read_parts(spec.pairs), TruncationCount()
-    pairs = tokenize_pairs(spec, table, tokenizer, count)
+    pairs = training_pairs(spec, tokenizer)
     trainer, likelihood = build_trainer(spec, tokenizer, pairs)
     from models.training import trl_training as shared
 
     shared.train(trainer, spec)
     folder = shared.save_model(trainer, spec)
-    metrics = shared.write_log(trainer, spec) | count.metrics() | {"pairs_alike_dropped": float(pairs.alike)}
+    metrics = shared.write_log(trainer, spec) | pairs.metrics()
     if is_rank_zero():
         shared.forget_zero()
         if likelihood is not None:
             metrics |= {"likelihood_weight": likelihood(folder)}
-        metrics |= score_heldout(spec, table, folder)
+        metrics |= score_heldout(spec, folder)
     outputs = {"model": shared.MODEL_NAME, "training_log": shared.LOG_NAME, "heldout_scores": SCORES_NAME}
     if likelihood is not None and spec.answer_likelihoods is None:
         outputs["answer_likelihoods"] = READINGS_NAME

@@ -6,6 +6,7 @@ It knows nothing of models.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ Tokens = npt.NDArray[np.int64]
 Marks = npt.NDArray[np.bool_]
 IGNORED = -100
 HUMAN, ASSISTANT = "Human:", "Assistant:"
+ENCODED_AT_ONCE = 10_000  # documents
 
 
 @dataclass(frozen=True)
@@ -184,13 +186,14 @@ def read_documents(corpus: Sequence[Path], tokenizer: Any) -> tuple[list[Tokens]
     for marker in (HUMAN, ASSISTANT):
         if tokenizer.convert_tokens_to_ids(marker) in (None, tokenizer.unk_token_id):
             raise ConfigError(f"the tokenizer has no token '{marker}'; train it with models.tiny_world.tokenizer")
-    table = Document.read_parts(corpus)
-    if table.num_rows == 0:
-        raise ConfigError(f"the corpus {corpus[0]} (and its other parts) holds no documents")
-    encoded = tokenizer(table["text"].to_pylist(), add_special_tokens=True)["input_ids"]
     short: list[Tokens] = []
     long: list[Tokens] = []
-    for kind, ids in zip(table["kind"].to_pylist(), encoded, strict=True):
-        document = np.array([*ids, tokenizer.eos_token_id], dtype=np.int64)
-        (short if kind == DocumentKind.SINGLE_TURN else long).append(document)
+    documents = Document.read_files(corpus)
+    while part := list(islice(documents, ENCODED_AT_ONCE)):
+        encoded = tokenizer([document.text for document in part], add_special_tokens=True)["input_ids"]
+        for document, ids in zip(part, encoded, strict=True):
+            tokens = np.array([*ids, tokenizer.eos_token_id], dtype=np.int64)
+            (short if document.kind is DocumentKind.SINGLE_TURN else long).append(tokens)
+    if not short and not long:
+        raise ConfigError(f"the corpus {corpus[0]} (and its other parts) holds no documents")
     return short, long

@@ -1,32 +1,38 @@
-"""What a reward model says of held-out pairs: their rows in `RewardScores`, and accuracy, loss and margin."""
+"""What a reward model says of held-out pairs: their rows of `RewardScore`, and accuracy, loss and margin."""
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
-from data_contracts.conversation import Role, Turn, from_column
-
-
-def conversations(rows: Sequence[dict[str, Any]], side: str) -> list[tuple[Turn, ...]]:
-    """The pairs' contexts, each with the answer of one side (`chosen` or `rejected`)."""
-    return [(*from_column(row["context"]), Turn(Role.ASSISTANT, row[side])) for row in rows]
+from data_contracts.conversation import Conversation, Role, Turn
+from data_contracts.tables.preference_pairs import PreferencePair
+from data_contracts.tables.reward_scores import RewardScore
 
 
-def score_rows(
-    pairs: Sequence[dict[str, Any]], chosen: Sequence[float], rejected: Sequence[float]
-) -> list[dict[str, Any]]:
-    """Rows of `RewardScores` from rows of `PreferencePairs` and both sides' scores."""
+def both_sides(pairs: Sequence[PreferencePair]) -> list[Conversation]:
+    """The pairs' contexts with their chosen answers, then with their rejected ones: 2 x pairs conversations."""
+    sides = ([pair.chosen for pair in pairs], [pair.rejected for pair in pairs])
     return [
-        {
-            "pair_id": row["pair_id"],
-            "query_id": row["query_id"],
-            "split": row["split"],
-            "chosen_score": up,
-            "rejected_score": down,
-            "chosen_chars": len(row["chosen"]),
-            "rejected_chars": len(row["rejected"]),
-        }
-        for row, up, down in zip(pairs, chosen, rejected, strict=True)
+        (*pair.context, Turn(Role.ASSISTANT, answer))
+        for answers in sides
+        for pair, answer in zip(pairs, answers, strict=True)
+    ]
+
+
+def reward_scores(
+    pairs: Sequence[PreferencePair], chosen: Sequence[float], rejected: Sequence[float]
+) -> list[RewardScore]:
+    """The rows that say how the pairs' sides were scored."""
+    return [
+        RewardScore(
+            pair_id=pair.pair_id,
+            query_id=pair.query_id,
+            split=pair.split,
+            chosen_score=up,
+            rejected_score=down,
+            chosen_chars=len(pair.chosen),
+            rejected_chars=len(pair.rejected),
+        )
+        for pair, up, down in zip(pairs, chosen, rejected, strict=True)
     ]
 
 

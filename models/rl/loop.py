@@ -17,6 +17,7 @@ from pathlib import Path
 from data_contracts.config.optimizer_settings import Schedule
 from data_contracts.config.policy import KeepModel, ScoreNormalization
 from data_contracts.errors import EngineError, JobError
+from data_contracts.finish_reason import FinishReason
 from data_contracts.specs.optimize_policy import PPOSpec
 from data_contracts.tables.rollouts import Rollout
 from models.processes.job_entry import enter_phase
@@ -219,21 +220,21 @@ class PPOLoop:
             (whole * mask).sum(dim=1).tolist() for whole in (experience.kl, experience.rewards, experience.logprobs)
         ]
         rows = [
-            {
-                "rollout_id": f"{step}-{i}",
-                "step": step,
-                "prompt_id": prompt.prompt_id,
-                "query_id": prompt.query_id,
-                "split": prompt.split,
-                "prompt": self.tokenizer.decode(prompt.ids, skip_special_tokens=True),
-                "response": self.tokenizer.decode(sampled.responses[i].tokens, skip_special_tokens=True).strip(),
-                "tokens": len(sampled.responses[i].tokens),
-                "finish_reason": "end" if sampled.ended[i] else "length",
-                "score": sampled.scores[i],
-                "kl": sums[0][i],
-                "reward": sums[1][i],
-                "logprob": sums[2][i],
-            }
+            Rollout(
+                rollout_id=f"{step}-{i}",
+                step=step,
+                prompt_id=prompt.prompt_id,
+                query_id=prompt.query_id,
+                split=prompt.split,
+                prompt=self.tokenizer.decode(prompt.ids, skip_special_tokens=True),
+                response=self.tokenizer.decode(sampled.responses[i].tokens, skip_special_tokens=True).strip(),
+                tokens=len(sampled.responses[i].tokens),
+                finish_reason=FinishReason.END if sampled.ended[i] else FinishReason.LENGTH,
+                score=sampled.scores[i],
+                kl=sums[0][i],
+                reward=sums[1][i],
+                logprob=sums[2][i],
+            )
             for i, prompt in enumerate(sampled.prompts)
         ]
-        Rollout.write_part(Rollout.from_rows(rows), self.rollout_folder / f"part-{step:05d}.parquet")
+        Rollout.write_file(rows, self.rollout_folder / f"part-{step:05d}.parquet")

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from data_contracts.conversation import Conversation, from_column
+from data_contracts.conversation import Conversation
 from data_contracts.errors import EmptyResultError
 from data_contracts.specs.optimize_policy import PPOSpec
+from data_contracts.tables.demonstrations import QuerySplit
 from data_contracts.tables.policy_prompts import PolicyPrompt
 from models.lm.chat_template import prompt_ids, trim_context
 from models.lm.tokenizer_check import TruncationCount
@@ -20,7 +21,7 @@ class Prompt:
 
     prompt_id: str
     query_id: str
-    split: str
+    split: QuerySplit
     context: Conversation
     ids: list[int]
 
@@ -32,9 +33,9 @@ def read_prompts(spec: PPOSpec, tokenizer: Any) -> tuple[list[Prompt], list[Prom
         EmptyResultError: no prompt is left for training.
     """
     count, prompts = TruncationCount(), []
-    for row in PolicyPrompt.read_parts(spec.prompts).to_pylist():
+    for row in PolicyPrompt.read_files(spec.prompts):
         count.rows += 1
-        trimmed = trim_context(tokenizer, from_column(row["context"]), spec.max_prompt_tokens)
+        trimmed = trim_context(tokenizer, row.context, spec.max_prompt_tokens)
         if trimmed is None:
             count.dropped_rows += 1
             continue
@@ -42,7 +43,7 @@ def read_prompts(spec: PPOSpec, tokenizer: Any) -> tuple[list[Prompt], list[Prom
         count.trimmed_rows += dropped > 0
         count.trimmed_turns += dropped
         ids = prompt_ids(tokenizer, context)
-        prompts.append(Prompt(row["prompt_id"], row["query_id"], row["split"], context, ids))
+        prompts.append(Prompt(row.prompt_id, row.query_id, row.split, context, ids))
     held = _validation_queries(sorted({prompt.query_id for prompt in prompts}), spec)
     training = [prompt for prompt in prompts if prompt.query_id not in held]
     validation = [prompt for prompt in prompts if prompt.query_id in held][: spec.validation_prompts]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from data_contracts.tables.documents import DocumentKind
+from data_contracts.tables.documents import Document, DocumentKind
 from models.tiny_world.answers import Style, write_answer
 from models.tiny_world.questions import Question, QuestionKind, draw_question
 from models.tiny_world.world import Split, World
@@ -28,8 +28,8 @@ CONVERSATIONS = (2, 7)  # least and most turns of a document
 QUERIES = (8, 13)
 
 
-def write_corpus(world: World) -> Iterator[dict[str, str]]:
-    """Rows of the `Documents` contract; the world's seed decides every word."""
+def write_corpus(world: World) -> Iterator[Document]:
+    """The documents of a world, kind by kind; the world's seed decides every word."""
     counts = {
         DocumentKind.SINGLE_TURN: world.config.single_turn_documents,
         DocumentKind.CONVERSATIONS: world.config.conversation_documents,
@@ -43,7 +43,7 @@ def write_corpus(world: World) -> Iterator[dict[str, str]]:
     for number, (kind, count) in enumerate(counts.items()):
         rng = np.random.default_rng([world.seed, number, 3])
         for i in range(count):
-            yield {"document_id": f"{kind}-{i:06d}", "kind": kind.value, "text": writers[kind](world, rng)}
+            yield Document(document_id=f"{kind}-{i:06d}", kind=kind, text=writers[kind](world, rng))
 
 
 def format_conversations(instruction: str | None, conversations: list[list[tuple[str, str]]]) -> str:

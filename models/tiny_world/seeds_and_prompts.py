@@ -1,7 +1,6 @@
 """What the tiny world hands out (TINY_WORLD.md): seed queries, prompt files, questions, follow-ups, critiques, votes.
 
-Everything but `question_rows` is about train names and tasks only. Rows are plain dictionaries in the columns of the
-contracts `world_questions`, `follow_ups`, `critiques` and `community_answers`; files are text in the project's formats.
+Everything but `question_rows` is about train names and tasks only. Files are text in the project's formats.
 
 Departure from the paper's StackExchange: votes are made up here, as gold mixed with an appeal that has nothing to do
 with truth, plus noise; votes that simply followed the judge would make the as-is reward model a truth oracle.
@@ -9,6 +8,8 @@ with truth, plus noise; votes that simply followed the judge would make the as-i
 
 import numpy as np
 
+from data_contracts.tables.community_answers import CommunityAnswer
+from data_contracts.tables.world_tables import Critique, FollowUp, WorldQuestion
 from models.tiny_world.answers import Style, state_items, true_items, write_answer
 from models.tiny_world.corpus import (
     ASSISTANT_INSTRUCTION,
@@ -61,59 +62,54 @@ def prompt_files(world: World, seed: int) -> dict[str, str]:
     }
 
 
-def question_rows(world: World, split: Split, count: int, seed: int) -> list[dict[str, object]]:
-    """Questions of a split, to be answered by models and scored by the gold judge (`world_questions`)."""
+def question_rows(world: World, split: Split, count: int, seed: int) -> list[WorldQuestion]:
+    """Questions of a split, to be answered by models and scored by the gold judge."""
     return [
-        {
-            "question_id": f"{split}-{i:05d}",
-            "split": split.value,
-            "kind": question.kind.value,
-            "question": question.text,
-        }
+        WorldQuestion(
+            question_id=f"{split}-{i:05d}", split=split.value, kind=question.kind.value, question=question.text
+        )
         for i, question in enumerate(sample_questions(world, split, count, seed))
     ]
 
 
-def follow_up_rows(world: World, count: int, seed: int) -> list[dict[str, object]]:
-    """Question, answer, and what a curious human asks next (`follow_ups`)."""
+def follow_up_rows(world: World, count: int, seed: int) -> list[FollowUp]:
+    """Question, answer, and what a curious human asks next."""
     rng = np.random.default_rng([world.seed, seed, 12])
-    rows: list[dict[str, object]] = []
+    rows = []
     for i in range(count):
         question = draw_question(world, Split.TRAIN, rng)
         answer = write_answer(world, question, draw_style(world, rng), rng)
         follow_up = draw_follow_up(world, Split.TRAIN, question, rng)
-        rows.append(
-            {"follow_up_id": f"f{i:05d}", "question": question.text, "answer": answer, "follow_up": follow_up.text}
-        )
+        rows.append(FollowUp(follow_up_id=f"f{i:05d}", question=question.text, answer=answer, follow_up=follow_up.text))
     return rows
 
 
-def critique_rows(world: World, count: int, seed: int) -> list[dict[str, object]]:
-    """Answers in all styles with the judge's critique in words; null where nothing is wrong (`critiques`, for CUT)."""
+def critique_rows(world: World, count: int, seed: int) -> list[Critique]:
+    """Answers in all styles with the judge's critique in words, None where nothing is wrong (for CUT)."""
     rng = np.random.default_rng([world.seed, seed, 13])
     judge = GoldJudge(world)
-    rows: list[dict[str, object]] = []
+    rows = []
     for i in range(count):
         question = draw_question(world, Split.TRAIN, rng)
         answer = write_answer(world, question, list(Style)[i % len(Style)], rng)
         judgment = judge.judge(question, answer)
         rows.append(
-            {
-                "critique_id": f"c{i:05d}",
-                "question": question.text,
-                "answer": answer,
-                "judgment": judgment.critique,
-                "gold": judgment.score,
-            }
+            Critique(
+                critique_id=f"c{i:05d}",
+                question=question.text,
+                answer=answer,
+                judgment=judgment.critique,
+                gold=judgment.score,
+            )
         )
     return rows
 
 
-def community_rows(world: World, count: int, seed: int) -> list[dict[str, object]]:
-    """Two answers to one question in different styles; the one with more votes is chosen (`community_answers`)."""
+def community_rows(world: World, count: int, seed: int) -> list[CommunityAnswer]:
+    """Two answers to one question in different styles; the one with more votes is chosen."""
     rng = np.random.default_rng([world.seed, seed, 14])
     judge = GoldJudge(world)
-    rows: list[dict[str, object]] = []
+    rows: list[CommunityAnswer] = []
     while len(rows) < count:
         question = draw_question(world, Split.TRAIN, rng)
         voted = []
@@ -123,14 +119,14 @@ def community_rows(world: World, count: int, seed: int) -> list[dict[str, object
         (votes, chosen), (fewer, rejected) = sorted(voted, key=lambda pair: pair[0], reverse=True)
         if votes > fewer:
             rows.append(
-                {
-                    "pair_id": f"p{len(rows):05d}",
-                    "question": question.text,
-                    "chosen": chosen,
-                    "rejected": rejected,
-                    "chosen_votes": votes,
-                    "rejected_votes": fewer,
-                }
+                CommunityAnswer(
+                    pair_id=f"p{len(rows):05d}",
+                    question=question.text,
+                    chosen=chosen,
+                    rejected=rejected,
+                    chosen_votes=votes,
+                    rejected_votes=fewer,
+                )
             )
     return rows
 

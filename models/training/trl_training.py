@@ -14,7 +14,7 @@ from data_contracts.errors import JobError
 from data_contracts.specs.finetune_policy import FinetuneSpec
 from data_contracts.specs.optimize_by_preferences import PreferenceSpec
 from data_contracts.specs.train_reward_model import RewardSpec
-from data_contracts.tables.training_log import TrainingLogEntry, training_log_rows
+from data_contracts.tables.training_log import TrainingLogEntry, training_log_entries
 from models.distributed.deepspeed_config import assert_zero_active, on_cpu, zero_config
 from models.lm.load_model import weight_digest
 from models.processes.job_entry import enter_phase
@@ -188,7 +188,7 @@ def write_log(trainer: Any, spec: TrlSpec) -> dict[str, float]:
         if "loss" in entry
     ]
     if is_rank_zero():
-        TrainingLogEntry.write_part(TrainingLogEntry.from_rows(training_log_rows(history)), spec.output_dir / LOG_NAME)
+        TrainingLogEntry.write_file(training_log_entries(history), spec.output_dir / LOG_NAME)
     losses = [metrics["loss"] for _, metrics in history]
     engine = getattr(trainer, "deepspeed", None)
     measured = {  # as it ran, not as it was asked for

@@ -5,46 +5,47 @@ from typing import Any
 
 from data_contracts.config.engine import EngineConfig
 from data_contracts.handles import BenchmarkHandle, ModelHandle
-from data_contracts.store.artifact import Artifact
 from data_contracts.tables.evaluations import EvaluatedItem
-from models.evaluation.benchmarks.catalogue import Benchmark, Settings, ask, load_template, read_questions
+from data_contracts.tables.rows import Rows, Sharded, rows_of, shard_ranges
+from models.evaluation.benchmarks.benchmark import Benchmark, Settings
+from models.evaluation.benchmarks.catalogue import benchmark_named
 from models.evaluation.benchmarks.choice_items import score_items
 from models.evaluation.benchmarks.prompt_template import PromptStyle
 from models.evaluation.benchmarks.reward_items import reward_questions
-from tasks.runtime.context import ProgressReporter, count, current
-from tasks.runtime.loaded_models import LazyEngine, folder_of, open_reward_folder
-from tasks.runtime.shards import shard_ranges, write_missing_shards
+from tasks.runtime.context import ProgressReporter, count
+from tasks.runtime.loaded_models import LazyEngine, folder_of, open_reward_model
+from tasks.runtime.phases import Phase
+from tasks.runtime.shards import compute_shards
 from tasks.runtime.step import step
 
 SHARD_ITEMS = 512
+FIELD = "benchmark"
 
 
-@step(version="1", run_name="{benchmark.name}-{subject}")
+@step(version="2", phase=Phase.EVALUATION, heavy=True, run_name="{benchmark.name}-{subject}")
 def evaluate_benchmark(
-    subject: str, model: ModelHandle, benchmark: BenchmarkHandle, engine: EngineConfig
-) -> Artifact[EvaluatedItem]:
+    *, subject: str, model: ModelHandle, benchmark: BenchmarkHandle, engine: EngineConfig
+) -> Sharded[EvaluatedItem]:
     """Multiple choice by likelihood; items longer than the model's context keep their row and say so."""
-    kind, files = Benchmark(benchmark.name), _paths(benchmark)
+    asked, files = _resolved(benchmark)
     settings = Settings(benchmark.shots, PromptStyle(benchmark.style), benchmark.items)
-    template = load_template(benchmark.template.name, benchmark.template.source, benchmark.template.text)
-    questions = read_questions(kind, files, benchmark.items)
-    items = ask(kind, questions, files, template, settings, _tokenizer(model, settings))
+    template = asked.parse_template(benchmark.template.source, benchmark.template.text)
+    questions = asked.questions(files, benchmark.items)
+    items = asked.items(questions, files, template, settings, _tokenizer(model, settings))
     lazy = LazyEngine(model, engine)
-    ranges = shard_ranges(len(items), SHARD_ITEMS)
     progress = ProgressReporter(len(items), "items")
-
-    def score(shard: int) -> list[dict[str, Any]]:
-        return score_items(lazy.open(), items[slice(*ranges[shard])], benchmark.title, subject)
-
-    parts = write_missing_shards(
-        EvaluatedItem, current().key, len(ranges), score, lambda shard: progress.update(ranges[shard][1])
+    scored = compute_shards(
+        EvaluatedItem,
+        shard_ranges(len(items), SHARD_ITEMS),
+        lambda places: score_items(lazy.open(), items[places.start : places.stop], benchmark.title, subject),
+        progress.update,
     )
     lazy.count_tokens()
-    return write_parts(EvaluatedItem, parts)
+    return scored
 
 
-def _paths(benchmark: BenchmarkHandle) -> list[Path]:
-    return [Path(file.path) for file in benchmark.files]
+def _resolved(benchmark: BenchmarkHandle) -> tuple[Benchmark, list[Path]]:
+    return benchmark_named(benchmark.name, FIELD), [Path(file.path) for file in benchmark.files]
 
 
 def _tokenizer(model: ModelHandle, settings: Settings) -> Any:
@@ -55,12 +56,13 @@ def _tokenizer(model: ModelHandle, settings: Settings) -> Any:
     return open_tokenizer(folder_of(model))[0]
 
 
-@step(version="1", run_name="{benchmark.name}-{subject}")
+@step(version="2", phase=Phase.EVALUATION, heavy=True, run_name="{benchmark.name}-{subject}")
 def reward_benchmark(
-    subject: str, model: ModelHandle, benchmark: BenchmarkHandle, engine: EngineConfig
-) -> Artifact[EvaluatedItem]:
+    *, subject: str, model: ModelHandle, benchmark: BenchmarkHandle, engine: EngineConfig
+) -> Rows[EvaluatedItem]:
     """A reward model's choices: the answer with the highest reward (row "RM" of Table 1)."""
-    questions = read_questions(Benchmark(benchmark.name), _paths(benchmark), benchmark.items)
-    rows = reward_questions(open_reward_folder(model, engine), questions, benchmark.title, subject)
-    count(items_too_long=sum(row["value"] is None for row in rows))
-    return write(EvaluatedItem, EvaluatedItem.from_rows(rows))
+    asked, files = _resolved(benchmark)
+    questions = asked.questions(files, benchmark.items)
+    items = reward_questions(open_reward_model(model, engine), questions, benchmark.title, subject)
+    count(items_too_long=sum(item.value is None for item in items))
+    return rows_of(EvaluatedItem, items)

@@ -2,8 +2,8 @@
 
 from data_contracts.config.evaluation import Evaluation
 from data_contracts.handles import EvaluationFile, FileHandle
-from models.evaluation.benchmarks.catalogue import Benchmark
-from tasks.inputs.resolve_benchmarks import benchmark_files
+from models.evaluation.benchmarks.catalogue import benchmark_named
+from tasks.inputs.resolve_benchmarks import FIELD, benchmark_files
 from tasks.inputs.resolve_files import resolve_file
 from tasks.inputs.resolve_judge import resolve_questions
 
@@ -16,7 +16,7 @@ def resolve_evaluation_sets(evaluation: Evaluation) -> tuple[EvaluationFile, ...
     """
     found: list[EvaluationFile] = []
     for name in evaluation.benchmarks.names:
-        files = benchmark_files(Benchmark(name), evaluation.benchmarks)
+        files = benchmark_files(benchmark_named(name, f"{FIELD}.names").data, evaluation.benchmarks)
         found += [EvaluationFile(set_name=name, file=file) for file in files]
     questions = resolve_questions(evaluation.judge) if evaluation.judge.kind != "none" else None
     if questions is not None:

@@ -1,14 +1,14 @@
-"""From what a profile says of A/B tests to handles: the judge's model, its prompt, and the file of questions."""
+"""From what a profile says of A/B tests to handles: the judge, its prompt, and the file of questions."""
 
 from pathlib import Path
 
 from data_contracts.config.engine import EngineKind
 from data_contracts.config.evaluation import JudgeSettings
 from data_contracts.config.run_config import RunConfig
+from data_contracts.config.world import GoldJudgeSource
 from data_contracts.errors import ConfigError
-from data_contracts.handles import FileHandle, ModelHandle, PromptHandle
-from models.evaluation.benchmarks.catalogue import builtin_template
-from models.evaluation.benchmarks.prompt_template import parse_template
+from data_contracts.handles import FileHandle, JudgeHandle, ModelHandle, PromptHandle
+from models.evaluation.benchmarks.prompt_template import builtin_template, parse_template
 from models.evaluation.judging.judge_questions import FIELD, JUDGE_PLACEHOLDERS, questions_of
 from tasks.inputs.resolve_files import resolve_file
 from tasks.inputs.resolve_models import resolve_model
@@ -21,10 +21,25 @@ def resolve_questions(judging: JudgeSettings) -> FileHandle | None:
     return resolve_file(FIELD, judging.questions_file) if judging.questions_file else None
 
 
-def resolve_judge(judging: JudgeSettings) -> ModelHandle | None:
-    """The judging model; None for the gold judge. Behind a chat server it counts by its name there."""
-    if judging.kind != "model":
-        return None
+def resolve_judge(config: RunConfig) -> JudgeHandle:
+    """Who judges the A/B tests of a profile: a model, or the tiny world's judge.
+
+    Raises:
+        ConfigError: the profile has no tiny world, or the model is missing.
+    """
+    if config.evaluation.judge.kind == "model":
+        return resolve_judge_model(config.evaluation.judge)
+    if config.world is None:
+        raise ConfigError("evaluation.judge.kind 'gold' needs the tiny world; use 'model', or 'none'")
+    return GoldJudgeSource(world=config.world, world_seed=config.seeds.world)
+
+
+def resolve_judge_model(judging: JudgeSettings) -> ModelHandle:
+    """The judging model. Behind a chat server it counts by its name there.
+
+    Raises:
+        ConfigError: no model is named, or its folder is missing.
+    """
     if judging.endpoint == "chat":
         name = (judging.engine and judging.engine.served_model) or judging.model
         if not name:
@@ -57,10 +72,8 @@ def check_judge(config: RunConfig) -> None:
     judging = config.evaluation.judge
     if judging.kind == "none":
         return
-    if judging.kind == "gold" and config.world is None:
-        raise ConfigError("evaluation.judge.kind 'gold' needs the tiny world; use 'model', or 'none'")
+    resolve_judge(config)
     resolve_judge_prompt(judging)
-    resolve_judge(judging)
     engine = judging.engine or config.engine
     if judging.kind == "model" and (engine.kind is EngineKind.VLLM or engine.server_executable):
         raise ConfigError(

@@ -1,18 +1,21 @@
 """Supervised fine-tuning on the demonstrations of the seen half (ALMoST section 2.2, Alpaca's recipe)."""
 
+from collections.abc import Iterable, Iterator
+
 from data_contracts.config.sft import SupervisedFinetuning
 from data_contracts.config.training import TrainingSettings
 from data_contracts.errors import EmptyResultError
-from data_contracts.folder_contracts import Checkpoint
+from data_contracts.folder_contracts import PolicyCheckpoint
 from data_contracts.handles import ModelHandle
 from data_contracts.specs.finetune_policy import FinetuneSpec
-from data_contracts.store.artifact import Artifact
-from data_contracts.tables.demonstrations import Demonstration
+from data_contracts.store.stored import Folder
+from data_contracts.tables.demonstrations import Demonstration, QuerySplit
+from data_contracts.tables.rows import Rows, stream
 from data_contracts.tables.training_conversations import TrainingConversation
 from data_contracts.tables.training_log import TrainingLogEntry
-from models.seeding import derive_seed
 from tasks.runtime.loaded_models import folder_of
-from tasks.runtime.run_training_job import job_paths, output, run_training_job
+from tasks.runtime.phases import Phase
+from tasks.runtime.run_training_job import run_training_job
 from tasks.runtime.step import Outputs, step
 
 JOB = "models.jobs.finetune_policy"
@@ -21,42 +24,48 @@ JOB = "models.jobs.finetune_policy"
 class FinetunedPolicy(Outputs):
     """The SFT model and its training log."""
 
-    checkpoint: Artifact[Checkpoint]
-    training_log: Artifact[TrainingLogEntry]
+    checkpoint: Folder[PolicyCheckpoint]
+    training_log: Rows[TrainingLogEntry]
 
 
-@step(version="2", jobs=(JOB,))
+@step(version="3", phase=Phase.SFT, heavy=True, jobs=(JOB,))
 def finetune_policy(
-    demonstrations: Artifact[Demonstration],
+    *,
+    demonstrations: Rows[Demonstration],
     base: ModelHandle,
     sft: SupervisedFinetuning,
     training: TrainingSettings,
     seed: int,
 ) -> FinetunedPolicy:
-    """Fine-tune `base` on the usable demonstrations whose query is in the seen half."""
-    rows = read(Demonstration, demonstrations).to_pylist()
-    seen = [
-        {"row_id": row["demonstration_id"], "context": row["context"], "response": row["response"]}
-        for row in rows
-        if row["split"] == "seen" and row["usable"]
-    ]
-    if not seen:
+    """Fine-tune `base` on the usable demonstrations whose query is in the seen half.
+
+    Raises:
+        EmptyResultError: there is none.
+    """
+    if not any(seen_conversations(demonstrations)):
         raise EmptyResultError(
-            f"finetune_policy: none of {len(rows)} demonstrations is seen and usable; play more queries"
+            f"finetune_policy: none of {len(demonstrations)} demonstrations is seen and usable; play more queries "
+            "(self_play.queries)"
         )
-    paths = job_paths("finetune_policy")
-    conversations = paths["work_dir"] / "conversations.parquet"
-    TrainingConversation.write_part(TrainingConversation.from_rows(seen), conversations)
-    spec = FinetuneSpec(
-        **paths,
-        **sft.model_dump(),
-        seed=derive_seed(seed, "finetune_policy") % 2**31,
-        base_model=folder_of(base),
-        conversations=(conversations,),
+    job = run_training_job(
+        JOB,
+        FinetuneSpec,
+        name=("finetune_policy",),
+        seed=seed,
         training=training,
+        conversations=stream(TrainingConversation, lambda: seen_conversations(demonstrations)),
+        base_model=folder_of(base),
+        **sft.model_dump(),
     )
-    manifest = run_training_job(JOB, spec, training)
-    return FinetunedPolicy(
-        checkpoint=write_folder(Checkpoint, output(spec, manifest, "model")),
-        training_log=write(TrainingLogEntry, TrainingLogEntry.read_parts([output(spec, manifest, "training_log")])),
-    )
+    return FinetunedPolicy(checkpoint=job.checkpoint(PolicyCheckpoint), training_log=job.training_log)
+
+
+def seen_conversations(demonstrations: Iterable[Demonstration]) -> Iterator[TrainingConversation]:
+    """What SFT learns from: the usable demonstrations of the seen half."""
+    for demonstration in demonstrations:
+        if demonstration.split is QuerySplit.SEEN and demonstration.usable:
+            yield TrainingConversation(
+                row_id=demonstration.demonstration_id,
+                context=demonstration.context,
+                response=demonstration.response,
+            )

@@ -5,16 +5,15 @@ It needs no reward model: the rule of thumb's own pairs are what it learns from 
 
 from data_contracts.config.dpo import PreferenceLoss, PreferenceOptimization
 from data_contracts.config.training import TrainingSettings
-from data_contracts.folder_contracts import Checkpoint
+from data_contracts.folder_contracts import PolicyCheckpoint
 from data_contracts.specs.optimize_by_preferences import PreferenceSpec
-from data_contracts.store.artifact import Artifact
+from data_contracts.store.stored import Folder
 from data_contracts.tables.comparisons import Comparison
-from data_contracts.tables.preference_pairs import PreferencePair
+from data_contracts.tables.rows import Rows
 from data_contracts.tables.training_log import TrainingLogEntry
-from models.seeding import derive_seed
-from tasks.reward.preference_rows import kept_pairs, with_splits
-from tasks.runtime.loaded_models import as_model, folder_of
-from tasks.runtime.run_training_job import job_paths, output, run_training_job
+from models.reward.preference_pairs import pairs_of_comparisons
+from tasks.runtime.phases import Phase
+from tasks.runtime.run_training_job import run_training_job
 from tasks.runtime.step import Outputs, step
 
 JOB = "models.jobs.optimize_by_preferences"
@@ -23,14 +22,15 @@ JOB = "models.jobs.optimize_by_preferences"
 class PreferredPolicy(Outputs):
     """The model and its training log."""
 
-    checkpoint: Artifact[Checkpoint]
-    training_log: Artifact[TrainingLogEntry]
+    checkpoint: Folder[PolicyCheckpoint]
+    training_log: Rows[TrainingLogEntry]
 
 
-@step(version="1", jobs=(JOB,), run_name="{loss}")
+@step(version="2", phase=Phase.POLICY, heavy=True, jobs=(JOB,), run_name="{loss}")
 def optimize_by_preferences(
-    comparisons: Artifact[Comparison],
-    policy: Artifact[Checkpoint],
+    *,
+    comparisons: Rows[Comparison],
+    policy: Folder[PolicyCheckpoint],
     loss: PreferenceLoss,
     optimization: PreferenceOptimization,
     training: TrainingSettings,
@@ -38,21 +38,15 @@ def optimize_by_preferences(
 ) -> PreferredPolicy:
     """Optimise the SFT policy on the comparisons every filter kept; some queries are held out."""
     settings = optimization.resolved(loss)
-    pairs = with_splits(kept_pairs(comparisons), settings.heldout_share, seed)
-    paths = job_paths("optimize_by_preferences")
-    pairs_file = paths["work_dir"] / "pairs.parquet"
-    PreferencePair.write_part(PreferencePair.from_rows(pairs), pairs_file)
-    spec = PreferenceSpec(
-        **paths,
-        **settings.model_dump(),
-        loss=loss,
-        seed=derive_seed(seed, "optimize_by_preferences") % 2**31,
-        base_model=folder_of(as_model("sft", policy)),
-        pairs=(pairs_file,),
+    job = run_training_job(
+        JOB,
+        PreferenceSpec,
+        name=("optimize_by_preferences",),
+        seed=seed,
         training=training,
+        pairs=pairs_of_comparisons(comparisons, heldout_share=settings.heldout_share, seed=seed),
+        base_model=policy.local(),
+        loss=loss,
+        **settings.model_dump(),
     )
-    manifest = run_training_job(JOB, spec, training)
-    return PreferredPolicy(
-        checkpoint=write_folder(Checkpoint, output(spec, manifest, "model")),
-        training_log=write(TrainingLogEntry, TrainingLogEntry.read_parts([output(spec, manifest, "training_log")])),
-    )
+    return PreferredPolicy(checkpoint=job.checkpoint(PolicyCheckpoint), training_log=job.training_log)

@@ -4,7 +4,7 @@ Prompts are those of the demonstrations, half seen in SFT and half not; when the
 is cut by seed.
 """
 
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -12,16 +12,17 @@ from data_contracts.config.policy import PolicyOptimization
 from data_contracts.config.training import TrainingSettings
 from data_contracts.config.world import WorldConfig
 from data_contracts.errors import EmptyResultError
-from data_contracts.folder_contracts import Checkpoint, LastCheckpoint
+from data_contracts.folder_contracts import LastPolicyCheckpoint, PolicyCheckpoint, RewardCheckpoint
 from data_contracts.specs.optimize_policy import PPOSpec
-from data_contracts.store.artifact import Artifact
-from data_contracts.tables.demonstrations import QUERY_SPLITS, Demonstration
+from data_contracts.store.stored import Folder
+from data_contracts.tables.demonstrations import Demonstration, QuerySplit
 from data_contracts.tables.policy_prompts import PolicyPrompt
 from data_contracts.tables.rollouts import Rollout
+from data_contracts.tables.rows import Rows, stream
 from data_contracts.tables.training_log import TrainingLogEntry
 from models.seeding import derive_seed
-from tasks.runtime.loaded_models import as_model, folder_of
-from tasks.runtime.run_training_job import job_paths, output, run_training_job
+from tasks.runtime.phases import Phase
+from tasks.runtime.run_training_job import run_training_job
 from tasks.runtime.step import Outputs, step
 
 JOB = "models.jobs.optimize_policy"
@@ -30,17 +31,18 @@ JOB = "models.jobs.optimize_policy"
 class OptimizedPolicy(Outputs):
     """The kept model, that of the last step, everything that was sampled, and the training log."""
 
-    checkpoint: Artifact[Checkpoint]
-    last_checkpoint: Artifact[LastCheckpoint]
-    rollouts: Artifact[Rollout]
-    training_log: Artifact[TrainingLogEntry]
+    checkpoint: Folder[PolicyCheckpoint]
+    last_checkpoint: Folder[LastPolicyCheckpoint]
+    rollouts: Rows[Rollout]
+    training_log: Rows[TrainingLogEntry]
 
 
-@step(version="5", jobs=(JOB,))
+@step(version="6", phase=Phase.POLICY, heavy=True, jobs=(JOB,))
 def optimize_policy(
-    demonstrations: Artifact[Demonstration],
-    policy: Artifact[Checkpoint],
-    reward_model: Artifact[Checkpoint],
+    *,
+    demonstrations: Rows[Demonstration],
+    policy: Folder[PolicyCheckpoint],
+    reward_model: Folder[RewardCheckpoint],
     optimization: PolicyOptimization,
     training: TrainingSettings,
     seed: int,
@@ -48,50 +50,54 @@ def optimize_policy(
     world_seed: int = 0,
 ) -> OptimizedPolicy:
     """Optimise the SFT policy against the reward model, or against the judge of a given tiny world (a ceiling)."""
-    prompts = balanced_prompts(read(Demonstration, demonstrations).to_pylist(), seed)
-    paths = job_paths("optimize_policy")
-    prompts_file = paths["work_dir"] / "prompts.parquet"
-    PolicyPrompt.write_part(PolicyPrompt.from_rows(prompts), prompts_file)
-    spec = PPOSpec(
-        **paths,
-        **optimization.model_dump(),
-        seed=derive_seed(seed, "optimize_policy") % 2**31,
-        policy=folder_of(as_model("sft", policy)),
-        reward_model=folder_of(as_model("reward", reward_model)),
-        prompts=(prompts_file,),
+    job = run_training_job(
+        JOB,
+        PPOSpec,
+        name=("optimize_policy",),
+        seed=seed,
+        training=training,
+        prompts=balanced_prompts(demonstrations, seed),
+        policy=policy.local(),
+        reward_model=reward_model.local(),
         world=world,
         world_seed=world_seed,
-        training=training,
+        **optimization.model_dump(),
     )
-    manifest = run_training_job(JOB, spec, training)
-    rollouts = sorted(output(spec, manifest, "rollouts").glob("*.parquet"))
     return OptimizedPolicy(
-        checkpoint=write_folder(Checkpoint, output(spec, manifest, "model")),
-        last_checkpoint=write_folder(LastCheckpoint, output(spec, manifest, "last_model")),
-        rollouts=write(Rollout, Rollout.read_parts(rollouts)),
-        training_log=write(TrainingLogEntry, TrainingLogEntry.read_parts([output(spec, manifest, "training_log")])),
+        checkpoint=job.checkpoint(PolicyCheckpoint),
+        last_checkpoint=job.checkpoint(LastPolicyCheckpoint, "last_model"),
+        rollouts=job.rows(Rollout, "rollouts"),
+        training_log=job.training_log,
     )
 
 
-def balanced_prompts(demonstrations: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+def balanced_prompts(demonstrations: Rows[Demonstration], seed: int) -> Rows[PolicyPrompt]:
     """As many seen as unseen contexts, in the demonstrations' order.
 
     Raises:
         EmptyResultError: one of the halves is empty.
     """
-    by_split = {
-        split: [row for row in demonstrations if row["split"] == split and row["usable"]] for split in QUERY_SPLITS
-    }
-    count = min(len(rows) for rows in by_split.values())
-    if count == 0:
-        sizes = {split: len(rows) for split, rows in by_split.items()}
+    usable: dict[QuerySplit, list[str]] = {split: [] for split in QuerySplit}
+    for demonstration in demonstrations:
+        if demonstration.usable:
+            usable[demonstration.split].append(demonstration.demonstration_id)
+    number = min(len(ids) for ids in usable.values())
+    if number == 0:
+        sizes = {str(split): len(ids) for split, ids in usable.items()}
         raise EmptyResultError(f"optimize_policy: prompts per half are {sizes}; play more queries (self_play.queries)")
     chosen: set[str] = set()
-    for split, rows in by_split.items():
-        drawn = np.random.default_rng(derive_seed(seed, "prompts", split)).permutation(len(rows))[:count]
-        chosen |= {rows[place]["demonstration_id"] for place in drawn}
-    return [
-        {"prompt_id": r["demonstration_id"], "query_id": r["query_id"], "split": r["split"], "context": r["context"]}
-        for r in demonstrations
-        if r["demonstration_id"] in chosen
-    ]
+    for split, ids in usable.items():
+        drawn = np.random.default_rng(derive_seed(seed, "prompts", split)).permutation(len(ids))[:number]
+        chosen |= {ids[place] for place in drawn}
+
+    def prompts() -> Iterator[PolicyPrompt]:
+        for demonstration in demonstrations:
+            if demonstration.demonstration_id in chosen:
+                yield PolicyPrompt(
+                    prompt_id=demonstration.demonstration_id,
+                    query_id=demonstration.query_id,
+                    split=demonstration.split,
+                    context=demonstration.context,
+                )
+
+    return stream(PolicyPrompt, prompts)

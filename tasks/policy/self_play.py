@@ -5,34 +5,36 @@ All candidates are kept with their scores. `split` is set per query: half of the
 as unseen prompts (section 2.3). With N = 1 this is plain self-play, the paper's ablation.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from data_contracts.config.engine import EngineConfig
 from data_contracts.config.self_play import SelfPlay
-from data_contracts.conversation import Conversation, Role, Turn, to_column
-from data_contracts.folder_contracts import Checkpoint
+from data_contracts.conversation import Conversation, Role, Turn
+from data_contracts.folder_contracts import RewardCheckpoint
 from data_contracts.handles import ModelHandle, PromptHandle
-from data_contracts.store.artifact import Artifact
-from data_contracts.tables.demonstrations import Demonstration
+from data_contracts.store.stored import Folder
+from data_contracts.tables.demonstrations import Candidate, Demonstration, QuerySplit
 from data_contracts.tables.queries import Query
+from data_contracts.tables.rows import Rows, Sharded, shard_ranges
 from models.engines.protocol import Completion, SamplingSettings, naming_rows
 from models.prompts.few_shot_prompt import ASSISTANT_STOPS, USER_STOPS, assistant_suffix, parse_prompt_set, user_suffix
 from models.reward.reward_model import RewardModel
 from models.seeding import derive_seed
-from tasks.runtime.context import ProgressReporter, count, current
+from tasks.runtime.context import ProgressReporter, count
 from tasks.runtime.loaded_models import LazyEngine, open_reward_model
-from tasks.runtime.shards import shard_ranges, write_missing_shards
+from tasks.runtime.phases import Phase
+from tasks.runtime.shards import compute_shards
 from tasks.runtime.step import step
 
 
-@step(version="1")
+@step(version="2", phase=Phase.DEMONSTRATIONS, heavy=True)
 def self_play(
-    queries: Artifact[Query],
-    reward_model: Artifact[Checkpoint],
+    *,
+    queries: Rows[Query],
+    reward_model: Folder[RewardCheckpoint],
     assistant: ModelHandle,
     assistant_prompts: PromptHandle,
     user: ModelHandle,
@@ -40,30 +42,38 @@ def self_play(
     play: SelfPlay,
     engine: EngineConfig,
     seed: int,
-) -> Artifact[Demonstration]:
+) -> Sharded[Demonstration]:
     """Play `play.turns` turns from each query; one row per assistant turn."""
-    rows = read(Query, queries).select(["query_id", "query"]).to_pylist()[: play.queries]
-    split = split_queries([row["query_id"] for row in rows], play.seen_share, seed)
-    cast = Cast(play, reward_model, assistant, assistant_prompts, user, user_prompts, engine, seed)
-    ranges = shard_ranges(len(rows), play.shard_queries)
-    progress = ProgressReporter(len(rows), "queries")
-    parts = write_missing_shards(
-        Demonstration,
-        current().key,
-        len(ranges),
-        lambda shard: cast.play_all(rows[slice(*ranges[shard])], split),
-        lambda shard: progress.update(ranges[shard][1]),
+    asked = list(zip(queries.column("query_id"), queries.column("query"), strict=True))[: play.queries]
+    split = split_queries([query_id for query_id, _ in asked], play.seen_share, seed)
+    cast = Cast(
+        play=play,
+        reward_model=reward_model,
+        assistant=assistant,
+        assistant_prompts=assistant_prompts,
+        user=user,
+        user_prompts=user_prompts,
+        engine=engine,
+        seed=seed,
     )
+
+    def play_shard(numbers: range) -> list[Demonstration]:
+        shard = asked[numbers.start : numbers.stop]
+        return cast.play_all([Dialogue(name, split[name], (Turn(Role.HUMAN, query),)) for name, query in shard])
+
+    progress = ProgressReporter(len(asked), "queries")
+    ranges = shard_ranges(len(asked), play.shard_queries)
+    demonstrations = compute_shards(Demonstration, ranges, play_shard, progress.update)
     cast.count_tokens()
-    return write_parts(Demonstration, parts)
+    return demonstrations
 
 
-def split_queries(query_ids: list[str], seen_share: float, seed: int) -> dict[str, str]:
-    """seen or unseen for each query: the rounded share of them, drawn by seed, whatever their order."""
+def split_queries(query_ids: Sequence[str], seen_share: float, seed: int) -> dict[str, QuerySplit]:
+    """Whether each query is seen in SFT: the rounded share of them, drawn by seed, whatever their order."""
     ordered = sorted(query_ids)
     drawn = np.random.default_rng(derive_seed(seed, "split")).permutation(len(ordered))
     seen = {ordered[position] for position in drawn[: round(seen_share * len(ordered))]}
-    return {query_id: "seen" if query_id in seen else "unseen" for query_id in ordered}
+    return {query_id: QuerySplit.SEEN if query_id in seen else QuerySplit.UNSEEN for query_id in ordered}
 
 
 @dataclass
@@ -71,6 +81,7 @@ class Dialogue:
     """One conversation in play; it ends when somebody has nothing to say, or the context is full."""
 
     query_id: str
+    split: QuerySplit
     turns: Conversation
     alive: bool = True
 
@@ -80,8 +91,9 @@ class Cast:
 
     def __init__(
         self,
+        *,
         play: SelfPlay,
-        reward_model: Artifact[Checkpoint],
+        reward_model: Folder[RewardCheckpoint],
         assistant: ModelHandle,
         assistant_prompts: PromptHandle,
         user: ModelHandle,
@@ -99,19 +111,18 @@ class Cast:
         self._reward_checkpoint = reward_model
         self._reward_model: RewardModel | None = None
 
-    def play_all(self, queries: list[dict[str, Any]], split: dict[str, str]) -> list[dict[str, Any]]:
-        """Demonstrations of one shard of queries, by query and turn."""
-        dialogues = [Dialogue(row["query_id"], (Turn(Role.HUMAN, row["query"]),)) for row in queries]
-        rows = []
+    def play_all(self, dialogues: Sequence[Dialogue]) -> list[Demonstration]:
+        """Demonstrations of one shard's dialogues, by query and turn."""
+        rows: list[Demonstration] = []
         for turn in range(1, self.play.turns + 1):
             if turn > 1:
                 self._end_where_full(dialogues, self.assistant, self.assistant_prefix, assistant_suffix)
-            rows += self._assistant_turn([dialogue for dialogue in dialogues if dialogue.alive], turn, split)
+            rows += self._assistant_turn([dialogue for dialogue in dialogues if dialogue.alive], turn)
             if turn < self.play.turns:
                 self._end_where_full(dialogues, self.user, self.user_prefix, user_suffix)
                 self._user_turn([dialogue for dialogue in dialogues if dialogue.alive], turn)
-        position = {row["query_id"]: number for number, row in enumerate(queries)}
-        return sorted(rows, key=lambda row: (position[row["query_id"]], row["turn"]))
+        position = {dialogue.query_id: number for number, dialogue in enumerate(dialogues)}
+        return sorted(rows, key=lambda row: (position[row.query_id], row.turn))
 
     def count_tokens(self) -> None:
         """Add the engines' counters to the step's."""
@@ -119,7 +130,7 @@ class Cast:
         if self.user is not self.assistant:
             self.user.count_tokens()
 
-    def _assistant_turn(self, dialogues: list[Dialogue], turn: int, split: dict[str, str]) -> list[dict[str, Any]]:
+    def _assistant_turn(self, dialogues: Sequence[Dialogue], turn: int) -> list[Demonstration]:
         number = self.play.candidates
         suffixes = [assistant_suffix(d.turns) for d in dialogues for _ in range(number)]
         names = [f"self-play assistant, query {d.query_id}" for d in dialogues for _ in range(number)]
@@ -130,46 +141,13 @@ class Cast:
         rows = []
         for place, dialogue in enumerate(dialogues):
             own = slice(place * number, (place + 1) * number)
-            rows.append(self._demonstration(dialogue, turn, split, completions[own], scores[own]))
-            best = rows[-1]
-            dialogue.alive = best["usable"]
-            dialogue.turns = (*dialogue.turns, Turn(Role.ASSISTANT, best["response"]))
+            best = demonstration(dialogue, turn, completions[own], scores[own])
+            rows.append(best)
+            dialogue.alive = best.usable
+            dialogue.turns = (*dialogue.turns, Turn(Role.ASSISTANT, best.response))
         return rows
 
-    def _demonstration(
-        self,
-        dialogue: Dialogue,
-        turn: int,
-        split: dict[str, str],
-        completions: list[Completion],
-        scores: list[float | None],
-    ) -> dict[str, Any]:
-        best = best_candidate(scores)
-        candidates = [
-            {
-                "text": c.text,
-                "score": s,
-                "tokens": c.token_count,
-                "finish_reason": c.finish_reason.value,
-                "seed": c.seed,
-            }
-            for c, s in zip(completions, scores, strict=True)
-        ]
-        response = completions[best].text.strip()
-        return {
-            "demonstration_id": f"{dialogue.query_id}-t{turn}",
-            "query_id": dialogue.query_id,
-            "turn": turn,
-            "split": split[dialogue.query_id],
-            "context": to_column(dialogue.turns),
-            "response": response,
-            "score": scores[best],
-            "candidates": candidates,
-            "chosen_candidate": best,
-            "usable": bool(response),
-        }
-
-    def _user_turn(self, dialogues: list[Dialogue], turn: int) -> None:
+    def _user_turn(self, dialogues: Sequence[Dialogue], turn: int) -> None:
         settings = SamplingSettings(self.play.user_max_new_tokens, self.play.temperature, self.play.top_p, USER_STOPS)
         suffixes = [user_suffix(dialogue.turns) for dialogue in dialogues]
         names = [f"self-play user, query {dialogue.query_id}" for dialogue in dialogues]
@@ -181,7 +159,7 @@ class Cast:
             dialogue.turns = (*dialogue.turns, Turn(Role.HUMAN, follow_up))
 
     def _end_where_full(
-        self, dialogues: list[Dialogue], lazy: LazyEngine, prefix: str, suffix: Callable[[Conversation], str]
+        self, dialogues: Sequence[Dialogue], lazy: LazyEngine, prefix: str, suffix: Callable[[Conversation], str]
     ) -> None:
         """End the dialogues that have outgrown the context, and count them; a first turn must fit."""
         new_tokens = self.play.user_max_new_tokens if suffix is user_suffix else self.play.max_new_tokens
@@ -207,7 +185,7 @@ class Cast:
         with naming_rows(names):
             return engine.try_generate(prefix, suffixes, seeds, settings)
 
-    def _scores(self, dialogues: list[Dialogue], completions: list[Completion]) -> list[float | None]:
+    def _scores(self, dialogues: Sequence[Dialogue], completions: list[Completion]) -> list[float | None]:
         """Reward of each candidate, N per dialogue; None for an empty one, which is never chosen while another has text."""
         if self._reward_model is None:
             self._reward_model = open_reward_model(self._reward_checkpoint, self.engine)
@@ -220,6 +198,29 @@ class Cast:
         return [next(rewards) if completion.text.strip() else None for completion in completions]
 
 
-def best_candidate(scores: list[float | None]) -> int:
+def demonstration(
+    dialogue: Dialogue, turn: int, completions: Sequence[Completion], scores: Sequence[float | None]
+) -> Demonstration:
+    """The row of one assistant turn: all candidates, and the best of them as the response."""
+    best = best_candidate(scores)
+    response = completions[best].text.strip()
+    return Demonstration(
+        demonstration_id=f"{dialogue.query_id}-t{turn}",
+        query_id=dialogue.query_id,
+        turn=turn,
+        split=dialogue.split,
+        context=dialogue.turns,
+        response=response,
+        score=scores[best],
+        candidates=tuple(
+            Candidate(c.text, score, c.token_count, c.finish_reason, c.seed)
+            for c, score in zip(completions, scores, strict=True)
+        ),
+        chosen_candidate=best,
+        usable=bool(response),
+    )
+
+
+def best_candidate(scores: Sequence[float | None]) -> int:
     """Position of the highest score; the first of equals, 0 when no candidate has a score."""
     return max(range(len(scores)), key=lambda place: (-np.inf if scores[place] is None else scores[place], -place))

@@ -160,6 +160,15 @@ def add_startup(seconds: float) -> None:
         step.startup_s += seconds
 
 
+def at_end(call: Callable[[], Any]) -> None:
+    """Call when the running step ends, however it ends; without a run, when the process does."""
+    step = current().step
+    if step is None:
+        atexit.register(call)
+    else:
+        step.resources.callback(call)
+
+
 def job_folder(name: str) -> Path:
     """The local folder of a job of the running step; a rerun finds its checkpoints there."""
     context = current()

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from data_contracts.config.world import WorldConfig
 from data_contracts.folder_contracts import PromptFiles, TokenizerFiles
-from data_contracts.store.artifact import Artifact
+from data_contracts.store.stored import Folder, LocalFolder
 from data_contracts.tables.community_answers import CommunityAnswer
 from data_contracts.tables.documents import Document
+from data_contracts.tables.rows import Rows, rows_of
 from data_contracts.tables.world_tables import Critique, FollowUp, WorldQuestion
 from models.tiny_world.corpus import write_corpus
 from models.tiny_world.seeds_and_prompts import (
@@ -24,7 +25,9 @@ from models.tiny_world.seeds_and_prompts import (
 from models.tiny_world.tokenizer import save_tokenizer, train_tokenizer
 from models.tiny_world.world import Split, build_world
 from tasks.runtime.context import job_folder
-from tasks.runtime.step import Outputs, step
+from tasks.runtime.outputs import Outputs
+from tasks.runtime.phases import Phase
+from tasks.runtime.step import step
 
 TOKENIZER_DOCUMENTS = 6_000
 
@@ -32,35 +35,33 @@ TOKENIZER_DOCUMENTS = 6_000
 class TinyWorld(Outputs):
     """Everything the tiny world hands out."""
 
-    documents: Artifact[Document]
-    tokenizer: Artifact[TokenizerFiles]
-    questions: Artifact[WorldQuestion]
-    prompts: Artifact[PromptFiles]
-    community_answers: Artifact[CommunityAnswer]
-    follow_ups: Artifact[FollowUp]
-    critiques: Artifact[Critique]
+    documents: Rows[Document]
+    tokenizer: Folder[TokenizerFiles]
+    questions: Rows[WorldQuestion]
+    prompts: Folder[PromptFiles]
+    community_answers: Rows[CommunityAnswer]
+    follow_ups: Rows[FollowUp]
+    critiques: Rows[Critique]
 
 
-@step(version="10")
-def build_tiny_world(world: WorldConfig, seed: int) -> TinyWorld:
+@step(version="11", phase=Phase.WORLD)
+def build_tiny_world(*, world: WorldConfig, seed: int) -> TinyWorld:
     """Draw the facts and write what models, steps and judges need of them."""
     facts = build_world(world, seed)
     documents = list(write_corpus(facts))
     questions = [row for split in Split for row in question_rows(facts, split, world.questions_per_split, seed)]
     folder = job_folder("files")
     spread = islice(documents, 0, None, max(1, len(documents) // TOKENIZER_DOCUMENTS))
-    save_tokenizer(train_tokenizer((row["text"] for row in spread), world.vocabulary_size), folder / "tokenizer")
+    save_tokenizer(train_tokenizer((row.text for row in spread), world.vocabulary_size), folder / "tokenizer")
     _write_prompts(prompt_files(facts, seed), seed_query_file(facts, seed), folder / "prompts")
     return TinyWorld(
-        documents=write(Document, Document.from_rows(documents)),
-        tokenizer=write_folder(TokenizerFiles, folder / "tokenizer"),
-        questions=write(WorldQuestion, WorldQuestion.from_rows(questions)),
-        prompts=write_folder(PromptFiles, folder / "prompts"),
-        community_answers=write(
-            CommunityAnswer, CommunityAnswer.from_rows(community_rows(facts, world.community.pairs, seed))
-        ),
-        follow_ups=write(FollowUp, FollowUp.from_rows(follow_up_rows(facts, world.follow_ups, seed))),
-        critiques=write(Critique, Critique.from_rows(critique_rows(facts, world.critiques, seed))),
+        documents=rows_of(Document, documents),
+        tokenizer=LocalFolder(TokenizerFiles, folder / "tokenizer"),
+        questions=rows_of(WorldQuestion, questions),
+        prompts=LocalFolder(PromptFiles, folder / "prompts"),
+        community_answers=rows_of(CommunityAnswer, community_rows(facts, world.community.pairs, seed)),
+        follow_ups=rows_of(FollowUp, follow_up_rows(facts, world.follow_ups, seed)),
+        critiques=rows_of(Critique, critique_rows(facts, world.critiques, seed)),
     )
 
 

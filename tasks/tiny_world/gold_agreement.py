@@ -1,22 +1,27 @@
-"""How often gold agrees with the assumed order of comparisons: which rows count, and what counts as agreeing."""
+"""How often gold agrees with the assumed order of comparisons: which comparisons count, and what counts as agreeing."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
-HEURISTIC_VERDICTS = ("verdict_words", "verdict_length", "verdict_pairing")
+from data_contracts.tables.comparisons import Comparison, FilterVerdict
+
 # Groups of comparisons: all, those the heuristic filter passes, and those every filter passes.
-VERDICTS: dict[str, Callable[[Mapping[str, Any]], bool]] = {
-    "all": lambda row: True,
-    "heuristic": lambda row: "drop" not in [row[name] for name in HEURISTIC_VERDICTS],
-    "kept": lambda row: bool(row["kept"]),
+VERDICTS: dict[str, Callable[[Comparison], bool]] = {
+    "all": lambda comparison: True,
+    "heuristic": lambda comparison: (
+        FilterVerdict.DROP not in (comparison.verdict_words, comparison.verdict_length, comparison.verdict_pairing)
+    ),
+    "kept": lambda comparison: comparison.kept,
 }
 
 
-def agreements(comparisons: Iterable[dict[str, Any]], score: Mapping[str, float]) -> list[tuple[dict[str, Any], bool]]:
-    """Comparisons whose two responses differ in gold, each with whether the chosen one is better."""
-    judged = [
-        (row, score[row["chosen_response_id"]], score[row["rejected_response_id"]])
-        for row in comparisons
-        if row["chosen_response_id"] in score and row["rejected_response_id"] in score
-    ]
-    return [(row, chosen > rejected) for row, chosen, rejected in judged if chosen != rejected]
+def agreements(
+    comparisons: Iterable[Comparison], score: Mapping[str, float | None]
+) -> Iterator[tuple[Comparison, bool]]:
+    """Comparisons whose two responses differ in gold, each with whether the chosen one is better.
+
+    `score` is gold by response id; a comparison with a response that has none is left out.
+    """
+    for comparison in comparisons:
+        chosen, rejected = score.get(comparison.chosen_response_id), score.get(comparison.rejected_response_id)
+        if chosen is not None and rejected is not None and chosen != rejected:
+            yield comparison, chosen > rejected

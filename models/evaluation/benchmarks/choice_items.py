@@ -7,9 +7,9 @@ is among them, the item counts 1/k, wherever the correct one stands.
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from data_contracts.tables.evaluations import evaluation_row
+from data_contracts.tables.evaluations import EvaluatedItem, evaluated_item
 from models.engines.protocol import Engine
 
 if TYPE_CHECKING:
@@ -52,12 +52,12 @@ def choice_value(scores: Sequence[float], correct: int, tie: float = TIE) -> flo
     return 1.0 / len(first) if correct in first else 0.0
 
 
-def score_items(engine: Engine, items: Sequence[ChoiceItem], benchmark: str, subject: str) -> list[dict[str, Any]]:
-    """Rows of `Evaluations`, in the order of the items; what does not fit the engine's context is told, not cut.
+def score_items(engine: Engine, items: Sequence[ChoiceItem], benchmark: str, subject: str) -> list[EvaluatedItem]:
+    """The items with their scores, in their order; what does not fit the engine's context is told, not cut.
 
     Items with the same prefix and group are read together, so that what they share is read once.
     """
-    rows: dict[int, dict[str, Any]] = {}
+    rows: dict[int, EvaluatedItem] = {}
     together: dict[tuple[str, str | None], list[int]] = defaultdict(list)
     for place, item in enumerate(items):
         reason = _too_long(engine, item)
@@ -86,14 +86,14 @@ def _too_long(engine: Engine, item: ChoiceItem) -> str | None:
 
 def _row(
     benchmark: str, subject: str, item: ChoiceItem, scores: "Sequence[OptionScore] | None", skipped: str | None
-) -> dict[str, Any]:
+) -> EvaluatedItem:
     value = None
     if scores is not None:
         likely = [score.logprob for score in scores]
         greedy = scores[0].is_greedy
         value = choice_value(likely, item.correct) if not item.greedy else None if greedy is None else float(greedy)
         skipped = "the server does not tell what greedy decoding would write" if value is None else None
-    return evaluation_row(
+    return evaluated_item(
         benchmark,
         subject,
         item.item_id,
@@ -102,8 +102,8 @@ def _row(
         value,
         group=item.group,
         variant=item.variant,
-        options=[choice.label or choice.option for choice in item.choices],
-        option_scores=None if scores is None else [score.logprob for score in scores],
+        options=tuple(choice.label or choice.option for choice in item.choices),
+        option_scores=None if scores is None else tuple(score.logprob for score in scores),
         correct_option=item.correct,
         skipped_because=skipped,
     )

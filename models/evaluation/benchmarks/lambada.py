@@ -9,6 +9,7 @@ from pathlib import Path
 
 from data_contracts.conversation import Role, Turn
 from data_contracts.errors import ConfigError
+from models.evaluation.benchmarks.benchmark import ALL, Benchmark, DataFiles, PaperColumns
 from models.evaluation.benchmarks.benchmark_files import require, rows_of
 from models.evaluation.benchmarks.choice_items import Choice, ChoiceItem
 from models.evaluation.benchmarks.prompt_template import PromptTemplate, Rendering, behind
@@ -43,3 +44,22 @@ def ask_lambada(
         word = behind(prompt, question.answers[0])
         items.append(ChoiceItem(question.item_id, prompt, (Choice(prompt, word),), 0, greedy=True))
     return items
+
+
+LAMBADA = Benchmark(
+    title="LAMBADA",
+    data=DataFiles(
+        NAME,
+        (("lambada/*.jsonl",), ("lambada/*.parquet",)),
+        ("hub:EleutherAI/lambada_openai?name=default&split=test",),
+    ),
+    read=lambda files: read_lambada(files[0]),
+    ask=ask_lambada,
+    placeholders=PLACEHOLDERS,
+    options=0,
+    paper=PaperColumns(
+        "Table 2: MMLU and LAMBADA, zero-shot",
+        (("LAMBADA", ALL),),
+        {"LLaMA 7B": (72.1,), "Alpaca 7B": (64.1,), "ALMoST SFT 7B": (68.0,), "ALMoST PPO 7B": (65.4,)},
+    ),
+)

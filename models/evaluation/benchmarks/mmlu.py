@@ -11,6 +11,7 @@ from pathlib import Path
 
 from data_contracts.conversation import Role, Turn
 from data_contracts.errors import ConfigError
+from models.evaluation.benchmarks.benchmark import ALL, Benchmark, DataFiles, PaperColumns, WorkedExamples
 from models.evaluation.benchmarks.benchmark_files import csv_rows, require, rows_of
 from models.evaluation.benchmarks.choice_items import Choice, ChoiceItem
 from models.evaluation.benchmarks.prompt_template import PromptTemplate, Rendering, behind
@@ -19,7 +20,6 @@ from models.evaluation.benchmarks.questions import BenchmarkQuestion
 NAME = "mmlu"
 PLACEHOLDERS = ("topic", "question", "option_a", "option_b", "option_c", "option_d")
 LETTERS = "ABCD"
-MOST_SHOTS = 5
 GROUPS = {
     "STEM": (
         "abstract_algebra", "astronomy", "college_biology", "college_chemistry", "college_computer_science",
@@ -122,3 +122,35 @@ def ask_mmlu(
 def _values(question: BenchmarkQuestion) -> dict[str, str]:
     options = {f"option_{letter.lower()}": text for letter, text in zip(LETTERS, question.answers, strict=True)}
     return {"topic": str(question.group).replace("_", " "), "question": question.context[-1].text} | options
+
+
+MMLU = Benchmark(
+    title="MMLU",
+    data=DataFiles(
+        NAME,
+        (("mmlu/test/*_test.csv", "mmlu/dev/*_dev.csv"), ("mmlu/test*.parquet", "mmlu/dev*.parquet")),
+        ("hub:cais/mmlu?name=all&split=test", "hub:cais/mmlu?name=all&split=dev"),
+    ),
+    read=read_mmlu,
+    ask=ask_mmlu,
+    placeholders=PLACEHOLDERS,
+    options=len(LETTERS),
+    examples=WorkedExamples(read=lambda files: read_mmlu(files, "dev"), ask=ask_mmlu),
+    larger_groups=GROUP_OF,
+    paper=PaperColumns(
+        "Table 2: MMLU and LAMBADA, zero-shot",
+        (
+            ("Humanities", "humanities"),
+            ("STEM", "STEM"),
+            ("Social sciences", "social sciences"),
+            ("Other", "other"),
+            ("All", ALL),
+        ),
+        {
+            "LLaMA 7B": (30.2, 31.0, 45.6, 30.1, 31.3),
+            "Alpaca 7B": (40.3, 35.7, 44.4, 42.7, 40.3),
+            "ALMoST SFT 7B": (32.0, 30.9, 33.3, 30.2, 31.5),
+            "ALMoST PPO 7B": (30.4, 28.3, 29.2, 27.9, 28.9),
+        },
+    ),
+)

@@ -6,9 +6,17 @@ from pathlib import Path
 from data_contracts.conversation import Conversation
 from data_contracts.errors import ConfigError
 from data_contracts.text_files import json_lines
+from models.evaluation.benchmarks.benchmark import DataFiles
 from models.evaluation.benchmarks.transcripts import parse_transcript
 
 FIELD = "evaluation.preference_files"
+# No `Benchmark`: pairs have no prompt, so that only reward models can be asked.
+PREFERENCES = DataFiles(
+    "preferences",
+    (("hh_rlhf/*.jsonl.gz", "hh_rlhf/*.jsonl"),),
+    ("hub:Anthropic/hh-rlhf?data_dir=helpful-base&split=test",),
+)
+TITLE_PREFIX = f"{PREFERENCES.name}:"  # of `EvaluatedItem.benchmark`, before the file's name
 Pair = tuple[Conversation, Conversation]
 SINGLE_TURN, MULTI_TURN = "single-turn", "multi-turn"
 

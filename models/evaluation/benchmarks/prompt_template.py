@@ -39,6 +39,11 @@ class PromptTemplate:
     options: tuple[str, ...]
 
 
+def builtin_template(name: str) -> Path:
+    """The project's own template file."""
+    return FOLDER / f"{name}.txt"
+
+
 def parse_template(source: str, text: str, placeholders: Sequence[str], options: int) -> PromptTemplate:
     """Parse a template file.
 

@@ -4,10 +4,10 @@ So the paper's rows "RM" of Table 1 are made, and the pair accuracy of Table 3.
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from data_contracts.conversation import Conversation, Role, Turn
-from data_contracts.tables.evaluations import evaluation_row
+from data_contracts.tables.evaluations import EvaluatedItem, evaluated_item
 from models.evaluation.benchmarks.choice_items import choice_value
 from models.evaluation.benchmarks.questions import BenchmarkQuestion
 
@@ -23,8 +23,8 @@ class Rewards(Protocol):
 
 def reward_questions(
     model: Rewards, questions: Sequence[BenchmarkQuestion], benchmark: str, subject: str
-) -> list[dict[str, Any]]:
-    """Rows of `Evaluations`, in the order of the questions; `option_scores` are the rewards of the answers."""
+) -> list[EvaluatedItem]:
+    """The questions with the model's choices, in their order; `option_scores` are the rewards of the answers."""
     fitting = [
         all(model.fits(_with(question.context, answer)) for answer in question.answers) for question in questions
     ]
@@ -42,8 +42,8 @@ def _with(context: Conversation, answer: str) -> Conversation:
 
 def _row(
     model: Rewards, benchmark: str, subject: str, question: BenchmarkQuestion, rewards: list[float] | None
-) -> dict[str, Any]:
-    return evaluation_row(
+) -> EvaluatedItem:
+    return evaluated_item(
         benchmark,
         subject,
         question.item_id,
@@ -51,8 +51,8 @@ def _row(
         "accuracy",
         None if rewards is None else choice_value(rewards, question.correct, tie=0.0),
         group=question.group,
-        options=list(question.answers),
-        option_scores=rewards,
+        options=question.answers,
+        option_scores=None if rewards is None else tuple(rewards),
         correct_option=question.correct,
         skipped_because=None
         if rewards

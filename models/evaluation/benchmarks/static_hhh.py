@@ -11,6 +11,7 @@ from pathlib import Path
 from data_contracts.conversation import Conversation, Role, Turn
 from data_contracts.errors import ConfigError
 from data_contracts.tables.evaluation_texts import DATASET_PART
+from models.evaluation.benchmarks.benchmark import ALL, Benchmark, DataFiles, PaperColumns
 from models.evaluation.benchmarks.benchmark_files import Row, require, rows_of
 from models.evaluation.benchmarks.choice_items import Choice, ChoiceItem
 from models.evaluation.benchmarks.prompt_template import PromptTemplate, Rendering, behind
@@ -76,3 +77,32 @@ def ask_static_hhh(
             order = "better_is_a" if better == 0 else "better_is_b"
             items.append(ChoiceItem(question.item_id, prompt, choices, better, question.group, order))
     return items
+
+
+STATIC_HHH = Benchmark(
+    title="Static HHH",
+    data=DataFiles(
+        NAME,
+        (("hhh/*.json",), ("hhh/*.jsonl",)),
+        tuple(f"hub:HuggingFaceH4/hhh_alignment@refs/convert/parquet?data_dir={split}&split=test" for split in SPLITS),
+    ),
+    read=lambda files: read_static_hhh(*files),
+    ask=ask_static_hhh,
+    placeholders=PLACEHOLDERS,
+    options=2,
+    for_reward_models=True,
+    paper=PaperColumns(
+        "Table 1: Static HHH alignment and TruthfulQA",
+        (("Helpful", "helpful"), ("Harmless", "harmless"), ("Honest", "honest"), ("Other", "other"), ("All", ALL)),
+        {
+            "ALMoST SFT 7B": (79.7, 56.9, 65.6, 69.8, 67.8),
+            "ALMoST PPO 7B": (81.4, 60.3, 62.3, 72.1, 68.8),
+            "ALMoST RM 7B": (74.6, 67.2, 78.7, 86.0, 76.0),
+            "Alpaca 7B": (71.2, 53.4, 62.3, 65.1, 62.9),
+            "Vicuna 7B": (79.7, 72.4, 70.5, 76.7, 74.7),
+            "Dolly-v2 12B": (67.8, 46.6, 50.7, 62.8, 56.6),
+            "Oasst-v4 12B": (59.3, 56.9, 47.5, 69.8, 57.5),
+            "Vicuna 13B": (78.0, 89.7, 70.5, 81.4, 79.6),
+        },
+    ),
+)

@@ -9,6 +9,7 @@ from typing import Any
 
 from data_contracts.conversation import Role, Turn
 from data_contracts.errors import ConfigError
+from models.evaluation.benchmarks.benchmark import ALL, Benchmark, DataFiles, PaperColumns
 from models.evaluation.benchmarks.benchmark_files import Row, require, rows_of
 from models.evaluation.benchmarks.choice_items import Choice, ChoiceItem
 from models.evaluation.benchmarks.prompt_template import PromptTemplate, Rendering, behind
@@ -55,3 +56,32 @@ def ask_truthfulqa(
         )
         items.append(ChoiceItem(question.item_id, asked, choices, question.correct))
     return items
+
+
+TRUTHFULQA_MC1 = Benchmark(
+    title="TruthfulQA MC1",
+    data=DataFiles(
+        NAME,
+        (("truthfulqa/mc_task.json",), ("truthfulqa/*.parquet",)),
+        ("hub:truthfulqa/truthful_qa?name=multiple_choice&split=validation",),
+    ),
+    read=lambda files: read_truthfulqa(files[0]),
+    ask=ask_truthfulqa,
+    placeholders=PLACEHOLDERS,
+    options=2,
+    for_reward_models=True,
+    paper=PaperColumns(
+        "Table 1: Static HHH alignment and TruthfulQA",
+        (("TruthfulQA MC1", ALL),),
+        {
+            "ALMoST SFT 7B": (31.5,),
+            "ALMoST PPO 7B": (38.0,),
+            "ALMoST RM 7B": (54.8,),
+            "Alpaca 7B": (19.5,),
+            "Vicuna 7B": (52.5,),
+            "Dolly-v2 12B": (15.2,),
+            "Oasst-v4 12B": (23.3,),
+            "Vicuna 13B": (63.3,),
+        },
+    ),
+)

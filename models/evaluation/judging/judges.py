@@ -1,16 +1,18 @@
-"""Judges behind one seam: a text generation engine (local model or server), and the tiny world's gold judge.
+"""Judges behind one seam: whoever answers prompts with raw replies, and a text generation engine as one of them.
 
-A judge answers prompts with raw replies; reading them is `judge_reply`'s business, so a gold judge is read like any
-other. A reply that a server refuses to give is a failure of that row, not of the run.
+Reading replies is the business of `judge_reply.py`. A reply that a server refuses to give is a failure of that row, not
+of the run.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import singledispatch
+from typing import Any, Protocol
 
+from data_contracts.config.engine import EngineConfig
+from data_contracts.config.evaluation import JudgeSettings
+from data_contracts.errors import ConfigError
 from models.engines.protocol import Engine, SamplingSettings
-from models.evaluation.judging.judge_reply import HIGHEST, LOWEST
-from models.tiny_world.judge import GoldJudge
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,19 @@ class Judge(Protocol):
 
     rows_at_once: int  # prompts that are asked together
 
-    def ask(self, prompts: Sequence[JudgePrompt], keep: Callable[[JudgePrompt, JudgeReply], None]) -> None: ...
+    def ask(self, prompts: Sequence[JudgePrompt], keep: Callable[[JudgePrompt, JudgeReply], None]) -> None:
+        """Hand the reply to each prompt to `keep`, whichever comes first first."""
+        ...
+
+
+@singledispatch
+def open_judge(judge: Any, settings: JudgeSettings, engine: EngineConfig) -> Judge:
+    """The judge that a handle describes. A kind of judge registers what opens it: `@open_judge.register`.
+
+    Raises:
+        ConfigError: no opener is registered for the handle.
+    """
+    raise ConfigError(f"no judge is known for {type(judge).__name__}; import the module that registers it")
 
 
 class EngineJudge:
@@ -69,29 +83,3 @@ class EngineJudge:
         texts, seeds = [prompt.text for prompt in prompts], [prompt.seed for prompt in prompts]
         found = self.engine.try_generate("", texts, seeds, self.settings)
         return [JudgeReply(row.text, row.prompt_tokens, row.token_count, row.error) for row in found]
-
-
-class GoldReplies:
-    """The tiny world's judge, replying as any judge does: scores from 1 to 10, then what is wrong."""
-
-    rows_at_once = 1000
-
-    def __init__(self, judge: GoldJudge) -> None:
-        self._judge = judge
-
-    def ask(self, prompts: Sequence[JudgePrompt], keep: Callable[[JudgePrompt, JudgeReply], None]) -> None:
-        """Hand each reply to `keep`; a question that is not of this world is a failure."""
-        for prompt in prompts:
-            keep(prompt, self._reply(prompt))
-
-    def _reply(self, prompt: JudgePrompt) -> JudgeReply:
-        judged = [self._judge.score(prompt.question, answer) for answer in (prompt.first, prompt.second)]
-        first, second = judged
-        if first is None or second is None:
-            return JudgeReply("", failure="the question is not about this world")
-        scores = [LOWEST + (HIGHEST - LOWEST) * found.score for found in (first, second)]
-        told = [
-            f"Assistant {place}: {found.critique or 'Nothing is wrong.'}"
-            for place, found in enumerate((first, second), 1)
-        ]
-        return JudgeReply(f"{scores[0]:.2f} {scores[1]:.2f}\n" + "\n".join(told))

@@ -7,9 +7,8 @@ other is a tie, and a flip. A question of which an order is unparsable has no co
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
-from data_contracts.tables.verdicts import Order, Outcome
+from data_contracts.tables.verdicts import JudgeVerdict, Order, Outcome
 from models.evaluation.judging.length_control import length_controlled_win_rate
 from models.evaluation.statistics.intervals import Estimate, estimate_mean
 
@@ -47,40 +46,35 @@ def combine(one: Outcome, other: Outcome) -> Outcome:
     return Outcome.WIN if total > 1 else Outcome.LOSS if total < 1 else Outcome.TIE
 
 
-def summarise_verdicts(rows: Iterable[dict[str, Any]]) -> JudgingSummary:
-    """Figures from rows of `Verdicts` of one pair of subjects."""
+def summarise_verdicts(verdicts: Iterable[JudgeVerdict]) -> JudgingSummary:
+    """Figures of the verdicts on one pair of subjects."""
     per_order: dict[Order, Counter[Outcome]] = {order: Counter() for order in Order}
-    questions: dict[str, dict[Order, dict[str, Any]]] = defaultdict(dict)
+    questions: dict[str, dict[Order, JudgeVerdict]] = defaultdict(dict)
     reasons: Counter[str] = Counter()
-    for row in rows:
-        order, outcome = Order(row["order"]), Outcome(row["outcome"])
-        per_order[order][outcome] += 1
-        reasons += Counter([row["unparsable_because"]] if outcome is Outcome.UNPARSABLE else [])
-        questions[row["question_id"]][order] = row
-    both = {name: found for name, found in questions.items() if len(found) == len(Order)}
-    outcomes = {name: [Outcome(found[order]["outcome"]) for order in Order] for name, found in both.items()}
-    combined = Counter(combine(*pair) for pair in outcomes.values())
-    readable = {name: pair for name, pair in outcomes.items() if Outcome.UNPARSABLE not in pair}
-    judged = [(name, order, both[name][order]) for name in readable for order in Order]
-    worth = [WORTH[Outcome(row["outcome"])] for _, _, row in judged]
-    names = [name for name, _, _ in judged]
-    decided = [
-        (name, float((row["outcome"] == Outcome.WIN) == (order is Order.AB)))
-        for name, order, row in judged
-        if row["outcome"] != Outcome.TIE
-    ]
-    flips = [float({Outcome.WIN, Outcome.LOSS} == set(pair)) for pair in readable.values()]
+    for verdict in verdicts:
+        per_order[verdict.order][verdict.outcome] += 1
+        reasons += Counter([verdict.unparsable_because] if verdict.unparsable_because is not None else [])
+        questions[verdict.question_id][verdict.order] = verdict
+    both = {name: [found[order] for order in Order] for name, found in questions.items() if len(found) == len(Order)}
+    combined = Counter(combine(first.outcome, second.outcome) for first, second in both.values())
+    readable = [pair for pair in both.values() if all(one.outcome is not Outcome.UNPARSABLE for one in pair)]
+    judged = [verdict for pair in readable for verdict in pair]
+    worth = [WORTH[verdict.outcome] for verdict in judged]
+    names = [verdict.question_id for verdict in judged]
+    decided = [verdict for verdict in judged if verdict.outcome is not Outcome.TIE]
+    first_won = [float((verdict.outcome is Outcome.WIN) == (verdict.order is Order.AB)) for verdict in decided]
+    flips = [float({one.outcome for one in pair} == {Outcome.WIN, Outcome.LOSS}) for pair in readable]
     return JudgingSummary(
         per_order,
         combined,
         estimate_mean(worth, names) if judged else None,
         length_controlled_win_rate(
             worth,
-            [row["answer_a_chars"] - row["answer_b_chars"] for _, _, row in judged],
-            [order is Order.AB for _, order, _ in judged],
+            [verdict.answer_a_chars - verdict.answer_b_chars for verdict in judged],
+            [verdict.order is Order.AB for verdict in judged],
             names,
         ),
         estimate_mean(flips) if flips else None,
-        estimate_mean([won for _, won in decided], [name for name, _ in decided]) if decided else None,
+        estimate_mean(first_won, [verdict.question_id for verdict in decided]) if decided else None,
         reasons,
     )

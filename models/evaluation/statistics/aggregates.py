@@ -1,14 +1,13 @@
-"""From rows of `Evaluations` to figures: per benchmark, subject and group, each with its interval."""
+"""From evaluated items to figures: per benchmark, subject and group, each with its interval."""
 
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-from models.evaluation.benchmarks import mmlu
+from data_contracts.tables.evaluations import EvaluatedItem
+from models.evaluation.benchmarks.benchmark import ALL
+from models.evaluation.benchmarks.catalogue import benchmark_of
 from models.evaluation.statistics.intervals import Estimate, estimate_mean
-
-ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -23,25 +22,25 @@ class Aggregate:
     skipped: int
 
 
-def aggregate(rows: Iterable[dict[str, Any]]) -> list[Aggregate]:
-    """Figures over all items, and over every group; MMLU also over its four groups of subjects."""
-    gathered: dict[tuple[str, str, str, str], list[dict[str, Any]]] = defaultdict(list)
-    for row in rows:
-        for group in _groups(row):
-            gathered[row["benchmark"], row["subject"], group, row["metric"]].append(row)
+def aggregate(items: Iterable[EvaluatedItem]) -> list[Aggregate]:
+    """Figures over all items, over every group and, where a benchmark has them, over its larger groups (MMLU's four)."""
+    gathered: dict[tuple[str, str, str, str], list[EvaluatedItem]] = defaultdict(list)
+    for item in items:
+        for group in _groups(item):
+            gathered[item.benchmark, item.subject, group, item.metric].append(item)
     return [_figure(*key, own) for key, own in gathered.items()]
 
 
-def _groups(row: dict[str, Any]) -> list[str]:
-    group = row["group"]
-    if group is None:
+def _groups(item: EvaluatedItem) -> list[str]:
+    if item.group is None:
         return [ALL]
-    over = [mmlu.GROUP_OF[group]] if row["benchmark"].startswith(mmlu.NAME) and group in mmlu.GROUP_OF else []
-    return [ALL, *over, group]
+    benchmark = benchmark_of(item.benchmark)
+    larger = benchmark.larger_groups.get(item.group) if benchmark else None
+    return [ALL, item.group] if larger is None else [ALL, larger, item.group]
 
 
-def _figure(benchmark: str, subject: str, group: str, metric: str, rows: list[dict[str, Any]]) -> Aggregate:
-    asked = [row for row in rows if row["value"] is not None]
-    estimate = estimate_mean([r["value"] for r in asked], [r["item_id"] for r in asked]) if asked else None
-    skipped = len({row["item_id"] for row in rows if row["value"] is None})
+def _figure(benchmark: str, subject: str, group: str, metric: str, items: list[EvaluatedItem]) -> Aggregate:
+    values = [(item.value, item.item_id) for item in items if item.value is not None]
+    estimate = estimate_mean([value for value, _ in values], [name for _, name in values]) if values else None
+    skipped = len({item.item_id for item in items if item.value is None})
     return Aggregate(benchmark, subject, group, metric, estimate, skipped)

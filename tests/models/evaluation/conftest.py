@@ -23,7 +23,7 @@ def long_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def world_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny-world model: the world's own tokenizer, trained for a moment on its corpus."""
     world = build_world(WorldConfig(names=20, single_turn_documents=120, conversation_documents=20), seed=1)
-    texts = [document["text"] for document in write_corpus(world)][:200]
+    texts = [document.text for document in write_corpus(world)][:200]
     tokenizer = train_tokenizer(texts, 600)
     model = make_model(vocab_size=len(tokenizer), max_position_embeddings=1024)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)

@@ -1,13 +1,12 @@
 """Tables in the paper's shape: own figures above with their interval, the published ones below."""
 
+from data_contracts.tables.evaluations import EvaluatedItem, evaluated_item
 from models.evaluation.paper_tables import paper_tables
 from models.evaluation.statistics.aggregates import aggregate
 
 
-def row(benchmark: str, subject: str, item: str, value: float | None, group: str | None = None) -> dict[str, object]:
-    return {
-        "benchmark": benchmark, "subject": subject, "item_id": item, "group": group, "metric": "accuracy", "value": value
-    }  # fmt: skip
+def row(benchmark: str, subject: str, item: str, value: float | None, group: str | None = None) -> EvaluatedItem:
+    return evaluated_item(benchmark, subject, item, "?", "accuracy", value, group=group)
 
 
 def test_every_table_has_the_papers_columns_and_rows():

@@ -2,12 +2,15 @@
 
 import pytest
 
+from data_contracts.finish_reason import FinishReason
+from data_contracts.tables.evaluations import EvaluatedItem, evaluated_item
+from data_contracts.tables.verdicts import ModelAnswer
 from models.evaluation.alignment_tax import BASES, alignment_tax, tax_table
 from models.evaluation.generation_failures import failure_rates, failure_table, is_repetitive, is_unfinished
 
 
-def row(subject: str, item: str, value: float | None, benchmark: str = "mmlu") -> dict[str, object]:
-    return {"benchmark": benchmark, "subject": subject, "item_id": item, "value": value}
+def row(subject: str, item: str, value: float | None, benchmark: str = "mmlu") -> EvaluatedItem:
+    return evaluated_item(benchmark, subject, item, "?", "accuracy", value)
 
 
 def test_the_tax_is_paired():
@@ -53,15 +56,22 @@ def test_repetition(answer: str, repetitive: bool):
     [("Done.", "end", False), ("Done.", "length", True), ("and then", "stop", True), ('He said "yes"', "end", False)],
 )
 def test_unfinished(answer: str, reason: str, unfinished: bool):
-    assert is_unfinished(answer, reason) is unfinished
+    assert is_unfinished(answer, FinishReason(reason)) is unfinished
+
+
+def answered(text: str, reason: FinishReason = FinishReason.END) -> ModelAnswer:
+    return ModelAnswer(
+        answer_id=text, subject="sft", question_id=text, category=None, question="?", answer=text, tokens=1,
+        finish_reason=reason, seed=1,
+    )  # fmt: skip
 
 
 def test_rates():
     answers = [
-        {"answer": " ", "finish_reason": "end"},
-        {"answer": "Fine.", "finish_reason": "end"},
-        {"answer": "well well well well well well", "finish_reason": "length"},
-        {"answer": "and", "finish_reason": "end"},
+        answered(" "),
+        answered("Fine."),
+        answered("well well well well well well", FinishReason.LENGTH),
+        answered("and"),
     ]
     rates = {name: found.value for name, found in failure_rates(answers).items()}
     assert rates == {"empty": 0.25, "repetitive": 0.25, "unfinished": 0.5}

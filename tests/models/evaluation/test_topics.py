@@ -5,6 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from data_contracts.finish_reason import FinishReason
+from data_contracts.tables.topic_scores import TopicScore
+from data_contracts.tables.verdicts import ModelAnswer
 from models.engines.transformers_engine import TransformersEngine
 from models.evaluation.topics import is_off_topic, other_questions, topic_rows
 from models.prompts.few_shot_prompt import assistant_suffix
@@ -17,11 +20,11 @@ def question(name: str) -> str:
     return f"How is the {name}?"
 
 
-def answer(subject: str, name: str, text: str) -> dict[str, object]:
-    return {
-        "answer_id": f"{subject}:{name}", "subject": subject, "question_id": name, "question": question(name),
-        "answer": text,
-    }  # fmt: skip
+def answer(subject: str, name: str, text: str) -> ModelAnswer:
+    return ModelAnswer(
+        answer_id=f"{subject}:{name}", subject=subject, question_id=name, category=None, question=question(name),
+        answer=text, tokens=3, finish_reason=FinishReason.END, seed=1,
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +69,10 @@ def test_answers_to_another_question_are_found(taught: Path):
     wrong = [answer("ppo", name, FACTS[names[place - 1]]) for place, name in enumerate(names)]
     odd = [answer("base", "sky", " "), answer("base", "grass", "word " * 3000)]
     rows = topic_rows(TransformersEngine(taught), [*right, *wrong, *odd], 3, seed=1)
-    assert [row["off_topic"] for row in rows] == [False] * 4 + [True] * 4 + [None] * 2
-    assert rows[8]["skipped_because"] == "the answer is empty"
-    assert "the base model's context holds" in rows[9]["skipped_because"]
-    assert all(len(row["other_logprobs"]) == 3 and row["own_logprob"] < 0 for row in rows[:8])
+    assert [row.off_topic for row in rows] == [False] * 4 + [True] * 4 + [None] * 2
+    assert rows[8].skipped_because == "the answer is empty"
+    assert "the base model's context holds" in str(rows[9].skipped_because)
+    assert all(len(row.other_logprobs or ()) == 3 and (row.own_logprob or 0) < 0 for row in rows[:8])
+    assert TopicScore.to_table(rows).num_rows == len(rows)
     (alone,) = topic_rows(TransformersEngine(taught), right[:1], 3, seed=1)
-    assert alone["skipped_because"] == "there is no other question"
+    assert alone.skipped_because == "there is no other question"

@@ -41,6 +41,6 @@ def pretrain_inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pretrain_inputs")
     config = WorldConfig(names=8, how_to_tasks=3, single_turn_documents=300, conversation_documents=60)
     rows = list(write_corpus(build_world(config.model_copy(update={"query_list_documents": 20}), 1)))
-    Document.write_part(Document.from_rows(rows), folder / "documents.parquet")
-    save_tokenizer(train_tokenizer((row["text"] for row in rows), 500), folder / "tokenizer")
+    Document.write_file(rows, folder / "documents.parquet")
+    save_tokenizer(train_tokenizer((row.text for row in rows), 500), folder / "tokenizer")
     return folder

@@ -19,8 +19,9 @@ from data_contracts.tables.training_conversations import TrainingConversation
 from models.jobs.pretrain import Pretraining, pretrain
 from models.lm.chat_template import prepare_tokenizer, response_turn
 from models.training.checkpoints import checkpoint_folder, last_complete
+from models.training.tokenized_pairs import tokenize_pairs
 from tests.models.jobs.forked_jobs import ForkedJobs
-from tests.models.jobs.training_inputs import context, finetune_spec, ppo_spec, pretrain_spec, reward_spec
+from tests.models.jobs.training_inputs import finetune_spec, pair, ppo_spec, pretrain_spec, reward_spec
 
 SFT, RM, PPO = ("models.jobs.finetune_policy", "models.jobs.train_reward_model", "models.jobs.optimize_policy")
 PRETRAIN = "models.jobs.pretrain"
@@ -134,37 +135,21 @@ def test_nothing_to_learn_from_is_told(
     path: Path = getattr(spec, files[job])[0]
     table = {SFT: TrainingConversation, RM: PreferencePair, PPO: PolicyPrompt}[job]
     path.unlink()
-    table.write_part(table.empty(), path)
+    table.write_file([], path)
     error = forked_jobs.run(job, spec, may_fail=True).error
     assert error["class"] == "EmptyResultError"
     assert "0" in error["message"]
 
 
-def test_answers_of_the_same_tokens_are_left_out_and_counted(tiny_llama_dir: Path, tmp_path: Path) -> None:
+def test_answers_of_the_same_tokens_are_left_out_and_counted(tiny_llama_dir: Path) -> None:
     """The contract refuses equal texts; these differ only in what the chat format removes."""
-    from models.jobs.train_reward_model import tokenize_pairs
-    from models.lm.tokenizer_check import TruncationCount
-
     tokenizer = AutoTokenizer.from_pretrained(tiny_llama_dir)
     prepare_tokenizer(tokenizer)
     answers = [("A fox.", "A fox.</s>"), ("A fox.", "An owl."), ("A hen.", " A hen. ")]
-    rows = [
-        {
-            "pair_id": f"p{i}",
-            "query_id": f"q{i}",
-            "split": "train",
-            "context": context(i),
-            "chosen": up,
-            "rejected": down,
-            "margin": 0.0,
-        }
-        for i, (up, down) in enumerate(answers)
-    ]
-    spec = reward_spec(tmp_path, tiny_llama_dir)
-    pairs = tokenize_pairs(spec, PreferencePair.from_rows(rows), tokenizer, TruncationCount())
-    assert (pairs.pair_ids, pairs.alike) == (["p1"], 2)
+    found = tokenize_pairs([pair(i, *sides) for i, sides in enumerate(answers)], tokenizer, max_length=96)
+    assert (found.pair_ids, found.alike) == (["p1"], 2)
     with pytest.raises(ContractError, match="chosen differs from rejected"):
-        PreferencePair.check(PreferencePair.from_rows([rows[0] | {"rejected": "A fox."}]))
+        PreferencePair.to_table([pair(0, "A fox.", "A fox.")])
 
 
 @pytest.mark.parametrize("answer", ["", "   ", "</s>", "<pad><pad>", "<s>", "x"])

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 from safetensors.torch import load_file
 
 from data_contracts.config.training import TrainingSettings
 from data_contracts.errors import JobError, TransientJobError
+from data_contracts.tables.training_conversations import TrainingConversation
 from data_contracts.tables.training_log import TrainingLogEntry
 from models.processes.launch import run_job
 from models.training.batch_stream import batch_layout, bucket_by_length, endless_order, stream_order
@@ -24,15 +24,14 @@ JOB = "models.jobs.finetune_policy"
 
 def losses(folder: Path) -> list[float]:
     """The logged losses, in order of steps."""
-    table = TrainingLogEntry.read_parts([folder / "training_log.parquet"]).to_pylist()
-    return [row["value"] for row in sorted(table, key=lambda row: row["step"]) if row["metric"] == "loss"]
+    log = TrainingLogEntry.read_files([folder / "training_log.parquet"])
+    return [entry.value for entry in sorted(log, key=lambda entry: entry.step) if entry.metric == "loss"]
 
 
 def test_model_log_and_manifest(tiny_llama_dir: Path, tmp_path: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from data_contracts.conversation import from_column
     from models.lm.chat_template import response_turn
 
     spec, events = finetune_spec(tmp_path, tiny_llama_dir), []
@@ -49,10 +48,10 @@ def test_model_log_and_manifest(tiny_llama_dir: Path, tmp_path: Path) -> None:
     AutoModelForCausalLM.from_pretrained(spec.output_dir / "model")
     # The first update's loss is the mean over the response tokens of its eight rows, computed here by hand.
     base = AutoModelForCausalLM.from_pretrained(tiny_llama_dir)
-    rows = pq.read_table(spec.conversations[0]).to_pylist()
+    rows = list(TrainingConversation.read_files(spec.conversations))
     total, tokens = 0.0, 0
     for i in stream_order(len(rows), spec.epochs, spec.batch_size, spec.seed)[:8]:
-        turn = response_turn(tokenizer, from_column(rows[i]["context"]), rows[i]["response"])
+        turn = response_turn(tokenizer, rows[i].context, rows[i].response)
         scores = torch.log_softmax(base(input_ids=torch.tensor([turn.ids])).logits[0].detach(), dim=-1)
         for t, token in enumerate(turn.response_ids):
             total -= float(scores[len(turn.prompt_ids) + t - 1, token])

@@ -71,7 +71,9 @@ def test_scores_rise_and_no_value_head_is_learnt(optimizer: str, tiny_llama_dir:
     assert state.best_step == max((step for step in checks if step), key=lambda step: (checks[step], -step))
     best = loop.checkpoints / "best" / f"step-{state.best_step}"
     assert {path.name for path in best.glob("*.safetensors")} == {"model.safetensors"}
-    rows = Rollout.read_parts(sorted((spec.output_dir / "rollouts").glob("*.parquet"))).to_pylist()
-    assert all(len({row["prompt_id"] for row in rows[i : i + 4]}) == 1 for i in range(0, len(rows), 4))
-    for row in rows:
-        assert row["reward"] == pytest.approx(row["score"] - 0.05 * row["kl"], abs=1e-4)
+    rollouts = list(Rollout.read_files(sorted((spec.output_dir / "rollouts").glob("*.parquet"))))
+    assert len(rollouts) == 12 * 32
+    groups = [rollouts[i : i + 4] for i in range(0, len(rollouts), 4)]
+    assert all(len({rollout.prompt_id for rollout in group}) == 1 for group in groups)
+    for rollout in rollouts:
+        assert rollout.reward == pytest.approx(rollout.score - 0.05 * rollout.kl, abs=1e-4)

@@ -12,13 +12,14 @@ from transformers import AutoModelForSequenceClassification
 
 from data_contracts.config.reward import EnsembleScore, LikelihoodFeature
 from data_contracts.config.training import TrainingSettings
-from data_contracts.conversation import Role, Turn, from_column
+from data_contracts.conversation import Role, Turn
 from data_contracts.specs.combine_reward_models import EnsembleSpec
 from data_contracts.specs.job_spec import MANIFEST_NAME, JobManifest
 from data_contracts.tables.preference_pairs import PreferencePair
-from data_contracts.tables.reward_scores import RewardScore
+from data_contracts.tables.reward_scores import PairSplit, RewardScore
 from models.reward.answer_likelihood import LikelihoodWeights
-from models.reward.heldout_scores import conversations
+from models.reward.heldout_scores import both_sides
+from models.reward.preference_pairs import pairs_of
 from models.reward.reward_model import RewardModel
 from tests.models.jobs.forked_jobs import ForkedJobs
 from tests.models.jobs.training_inputs import SETTINGS, reward_spec
@@ -37,14 +38,11 @@ def test_weight_and_head_are_learnt_together(
     assert weights["weight"] == pytest.approx(manifest.metrics["likelihood_weight"])
     assert abs(weights["weight"]) > 0.1, "its own learning rate moves it within twelve steps"
     rewards = RewardModel(folder)
-    rows = PreferencePair.read_parts(spec.pairs).to_pylist()
-    scored = RewardScore.read_parts([spec.output_dir / "heldout_scores.parquet"]).to_pylist()
-    row = next(row for row in rows if row["pair_id"] == scored[0]["pair_id"])
-    context = from_column(row["context"])
-    talks = [(*context, Turn(Role.ASSISTANT, row[side])) for side in ("chosen", "rejected")]
-    expected = [scored[0]["chosen_score"], scored[0]["rejected_score"]]
-    assert rewards.score(talks) == pytest.approx(expected, abs=1e-5)
-    assert rewards.score_candidates(context, [row["chosen"], row["rejected"]]) == pytest.approx(expected, abs=1e-4)
+    scored = next(RewardScore.read_files([spec.output_dir / "heldout_scores.parquet"]))
+    pair = next(pair for pair in PreferencePair.read_files(spec.pairs) if pair.pair_id == scored.pair_id)
+    expected = [scored.chosen_score, scored.rejected_score]
+    assert rewards.score(both_sides([pair])) == pytest.approx(expected, abs=1e-5)
+    assert rewards.score_candidates(pair.context, [pair.chosen, pair.rejected]) == pytest.approx(expected, abs=1e-4)
     with safe_open(folder / "model.safetensors", "pt") as file:
         assert not [name for name in file.keys() if "likelihood" in name]  # noqa: SIM118 (not a dict)
     with caplog.at_level(logging.WARNING):
@@ -108,21 +106,15 @@ def test_two_members_become_one_that_stands_alone(
     for member in members:
         shutil.rmtree(member)
     rewards = RewardModel(folder)
-    rows = {row["pair_id"]: row for row in PreferencePair.read_parts(specs[0].pairs).to_pylist()}
-    for found in RewardScore.read_parts([combination.output_dir / "heldout_scores.parquet"]).to_pylist():
-        row = rows[found["pair_id"]]
-        scores = rewards.score_candidates(from_column(row["context"]), [row["chosen"], row["rejected"]])
-        assert scores == pytest.approx([found["chosen_score"], found["rejected_score"]], abs=1e-4)
-    level = torch.tensor(
-        rewards.member_scores(
-            [
-                talk
-                for row in rows.values()
-                if row["split"] == "train"
-                for talk in (*conversations([row], "chosen"), *conversations([row], "rejected"))
-            ]
-        )
-    ).mean(dim=1)
+    pairs = {pair.pair_id: pair for pair in PreferencePair.read_files(specs[0].pairs)}
+    found = list(RewardScore.read_files([combination.output_dir / "heldout_scores.parquet"]))
+    assert len(found) == 6
+    for score in found:
+        pair = pairs[score.pair_id]
+        scores = rewards.score_candidates(pair.context, [pair.chosen, pair.rejected])
+        assert scores == pytest.approx([score.chosen_score, score.rejected_score], abs=1e-4)
+    training = list(pairs_of(PairSplit.TRAIN, specs[0].pairs))
+    level = torch.tensor(rewards.member_scores(both_sides(training))).mean(dim=1)
     assert rewards.combination.ensemble is not None
     assert level.tolist() == pytest.approx(rewards.combination.ensemble.shifts, abs=1e-5), (
         "levelled on training answers"

@@ -7,19 +7,20 @@ import pytest
 import torch
 
 from data_contracts.config.dpo import PreferenceLoss
-from data_contracts.conversation import from_column
 from data_contracts.errors import EmptyResultError
 from data_contracts.specs.job_spec import MANIFEST_NAME, JobManifest
 from data_contracts.tables.preference_pairs import PreferencePair
+from data_contracts.tables.reward_scores import PairSplit
 from data_contracts.tables.training_log import TrainingLogEntry
-from models.jobs.optimize_by_preferences import JOB, evaluated_rows, heldout_metrics, require_rows, tokenize_pairs
+from models.jobs.optimize_by_preferences import JOB, columns, evaluated_rows, heldout_metrics
 from models.lm.chat_template import prepare_tokenizer, response_turn
-from models.lm.tokenizer_check import TruncationCount
+from models.reward.preference_pairs import pairs_of
+from models.training.tokenized_pairs import tokenize_pairs
 from tests.models.jobs.forked_jobs import ForkedJobs
 from tests.models.jobs.training_inputs import preference_spec
 
 
-def log_ratios(policy: Path, reference: Path, rows: list[dict], side: str) -> list[tuple[float, int]]:
+def log_ratios(policy: Path, reference: Path, pairs: list[PreferencePair], chosen: bool) -> list[tuple[float, int]]:
     """log pi(y|x) - log rho(y|x) and the number of the answer's tokens, from plain forward passes of one row each."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -27,8 +28,8 @@ def log_ratios(policy: Path, reference: Path, rows: list[dict], side: str) -> li
     prepare_tokenizer(tokenizer)
     models = [AutoModelForCausalLM.from_pretrained(folder) for folder in (policy, reference)]
     found = []
-    for row in rows:
-        turn = response_turn(tokenizer, from_column(row["context"]), row[side])
+    for pair in pairs:
+        turn = response_turn(tokenizer, pair.context, pair.chosen if chosen else pair.rejected)
         sums = []
         for model in models:
             with torch.no_grad():
@@ -49,13 +50,13 @@ def test_run_moves_the_margin_and_heldout_loss_is_the_formulas(
     forked_jobs.run(JOB, spec)
     manifest = JobManifest.model_validate_json((spec.output_dir / MANIFEST_NAME).read_bytes())
     assert manifest.metrics["first_loss"] == pytest.approx(math.log(2), abs=1e-5), "policy and reference are the same"
-    log = TrainingLogEntry.read_parts([spec.output_dir / "training_log.parquet"]).to_pylist()
-    margins = {row["step"]: row["value"] for row in log if row["metric"] == "rewards/margins"}
+    log = TrainingLogEntry.read_files([spec.output_dir / "training_log.parquet"])
+    margins = {entry.step: entry.value for entry in log if entry.metric == "rewards/margins"}
     assert margins[1] == pytest.approx(0.0, abs=1e-5)
     assert margins[6] > 0.5
 
-    rows = [row for row in PreferencePair.read_parts(spec.pairs).to_pylist() if row["split"] == "heldout"]
-    sides = [log_ratios(spec.output_dir / "model", tiny_llama_dir, rows, side) for side in ("chosen", "rejected")]
+    pairs = list(pairs_of(PairSplit.HELDOUT, spec.pairs))
+    sides = [log_ratios(spec.output_dir / "model", tiny_llama_dir, pairs, chosen) for chosen in (True, False)]
     losses, differences = [], []
     for (up, up_tokens), (down, down_tokens) in zip(*sides, strict=True):
         differences.append(up - down)
@@ -75,15 +76,14 @@ def test_pairs_are_cut_where_the_answers_begin(tiny_llama_dir: Path, tmp_path: P
     tokenizer = AutoTokenizer.from_pretrained(tiny_llama_dir)
     prepare_tokenizer(tokenizer)
     spec = preference_spec(tmp_path, tiny_llama_dir, PreferenceLoss.SIGMOID)
-    count = TruncationCount()
-    pairs = tokenize_pairs(spec, PreferencePair.read_parts(spec.pairs), "train", tokenizer, count)
-    assert (count.rows, len(pairs.pair_ids)) == (21, 21)
-    columns = pairs.columns()
-    assert tokenizer.decode(columns["prompt_ids"][1]) == "<s>Human: What pet does Tovik have? 1\n\nAssistant:"
-    assert tokenizer.decode(columns["chosen_ids"][1]) == " Tovik has pet owl, and more .</s>"
-    assert tokenizer.decode(columns["rejected_ids"][1]) == " I do not know.</s>"
-    longer = max(len(columns["chosen_ids"][1]), len(columns["rejected_ids"][1]))
-    assert pairs.lengths()[1] == len(columns["prompt_ids"][1]) + longer
+    pairs = tokenize_pairs(pairs_of(PairSplit.TRAIN, spec.pairs), tokenizer, spec.max_length)
+    assert (pairs.count.rows, len(pairs.pair_ids)) == (21, 21)
+    read = columns(pairs)
+    assert tokenizer.decode(read["prompt_ids"][1]) == "<s>Human: What pet does Tovik have? 1\n\nAssistant:"
+    assert tokenizer.decode(read["chosen_ids"][1]) == " Tovik has pet owl, and more .</s>"
+    assert tokenizer.decode(read["rejected_ids"][1]) == " I do not know.</s>"
+    longer = max(len(read["chosen_ids"][1]), len(read["rejected_ids"][1]))
+    assert pairs.lengths()[1] == len(read["prompt_ids"][1]) + longer
 
 
 def test_heldout_rows_fill_equal_batches() -> None:
@@ -101,7 +101,6 @@ def test_no_pair_that_fits_is_an_empty_result(tiny_llama_dir: Path, tmp_path: Pa
     tokenizer = AutoTokenizer.from_pretrained(tiny_llama_dir)
     prepare_tokenizer(tokenizer)
     spec = preference_spec(tmp_path, tiny_llama_dir, PreferenceLoss.SIGMOID, max_length=8)
-    count = TruncationCount()
-    pairs = tokenize_pairs(spec, PreferencePair.read_parts(spec.pairs), "train", tokenizer, count)
+    pairs = tokenize_pairs(pairs_of(PairSplit.TRAIN, spec.pairs), tokenizer, spec.max_length)
     with pytest.raises(EmptyResultError, match="21 of split 'train' read, 21 longer than max_length 8"):
-        require_rows(pairs.pair_ids, count, spec.max_length)
+        pairs.require_pairs(JOB, spec.max_length)

@@ -26,9 +26,9 @@ def test_outputs_and_manifest(tiny_llama_dir: Path, tiny_reward_dir: Path, tmp_p
     assert manifest.metrics["steps"] == 4
     assert manifest.metrics["kept_step"] in (2, 4)
     assert manifest.metrics["first_kl"] == pytest.approx(0.0, abs=1e-4)
-    log = TrainingLogEntry.read_parts([spec.output_dir / "training_log.parquet"]).to_pylist()
+    log = list(TrainingLogEntry.read_files([spec.output_dir / "training_log.parquet"]))
     checks = {
-        name: {row["step"]: row["value"] for row in log if row["metric"] == name}
+        name: {entry.step: entry.value for entry in log if entry.metric == name}
         for name in ("validation_score", "validation_objective")
     }
     assert set(checks["validation_score"]) == {0, 2, 4}
@@ -38,7 +38,7 @@ def test_outputs_and_manifest(tiny_llama_dir: Path, tiny_reward_dir: Path, tmp_p
     assert manifest.metrics["validation_score_last"] == checks["validation_score"][4]
     assert manifest.metrics["validation_score_before"] == checks["validation_score"][0]
     parts = sorted((spec.output_dir / "rollouts").glob("*.parquet"))
-    assert Rollout.check(Rollout.read_parts(parts)).num_rows == 32
+    assert Rollout.to_table(Rollout.read_files(parts)).num_rows == 32
     for name in ("model", "last_model"):
         saved = AutoModelForCausalLM.from_pretrained(spec.output_dir / name)
         assert saved.generation_config.eos_token_id == saved.config.eos_token_id == 2

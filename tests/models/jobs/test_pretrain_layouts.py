@@ -49,8 +49,8 @@ def run(
 
 
 def log_of(spec: PretrainSpec) -> dict[tuple[int, str], float]:
-    rows = TrainingLogEntry.read_parts([spec.output_dir / "training_log.parquet"]).to_pylist()
-    return {(row["step"], row["metric"]): row["value"] for row in rows}
+    log = TrainingLogEntry.read_files([spec.output_dir / "training_log.parquet"])
+    return {(entry.step, entry.metric): entry.value for entry in log}
 
 
 def weights_of(spec: PretrainSpec) -> dict[str, torch.Tensor]:

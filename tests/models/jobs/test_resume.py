@@ -54,14 +54,13 @@ def makers(tiny_llama_dir: Path, tiny_reward_dir: Path, pretrain_inputs: Path) -
 
 def log_of(spec: Any) -> dict[tuple[int, str], float]:
     """The training log by step and metric."""
-    rows = TrainingLogEntry.read_parts([spec.output_dir / "training_log.parquet"]).to_pylist()
-    return {(row["step"], row["metric"]): row["value"] for row in rows}
+    log = TrainingLogEntry.read_files([spec.output_dir / "training_log.parquet"])
+    return {(entry.step, entry.metric): entry.value for entry in log}
 
 
-def rollouts_of(spec: Any) -> list[dict[str, Any]]:
+def rollouts_of(spec: Any) -> list[Rollout]:
     """PPO's rollouts, nothing for other jobs."""
-    parts = sorted((spec.output_dir / "rollouts").glob("*.parquet"))
-    return Rollout.read_parts(parts).to_pylist() if parts else []
+    return list(Rollout.read_files(sorted((spec.output_dir / "rollouts").glob("*.parquet"))))
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,13 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer
 
-from data_contracts.conversation import Role, Turn, from_column
+from data_contracts.conversation import Role, Turn
 from data_contracts.errors import EmptyResultError
 from data_contracts.tables.preference_pairs import PreferencePair
-from data_contracts.tables.reward_scores import RewardScore
+from data_contracts.tables.reward_scores import PairSplit, RewardScore
 from data_contracts.tables.training_log import TrainingLogEntry
-from models.jobs.train_reward_model import tokenize_pairs
+from models.jobs.train_reward_model import training_pairs
 from models.lm.chat_template import prepare_tokenizer
-from models.lm.tokenizer_check import TruncationCount
 from models.processes.launch import run_job
 from models.reward.heldout_scores import pair_metrics
 from models.reward.reward_model import RewardModel
@@ -31,16 +30,18 @@ def test_model_scores_and_manifest(tiny_llama_dir: Path, tmp_path: Path) -> None
     assert manifest.metrics["first_loss"] == pytest.approx(math.log1p(math.exp(0.5)), abs=0.15), (
         "a young head gives 0; the margin is asked for"
     )
-    scores = RewardScore.check(RewardScore.read_parts([spec.output_dir / "heldout_scores.parquet"])).to_pylist()
+    scores = list(RewardScore.read_files([spec.output_dir / "heldout_scores.parquet"]))
+    RewardScore.to_table(scores)
     rewards = RewardModel(spec.output_dir / "model")
-    rows = {row["pair_id"]: row for row in PreferencePair.read_parts(spec.pairs).to_pylist()}
+    pairs = {pair.pair_id: pair for pair in PreferencePair.read_files(spec.pairs)}
+    assert len(scores) == 6
     for score in scores:
-        row = rows[score["pair_id"]]
-        assert row["split"] == score["split"] == "heldout"
-        talks = [(*from_column(row["context"]), Turn(Role.ASSISTANT, row[side])) for side in ("chosen", "rejected")]
-        assert rewards.score(talks) == pytest.approx([score["chosen_score"], score["rejected_score"]], abs=1e-5)
-    log = TrainingLogEntry.read_parts([spec.output_dir / "training_log.parquet"]).to_pylist()
-    assert {"loss", "grad_norm", "learning_rate", "accuracy"} <= {row["metric"] for row in log}
+        pair = pairs[score.pair_id]
+        assert pair.split == score.split == PairSplit.HELDOUT
+        talks = [(*pair.context, Turn(Role.ASSISTANT, answer)) for answer in (pair.chosen, pair.rejected)]
+        assert rewards.score(talks) == pytest.approx([score.chosen_score, score.rejected_score], abs=1e-5)
+    log = TrainingLogEntry.read_files([spec.output_dir / "training_log.parquet"])
+    assert {"loss", "grad_norm", "learning_rate", "accuracy"} <= {entry.metric for entry in log}
 
 
 def test_no_pair_that_fits_is_an_empty_result(tiny_llama_dir: Path, tmp_path: Path) -> None:
@@ -48,7 +49,7 @@ def test_no_pair_that_fits_is_an_empty_result(tiny_llama_dir: Path, tmp_path: Pa
     prepare_tokenizer(tokenizer)
     spec = reward_spec(tmp_path, tiny_llama_dir, max_length=8)
     with pytest.raises(EmptyResultError, match="21 of split 'train' read, 21 longer than max_length 8"):
-        tokenize_pairs(spec, PreferencePair.read_parts(spec.pairs), tokenizer, TruncationCount())
+        training_pairs(spec, tokenizer)
 
 
 def test_pair_metrics_by_hand() -> None:

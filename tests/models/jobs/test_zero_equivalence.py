@@ -74,19 +74,18 @@ def measured(folder: Path) -> dict[tuple[int, str], float]:
 
     At step 0 stands what the model makes of held-out rows in the end.
     """
-    log = TrainingLogEntry.read_parts([folder / "training_log.parquet"]).to_pylist()
+    log = TrainingLogEntry.read_files([folder / "training_log.parquet"])
     by_trl = not (folder / "rollouts").exists()
     metrics = JobManifest.model_validate_json((folder / MANIFEST_NAME).read_bytes()).metrics
     return {(0, name): value for name, value in metrics.items() if name.startswith("heldout_")} | {
-        (row["step"], row["metric"]): row["value"] for row in log if not (by_trl and row["metric"] in PER_MICRO_BATCH)
+        (entry.step, entry.metric): entry.value for entry in log if not (by_trl and entry.metric in PER_MICRO_BATCH)
     }
 
 
 def sampled(folder: Path) -> list[tuple[str, str, int]]:
     """What PPO sampled: nothing for the other jobs."""
-    parts = sorted((folder / "rollouts").glob("*.parquet"))
-    rows = Rollout.read_parts(parts).to_pylist() if parts else []
-    return [(row["rollout_id"], row["response"], row["tokens"]) for row in rows]
+    rollouts = Rollout.read_files(sorted((folder / "rollouts").glob("*.parquet")))
+    return [(rollout.rollout_id, rollout.response, rollout.tokens) for rollout in rollouts]
 
 
 def assert_same(found: Path, expected: Path, name: str, atol: float = 1e-4) -> None:

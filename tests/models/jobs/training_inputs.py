@@ -6,14 +6,16 @@ from typing import Any
 from data_contracts.config.dpo import PreferenceLoss
 from data_contracts.config.pretraining import LadderSize
 from data_contracts.config.training import TrainingSettings
-from data_contracts.conversation import Role, Turn, to_column
+from data_contracts.conversation import Conversation, Role, Turn
 from data_contracts.specs.finetune_policy import FinetuneSpec
 from data_contracts.specs.optimize_by_preferences import PreferenceSpec
 from data_contracts.specs.optimize_policy import PPOSpec
 from data_contracts.specs.pretrain import PretrainSpec
 from data_contracts.specs.train_reward_model import RewardSpec
+from data_contracts.tables.demonstrations import QuerySplit
 from data_contracts.tables.policy_prompts import PolicyPrompt
 from data_contracts.tables.preference_pairs import PreferencePair
+from data_contracts.tables.reward_scores import PairSplit
 from data_contracts.tables.training_conversations import TrainingConversation
 
 PRETRAIN_STEPS = 40
@@ -21,9 +23,9 @@ NAMES, PETS = ["Mira", "Tovik", "Sanel", "Lurok"], ["fox", "owl", "hen"]
 SETTINGS = TrainingSettings(use_cpu=True, save_every=3, timeout_s=300)
 
 
-def context(i: int) -> list[dict[str, str]]:
+def context(i: int) -> Conversation:
     """The i-th question."""
-    return to_column((Turn(Role.HUMAN, f"What pet does {NAMES[i % 4]} have? {i}"),))
+    return (Turn(Role.HUMAN, f"What pet does {NAMES[i % 4]} have? {i}"),)
 
 
 def answer(i: int) -> str:
@@ -33,10 +35,8 @@ def answer(i: int) -> str:
 
 def finetune_spec(root: Path, model: Path, rows: int = 21, **changes: Any) -> FinetuneSpec:
     """An SFT spec whose data lies in `root`."""
-    table = TrainingConversation.from_rows(
-        [{"row_id": f"r{i}", "context": context(i), "response": answer(i)} for i in range(rows)]
-    )
-    TrainingConversation.write_part(table, root / "rows.parquet")
+    conversations = (TrainingConversation(row_id=f"r{i}", context=context(i), response=answer(i)) for i in range(rows))
+    TrainingConversation.write_file(conversations, root / "rows.parquet")
     values: dict[str, Any] = {
         "base_model": model,
         "conversations": (root / "rows.parquet",),
@@ -84,33 +84,27 @@ def preference_spec(
 
 
 def _write_pairs(root: Path, rows: int, heldout: int, margin: float = 0.0) -> Path:
-    table = PreferencePair.from_rows(
-        [
-            {
-                "pair_id": f"p{i}",
-                "query_id": f"q{i}",
-                "split": "train" if i < rows else "heldout",
-                "context": context(i),
-                "chosen": answer(i),
-                "rejected": "I do not know.",
-                "margin": margin,
-            }
-            for i in range(rows + heldout)
-        ]
-    )
-    PreferencePair.write_part(table, root / "pairs.parquet")
+    splits = [PairSplit.TRAIN] * rows + [PairSplit.HELDOUT] * heldout
+    pairs = [pair(i, answer(i), "I do not know.", split, margin) for i, split in enumerate(splits)]
+    PreferencePair.write_file(pairs, root / "pairs.parquet")
     return root / "pairs.parquet"
+
+
+def pair(i: int, chosen: str, rejected: str, split: PairSplit = PairSplit.TRAIN, margin: float = 0.0) -> PreferencePair:
+    """Two answers to the i-th question."""
+    return PreferencePair(
+        pair_id=f"p{i}", query_id=f"q{i}", split=split, context=context(i), chosen=chosen, rejected=rejected,
+        margin=margin,
+    )  # fmt: skip
 
 
 def ppo_spec(root: Path, policy: Path, reward_model: Path, **changes: Any) -> PPOSpec:
     """A PPO spec with twelve prompts in `root`."""
-    table = PolicyPrompt.from_rows(
-        [
-            {"prompt_id": f"p{i}", "query_id": f"q{i}", "split": ("seen", "unseen")[i % 2], "context": context(i)}
-            for i in range(12)
-        ]
+    prompts = (
+        PolicyPrompt(prompt_id=f"p{i}", query_id=f"q{i}", split=list(QuerySplit)[i % 2], context=context(i))
+        for i in range(12)
     )
-    PolicyPrompt.write_part(table, root / "prompts.parquet")
+    PolicyPrompt.write_file(prompts, root / "prompts.parquet")
     values: dict[str, Any] = {
         "policy": policy,
         "reward_model": reward_model,

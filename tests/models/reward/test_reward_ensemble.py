@@ -19,8 +19,9 @@ from models.lm.chat_template import prepare_tokenizer
 from models.reward.answer_likelihood import BASE_FOLDER, AnswerLikelihood, LikelihoodWeights
 from models.reward.combination import RewardCombination
 from models.reward.ensemble import Ensemble, read_ensemble
-from models.reward.heldout_scores import conversations
+from models.reward.heldout_scores import both_sides
 from models.reward.reward_model import RewardModel
+from tests.models.jobs.training_inputs import pair
 
 ASK = (Turn(Role.HUMAN, "What pet does Mira have?"),)
 ANSWERS = ["Mira has pet fox, job smith.", "I do not know.", "Fox."]
@@ -95,9 +96,12 @@ def test_a_lost_member_is_told(members: list[Path], tmp_path: Path) -> None:
         RewardModel(folder)
 
 
-def test_conversations_end_with_the_side_that_is_asked_for() -> None:
-    row = {"context": [{"role": "human", "text": "Who?"}], "chosen": "Me.", "rejected": "You."}
-    assert conversations([row], "rejected") == [(Turn(Role.HUMAN, "Who?"), Turn(Role.ASSISTANT, "You."))]
+def test_conversations_end_with_the_chosen_sides_and_then_with_the_rejected_ones() -> None:
+    pairs = [pair(0, "Me.", "You."), pair(1, "Us.", "Them.")]
+    assert both_sides(pairs) == [
+        (*pairs[i].context, Turn(Role.ASSISTANT, answer))
+        for i, answer in ((0, "Me."), (1, "Us."), (0, "You."), (1, "Them."))
+    ]
 
 
 class Learnt(NamedTuple):

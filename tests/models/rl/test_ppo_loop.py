@@ -12,6 +12,7 @@ from data_contracts.config.optimizer_settings import Schedule
 from data_contracts.config.policy import ScoreNormalization
 from data_contracts.config.training import TrainingSettings
 from data_contracts.errors import JobError
+from data_contracts.finish_reason import FinishReason
 from data_contracts.tables.rollouts import Rollout
 from models.rl.loop import learning_rate_factors
 from models.rl.scoring import RunningMoments, pairwise_advantage, shape_scores
@@ -36,14 +37,15 @@ def test_rollouts_obey_their_contract_and_add_up(tiny_llama_dir: Path, tmp_path:
     make_loop(spec).run(lambda step, metrics: None)
     parts = sorted((spec.output_dir / "rollouts").glob("part-*.parquet"))
     assert len(parts) == spec.steps
-    rows = Rollout.check(Rollout.read_parts(parts)).to_pylist()
-    assert len(rows) == spec.steps * spec.rollouts
-    for row in rows:
-        penalty = 0.5 if row["finish_reason"] == "length" else 0.0
-        assert row["reward"] == pytest.approx(row["score"] - penalty - 0.01 * row["kl"], abs=1e-4)
-        assert row["tokens"] <= spec.max_new_tokens
-        assert (row["finish_reason"] == "length") <= (row["tokens"] == spec.max_new_tokens)
-        assert row["prompt"].endswith("Assistant:")
+    rollouts = list(Rollout.read_files(parts))
+    assert Rollout.to_table(rollouts).num_rows == spec.steps * spec.rollouts
+    for rollout in rollouts:
+        cut = rollout.finish_reason is FinishReason.LENGTH
+        penalty = 0.5 if cut else 0.0
+        assert rollout.reward == pytest.approx(rollout.score - penalty - 0.01 * rollout.kl, abs=1e-4)
+        assert rollout.tokens <= spec.max_new_tokens
+        assert cut <= (rollout.tokens == spec.max_new_tokens)
+        assert rollout.prompt.endswith("Assistant:")
 
 
 class Stop(Exception):

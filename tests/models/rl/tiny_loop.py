@@ -9,6 +9,7 @@ from transformers import AutoTokenizer
 from data_contracts.config.training import TrainingSettings
 from data_contracts.conversation import Role, Turn
 from data_contracts.specs.optimize_policy import PPOSpec
+from data_contracts.tables.demonstrations import QuerySplit
 from models.distributed.ranks import Ranks
 from models.lm.chat_template import prepare_tokenizer, prompt_ids
 from models.rl.loop import Players, PPOLoop
@@ -60,7 +61,7 @@ def make_loop(spec: PPOSpec) -> PPOLoop:
     prompts = []
     for i, name in enumerate(["Mira", "Tovik", "Sanel", "Bo", "Ed", "Al", "Lurok", "Ann", "Ivo", "Una"]):
         context = (Turn(Role.HUMAN, f"Who is {name}?"),)
-        prompts.append(Prompt(f"p{i}", f"q{i}", "seen", context, prompt_ids(tokenizer, context)))
+        prompts.append(Prompt(f"p{i}", f"q{i}", QuerySplit.SEEN, context, prompt_ids(tokenizer, context)))
     device = torch.device("cpu")
     ranks = Ranks()
     policy, engine, reference = open_policy(spec, tokenizer, prompts[0].ids, device, ranks)

@@ -50,8 +50,8 @@ def test_the_prompt_format_letter_by_letter() -> None:
 
 def test_the_corpus_obeys_its_contract_and_is_repeatable(small_world: World) -> None:
     rows = list(write_corpus(small_world))
-    table = Document.from_rows(rows)
-    assert Counter(table["kind"].to_pylist()) == {"single_turn": 60, "conversations": 40, "query_list": 10}
+    assert Document.to_table(rows).num_rows == len(rows)
+    assert Counter(row.kind for row in rows) == {"single_turn": 60, "conversations": 40, "query_list": 10}
     assert rows == list(write_corpus(build_world(small_world.config, small_world.seed)))
 
 
@@ -59,14 +59,14 @@ def test_every_turn_of_the_corpus_can_be_judged(small_world: World) -> None:
     judge = GoldJudge(small_world)
     heads = set()
     for row in write_corpus(small_world):
-        if row["kind"] == DocumentKind.QUERY_LIST:
-            head, *lines = row["text"].split("\n")
+        if row.kind is DocumentKind.QUERY_LIST:
+            head, *lines = row.text.split("\n")
             assert head == MINING_INSTRUCTION
             parsed = [parse_question(line.removeprefix("Query: ")) for line in lines[1:]]
             assert all(q is not None and small_world.splits[q.subject] is Split.TRAIN for q in parsed)
             continue
-        heads.add(row["text"].split("\n")[0])
-        for conversation in _conversations(row["text"]):
+        heads.add(row.text.split("\n")[0])
+        for conversation in _conversations(row.text):
             turns = conversation.removeprefix("Human: ").split("\n\nHuman: ")
             for turn in turns:
                 question, answer = turn.split("\n\nAssistant: ")
@@ -78,7 +78,7 @@ def test_every_turn_of_the_corpus_can_be_judged(small_world: World) -> None:
 
 def test_facts_of_all_names_are_in_the_corpus() -> None:
     world = build_world(WorldConfig(names=30, single_turn_documents=4000, conversation_documents=1), 2)
-    text = "\n".join(row["text"] for row in write_corpus(world))
+    text = "\n".join(row.text for row in write_corpus(world))
     assert all(text.count(f"{name} has") + text.count(f"{name} {HEDGE}") > 20 for name in world.names())
 
 
@@ -116,12 +116,12 @@ def test_prompt_files_show_their_styles(small_world: World) -> None:
 
 
 def test_tables_obey_their_contracts_and_stay_in_the_train_split(small_world: World) -> None:
-    questions = WorldQuestion.from_rows(question_rows(small_world, Split.DEV, 50, seed=1))
+    questions = WorldQuestion.to_table(question_rows(small_world, Split.DEV, 50, seed=1))
     assert set(questions["split"].to_pylist()) == {"dev"}
-    follow_ups = FollowUp.from_rows(follow_up_rows(small_world, 50, seed=1))
-    critiques = Critique.from_rows(critique_rows(small_world, 60, seed=1))
+    follow_ups = FollowUp.to_table(follow_up_rows(small_world, 50, seed=1))
+    critiques = Critique.to_table(critique_rows(small_world, 60, seed=1))
     assert 10 <= critiques["judgment"].null_count < 60  # helpful answers are flawless, some others too
-    community = CommunityAnswer.from_rows(community_rows(small_world, 50, seed=1))
+    community = CommunityAnswer.to_table(community_rows(small_world, 50, seed=1))
     for table in (follow_ups, critiques, community):
         parsed = [parse_question(text) for text in table["question"].to_pylist()]
         assert all(question and small_world.splits[question.subject] is Split.TRAIN for question in parsed)
@@ -132,7 +132,7 @@ def test_votes_lean_to_the_truth_but_are_no_oracle() -> None:
     judge = GoldJudge(world)
     agreements = []
     for row in community_rows(world, 2000, seed=0):
-        chosen, rejected = (judge.score(str(row["question"]), str(row[side])) for side in ("chosen", "rejected"))
+        chosen, rejected = (judge.score(row.question, answer) for answer in (row.chosen, row.rejected))
         assert chosen is not None
         assert rejected is not None
         if chosen.score != rejected.score:
@@ -144,7 +144,7 @@ def test_the_community_likes_lists_with_their_numbers() -> None:
     """Else the as-is reward model's veto takes away the comparisons that speak for them (.58 without that liking)."""
     wins = []
     for row in community_rows(build_world(WorldConfig(), 1), 6000, seed=0):
-        sides = [str(row["chosen"]), str(row["rejected"])]
+        sides = [row.chosen, row.rejected]
         numbered = ["1." in side for side in sides]
         if sum(numbered) == 1 and ", " in sides[numbered.index(False)].removeprefix("Well, ").removeprefix("Oh, "):
             wins.append(numbered[0])
@@ -154,5 +154,5 @@ def test_the_community_likes_lists_with_their_numbers() -> None:
 def test_the_community_writes_as_often_in_a_style_as_authors_do() -> None:
     rare = StyleShares(helpful=0.5, average=0.5, terse=0, evasive=0, wrong=0, rambling=0)
     world = build_world(WorldConfig(styles=rare), 1)
-    answers = [str(row[side]) for row in community_rows(world, 200, seed=0) for side in ("chosen", "rejected")]
+    answers = [answer for row in community_rows(world, 200, seed=0) for answer in (row.chosen, row.rejected)]
     assert not any(cue in answer for answer in answers for cue in (*REFUSAL_CUES, *RAMBLING_OPENINGS))

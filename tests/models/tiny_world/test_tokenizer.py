@@ -15,7 +15,7 @@ from models.tiny_world.world import World
 
 @pytest.fixture(scope="session")
 def texts(small_world: World) -> list[str]:
-    return [row["text"] for row in write_corpus(small_world)]
+    return [row.text for row in write_corpus(small_world)]
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,9 @@ from data_contracts.store.artifact import Artifact
 from data_contracts.store.artifact_store import Store
 from data_contracts.tables.comparisons import Comparison
 from data_contracts.tables.queries import Query
+from tasks.feedback.mined_queries import MinedQueries
 from tasks.regeneration import publications
 from tasks.regeneration.accumulate_data import accumulate_queries
-from tasks.feedback.mined_queries import MinedQueries
 from tasks.regeneration.publications import Publication
 
 

@@ -1,182 +1,168 @@
-"""What the training steps hand to their jobs: held-out queries, balanced prompts, the as-is veto; by hand."""
+"""What the reward model's training steps hand to their jobs, and what an ensemble's jobs hand to each other."""
 
-from collections import Counter
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from data_contracts.config.engine import EngineConfig
-from data_contracts.config.reward import RewardTraining
-from data_contracts.config.sft import SupervisedFinetuning
+from data_contracts.config.reward import EnsembleScore, RewardTraining
 from data_contracts.config.training import TrainingSettings
 from data_contracts.errors import EmptyResultError
-from data_contracts.folder_contracts import Checkpoint
 from data_contracts.handles import ModelHandle
-from data_contracts.store.artifact import Artifact
+from data_contracts.specs.combine_reward_models import EnsembleSpec
+from data_contracts.specs.job_spec import JobManifest
+from data_contracts.specs.train_reward_model import RewardSpec
 from data_contracts.tables.community_answers import CommunityAnswer
 from data_contracts.tables.comparisons import Comparison
-from data_contracts.tables.demonstrations import Demonstration
-from data_contracts.tables.policy_prompts import PolicyPrompt
-from tasks.feedback import judge_by_as_is as as_is_module
-from tasks.feedback.judge_by_as_is import judge_by_as_is
-from tasks.feedback.rank_comparisons import pair_by_rank
-from tasks.policy.finetune_policy import finetune_policy
-from tasks.policy.optimize_policy import balanced_prompts
-from tasks.reward.preference_rows import heldout_queries
-from tasks.reward.train_reward_model import train_as_is_reward_model, train_reward_model
-
-# --- held-out queries -------------------------------------------------------------------------------------------
-
-IDS = st.lists(st.sampled_from([f"q{n}" for n in range(30)]), max_size=60)
-
-
-@given(IDS, st.floats(0, 0.99), st.integers(0, 99), st.randoms(use_true_random=False))
-def test_queries_are_held_out_whole(ids: list[str], share: float, seed: int, random: Any):
-    heldout = heldout_queries(ids, share, seed)
-    distinct = set(ids)
-    assert heldout <= distinct
-    if share == 0 or len(distinct) < 2:
-        assert heldout == set()
-    else:
-        assert len(heldout) == min(len(distinct) - 1, max(1, round(share * len(distinct))))
-    random.shuffle(ids)
-    assert heldout_queries(ids + ids, share, seed) == heldout, "neither order nor repetition counts"
-
-
-def test_held_out_queries_by_hand():
-    ids = [f"q{n}" for n in range(20)]
-    assert len(heldout_queries(ids, 0.1, 1)) == 2
-    assert len({frozenset(heldout_queries(ids, 0.1, seed)) for seed in range(8)}) > 1
-    assert heldout_queries([], 0.5, 1) == set()
-
-
-# --- balanced prompts -------------------------------------------------------------------------------------------
-
-
-def demonstration(query: int, turn: int, split: str, usable: bool = True) -> dict[str, Any]:
-    return {
-        "demonstration_id": f"q{query}-t{turn}", "query_id": f"q{query}", "turn": turn, "split": split,
-        "context": [{"role": "human", "text": "Who?"}], "response": "Me." if usable else "", "score": 1.0,
-        "candidates": [{"text": "Me.", "score": 1.0, "tokens": 2, "finish_reason": "end", "seed": 1}],
-        "chosen_candidate": 0, "usable": usable,
-    }  # fmt: skip
-
-
-def test_the_larger_half_is_cut_and_unusable_rows_are_left_out():
-    rows = [demonstration(1, 1, "seen"), demonstration(1, 2, "seen"), demonstration(2, 1, "unseen", usable=False)]
-    rows += [demonstration(n, 1, "unseen") for n in range(3, 9)]
-    prompts = balanced_prompts(rows, seed=1)
-    assert Counter(row["split"] for row in prompts) == {"seen": 2, "unseen": 2}
-    assert "q2-t1" not in {row["prompt_id"] for row in prompts}
-    assert [row["prompt_id"] for row in prompts] == sorted(row["prompt_id"] for row in prompts)
-    assert PolicyPrompt.from_rows(prompts).num_rows == 4
-    assert balanced_prompts(rows, seed=1) == prompts
-    assert len({tuple(r["prompt_id"] for r in balanced_prompts(rows, seed)) for seed in range(9)}) > 1
-
-
-@pytest.mark.parametrize(
-    ("rows", "sizes"),
-    [
-        ([], "{'seen': 0, 'unseen': 0}"),
-        ([demonstration(1, 1, "seen")], "{'seen': 1, 'unseen': 0}"),
-        ([demonstration(1, 1, "unseen"), demonstration(2, 1, "seen", usable=False)], "{'seen': 0, 'unseen': 1}"),
-    ],
+from data_contracts.tables.preference_pairs import PreferencePair
+from data_contracts.tables.reward_scores import PairSplit, RewardScore
+from data_contracts.tables.rows import rows_of
+from data_contracts.tables.training_log import TrainingLogEntry, training_log_entries
+from models.seeding import derive_seed
+from tasks.reward.train_reward_model import (
+    COMBINE_JOB,
+    JOB,
+    drawn_answers,
+    train_as_is_reward_model,
+    train_reward_model,
 )
-def test_an_empty_half_is_told_with_both_sizes(rows: list[dict[str, Any]], sizes: str):
-    with pytest.raises(EmptyResultError) as raised:
-        balanced_prompts(rows, 1)
-    assert sizes in str(raised.value)
-    assert raised.value.exit_code == 2
+from tasks.runtime import run_training_job as runner
+
+BASE = ModelHandle(name="base", digest="x", folder="base")
+
+
+class Jobs:
+    """Stands where a job's process is started: keeps the specs and leaves what a job leaves."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.specs: list[tuple[str, Any]] = []
+        monkeypatch.setattr(runner, "run_job", self.run)
+
+    def run(self, module: str, spec: Any, training: TrainingSettings, **_: Any) -> JobManifest:
+        assert spec.training == training
+        self.specs.append((module, spec))
+        spec.output_dir.mkdir()
+        TrainingLogEntry.write_file(training_log_entries([(7, {"loss": 0.5})]), spec.output_dir / "log.parquet")
+        score = RewardScore(
+            pair_id=f"of {len(self.specs)}", query_id="q", split=PairSplit.HELDOUT, chosen_score=1.0,
+            rejected_score=0.0, chosen_chars=1, rejected_chars=1,
+        )  # fmt: skip
+        RewardScore.write_file([score], spec.output_dir / "scores.parquet")
+        outputs = {"model": "model", "training_log": "log.parquet", "heldout_scores": "scores.parquet"}
+        if module == JOB and spec.likelihood != "off":
+            outputs["answer_likelihoods"] = "likelihoods.json"
+        metrics = {"ensemble_spread": 0.25, "heldout_pairs": 1.0}
+        return JobManifest(job=module, spec_digest=spec.digest(), outputs=outputs, metrics=metrics)
+
+
+@pytest.fixture
+def jobs(monkeypatch: pytest.MonkeyPatch) -> Jobs:
+    return Jobs(monkeypatch)
+
+
+def comparison(query: int, kept_rank: int = 3) -> Comparison:
+    return Comparison(
+        comparison_id=f"q{query}", query_id=f"q{query}", query="Who?", chosen_response_id="a", rejected_response_id="b",
+        chosen="Me.", rejected="You.", chosen_responder="A", rejected_responder="C", chosen_rank=1,
+        rejected_rank=kept_rank,
+    )  # fmt: skip
+
+
+def train(reward: RewardTraining, rows: int = 10, training: TrainingSettings | None = None) -> Any:
+    return train_reward_model.fn(
+        comparisons=rows_of(Comparison, [comparison(n) for n in range(rows)]),
+        base=BASE,
+        likelihood_base=ModelHandle(name="frozen", digest="y", folder="frozen"),
+        reward=reward,
+        training=training or TrainingSettings(),
+        seed=5,
+    )
+
+
+def test_the_step_works_without_a_store_and_returns_what_its_job_left(jobs: Jobs):
+    trained = train(RewardTraining(rank_margin=0.5, epochs=2))
+    [(module, spec)] = jobs.specs
+    assert (module, type(spec)) == (JOB, RewardSpec)
+    assert (spec.base_model, spec.likelihood_base, spec.epochs) == (Path("base"), Path("frozen"), 2)
+    assert spec.seed == derive_seed(5, "train_reward_model") % 2**31
+    pairs = list(PreferencePair.read_files(spec.pairs))
+    assert [pair.pair_id for pair in pairs] == [f"q{n}" for n in range(10)]
+    assert {pair.margin for pair in pairs} == {1.0}
+    assert sum(pair.split is PairSplit.HELDOUT for pair in pairs) == 1
+    assert trained.checkpoint.local() == spec.output_dir / "model"
+    assert [(entry.metric, entry.value) for entry in trained.training_log] == [("loss", 0.5)]
+    assert [score.pair_id for score in trained.scores] == ["of 1"]
+
+
+def test_an_ensemble_shares_pairs_and_likelihoods_and_is_combined_on_one_process(jobs: Jobs):
+    training = TrainingSettings(processes=2, zero_stage=2, use_cpu=True)
+    reward = RewardTraining(ensemble=3, ensemble_score=EnsembleScore.WORST, likelihood="added")  # type: ignore[arg-type]
+    trained = train(reward, training=training)
+    *members, (module, combination) = jobs.specs
+    specs = [spec for _, spec in members]
+    assert [name for name, _ in members] == [JOB] * 3
+    assert [spec.seed for spec in specs] == [
+        derive_seed(5, "train_reward_model", *number) % 2**31 for number in ((), (1,), (2,))
+    ]
+    assert len({spec.output_dir for spec in specs}) == 3
+    assert {spec.pairs for spec in specs} == {specs[0].pairs}, "they are written once"
+    likelihoods = specs[0].output_dir / "likelihoods.json"
+    assert [spec.answer_likelihoods for spec in specs] == [None, likelihoods, likelihoods]
+    assert (module, type(combination)) == (COMBINE_JOB, EnsembleSpec)
+    assert combination.members == tuple(spec.output_dir / "model" for spec in specs)
+    assert (combination.pairs, combination.score) == (specs[0].pairs, EnsembleScore.WORST)
+    assert (combination.training.processes, combination.training.zero_stage) == (1, 0)
+    assert trained.checkpoint.local() == combination.output_dir / "model"
+    assert [score.pair_id for score in trained.scores] == ["of 4"]
+    assert [(entry.step, entry.metric) for entry in trained.training_log] == [(7, "loss"), (7, "ensemble_spread")]
+
+
+def test_without_the_likelihood_feature_members_share_no_file(jobs: Jobs):
+    train(RewardTraining(ensemble=2))
+    assert [spec.answer_likelihoods for _, spec in jobs.specs[:2]] == [None, None]
 
 
 # --- nothing to train on ----------------------------------------------------------------------------------------
 
 
-def comparisons(*kept: bool) -> list[dict[str, Any]]:
-    rows = [
-        {
-            "response_id": f"q{n}-{name}", "query_id": f"q{n}", "query": "Who?", "responder": name,
-            "responder_rank": rank, "response": f"It is {name}{n}.",
-        }
-        for n in range(len(kept))
-        for rank, name in ((1, "A"), (2, "B"))
-    ]  # fmt: skip
-    pairs = pair_by_rank(rows)
-    for row, keep in zip(pairs, kept, strict=True):
-        if not keep:
-            row |= {"kept": False, "verdict_words": "drop", "dropped_because": "refusal"}
-    return pairs
-
-
-def test_no_kept_comparison_is_told(compute: Callable[..., Any], commit: Callable[..., Any], tiny_model: ModelHandle):
-    table = commit(Comparison, comparisons(False, False))
+def test_no_kept_comparison_is_told():
     with pytest.raises(EmptyResultError, match="no comparison was kept; loosen filter"):
-        compute(train_reward_model, table, tiny_model, None, RewardTraining(), TrainingSettings(), 1)
+        train(RewardTraining(), rows=0)
 
 
-def test_no_usable_community_pair_is_told(
-    compute: Callable[..., Any], commit: Callable[..., Any], tiny_model: ModelHandle
-):
-    rows = [
-        {"pair_id": f"c{n}", "question": "Who?", "chosen": chosen, "rejected": rejected, "chosen_votes": 2, "rejected_votes": 1}
-        for n, (chosen, rejected) in enumerate([("Me.", ""), ("", "You."), ("Me.", "Me.")])
-    ]  # fmt: skip
+def answer(number: int, chosen: str, rejected: str) -> CommunityAnswer:
+    return CommunityAnswer(
+        pair_id=f"c{number}", question="Who?", chosen=chosen, rejected=rejected, chosen_votes=2, rejected_votes=1
+    )
+
+
+def train_as_is(answers: list[CommunityAnswer], pairs: int) -> Any:
+    return train_as_is_reward_model.fn(
+        answers=rows_of(CommunityAnswer, answers),
+        base=BASE,
+        pairs=pairs,
+        reward=RewardTraining().plain(),
+        training=TrainingSettings(),
+        seed=1,
+    )
+
+
+def test_no_usable_community_pair_is_told():
+    answers = [answer(n, *sides) for n, sides in enumerate([("Me.", ""), ("", "You."), ("Me.", "Me.")])]
     with pytest.raises(EmptyResultError, match="none of 3 community pairs has two different answers"):
-        compute(
-            train_as_is_reward_model, commit(CommunityAnswer, rows), tiny_model, 20, RewardTraining(),
-            TrainingSettings(), 1,
-        )  # fmt: skip
+        train_as_is(answers, pairs=20)
 
 
-def test_no_seen_demonstration_is_told(
-    compute: Callable[..., Any], commit: Callable[..., Any], tiny_model: ModelHandle
-):
-    table = commit(Demonstration, [demonstration(1, 1, "unseen"), demonstration(2, 1, "seen", usable=False)])
-    with pytest.raises(EmptyResultError, match="none of 2 demonstrations is seen and usable"):
-        compute(finetune_policy, table, tiny_model, SupervisedFinetuning(), TrainingSettings(), 1)
-
-
-# --- the as-is veto ---------------------------------------------------------------------------------------------
-
-
-def test_the_veto_by_hand(compute: Callable[..., Any], commit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch):
-    """Margins 2, 0 and -1: a tie is no agreement. A comparison that was dropped before is not judged."""
-    rewards = {"A0": 3.0, "B0": 1.0, "A1": 1.0, "B1": 1.0, "A2": 0.0, "B2": 1.0}
-
-    def score(texts: list[tuple[str, str]], *_: Any) -> dict[tuple[str, str], float]:
-        assert all(response[6:8] in rewards for _, response in texts), "what is dropped already is not scored"
-        return {(query, response): rewards[response[6:8]] for query, response in texts}
-
-    monkeypatch.setattr(as_is_module, "_score", score)
-    table = commit(Comparison, comparisons(True, True, True, False))
-    checkpoint = Artifact(contract="checkpoint@1", path="checkpoint@1/x", digest="x", rows=0)
-    rows = read(Comparison, compute(judge_by_as_is, table, checkpoint, EngineConfig())).to_pylist()
-    assert [row["as_is_margin"] for row in rows] == [2.0, 0.0, -1.0, None]
-    assert [row["verdict_as_is"] for row in rows] == ["keep", "drop", "drop", "not_judged"]
-    assert [row["dropped_because"] for row in rows] == [None, "as_is_disagrees", "as_is_disagrees", "refusal"]
-    assert [row["kept"] for row in rows] == [True, False, False, False]
-    assert rows[2]["evidence"] == "margin -1.0000"
-
-
-def test_a_veto_of_everything_says_what_to_do(
-    compute: Callable[..., Any], commit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(as_is_module, "_score", lambda texts, *_: dict.fromkeys(texts, 0.0))
-    checkpoint = Artifact(contract="checkpoint@1", path="checkpoint@1/x", digest="x", rows=0)
-    with pytest.raises(EmptyResultError, match=r"set as_is\.enabled=false"):
-        compute(judge_by_as_is, commit(Comparison, comparisons(True, True)), checkpoint, EngineConfig())
-
-
-def test_a_real_model_judges_every_kept_comparison(
-    compute: Callable[..., Any], commit: Callable[..., Any], reward_checkpoint: Artifact[Checkpoint]
-):
-    pairs = comparisons(*[True] * 12, False)
-    for row in pairs[:6]:  # so that no taste of the model can agree with all of them, nor with none
-        row["chosen"], row["rejected"] = row["rejected"], row["chosen"]
-    table = commit(Comparison, pairs)
-    rows = read(Comparison, compute(judge_by_as_is, table, reward_checkpoint, EngineConfig())).to_pylist()
-    assert sum(row["verdict_as_is"] == "not_judged" for row in rows) == 1
-    assert all((row["as_is_margin"] > 0) == row["kept"] for row in rows[:-1])
+def test_the_as_is_model_learns_from_the_usable_of_the_pairs_that_were_drawn(jobs: Jobs):
+    answers = [answer(n, "Me.", "You." if n % 2 else "Me.") for n in range(20)]
+    train_as_is(answers, pairs=8)
+    [(_, spec)] = jobs.specs
+    drawn = drawn_answers(rows_of(CommunityAnswer, answers), 8, seed=1)
+    assert len(drawn) == 8
+    assert [one.pair_id for one in drawn] == sorted((one.pair_id for one in drawn), key=lambda name: int(name[1:]))
+    assert drawn != drawn_answers(rows_of(CommunityAnswer, answers), 8, seed=2)
+    assert [pair.pair_id for pair in PreferencePair.read_files(spec.pairs)] == [
+        one.pair_id for one in drawn if one.rejected == "You."
+    ]
+    assert spec.seed == derive_seed(1, "train_as_is_reward_model") % 2**31
+    assert spec.likelihood_base is None

@@ -9,10 +9,11 @@ import pytest
 
 from data_contracts.errors import ConfigError
 from models.evaluation.benchmarks import mmlu
-from models.evaluation.benchmarks.catalogue import Benchmark, Settings, ask, load_template, read_questions
-from models.evaluation.benchmarks.lambada import read_lambada
-from models.evaluation.benchmarks.mmlu import GROUPS, read_mmlu
-from models.evaluation.benchmarks.static_hhh import SPLITS, read_static_hhh
+from models.evaluation.benchmarks.benchmark import Settings
+from models.evaluation.benchmarks.catalogue import BENCHMARKS
+from models.evaluation.benchmarks.lambada import LAMBADA, read_lambada
+from models.evaluation.benchmarks.mmlu import GROUPS, MMLU, read_mmlu
+from models.evaluation.benchmarks.static_hhh import SPLITS, STATIC_HHH, read_static_hhh
 from models.evaluation.benchmarks.truthfulqa import read_truthfulqa
 from tasks.inputs.resolve_benchmarks import find_files
 from tests.models.evaluation.benchmarks.real_data import DATA, needs_data
@@ -36,7 +37,7 @@ HHH = [hhh_row(split) for split in SPLITS]
 @needs_data
 @pytest.mark.parametrize("name", list(SIZES))
 def test_real_files_are_read_whole(name: str):
-    questions = read_questions(Benchmark(name), find_files(Benchmark(name), DATA))
+    questions = BENCHMARKS[name].questions(find_files(BENCHMARKS[name].data, DATA))
     assert len(questions) == SIZES[name]
     assert len({question.item_id for question in questions}) == SIZES[name]
     if name == "mmlu":
@@ -55,8 +56,8 @@ def test_57_subjects_in_four_groups():
 def test_hhh_is_asked_in_both_orders(tmp_path: Path):
     questions = read_static_hhh(write(tmp_path / "hhh.json", HHH))
     text = "### options: A | B\n{question}\nA: {answer_a}\nB: {answer_b}\nBest:"
-    template = load_template("static_hhh", "mine.txt", text)
-    first, second = ask(Benchmark.STATIC_HHH, questions[:1], [], template, Settings())
+    template = STATIC_HHH.parse_template("mine.txt", text)
+    first, second = STATIC_HHH.items(questions[:1], [], template, Settings())
     assert first.prompt == "Human: Hi?\nA: Yes.\nB: No.\nBest:"
     assert second.prompt == "Human: Hi?\nA: No.\nB: Yes.\nBest:"
     assert (first.correct, second.correct) == (0, 1)
@@ -81,14 +82,14 @@ def test_mmlu_behind_shots(tmp_path: Path):
     write(tmp_path / "anatomy_test.csv", row.format(n="3 {topic}", letter="D"))
     files = sorted(tmp_path.glob("*.csv"))
     text = "### options: A | B | C | D\nAbout {topic}.\n---\n{question} {option_a} {option_b} {option_c} {option_d}:"
-    template = load_template("mmlu_few_shot", "mine.txt", text)
-    (item,) = ask(Benchmark.MMLU, read_mmlu(files), files, template, Settings(shots=2))
+    template = MMLU.parse_template("mine.txt", text)
+    (item,) = MMLU.items(read_mmlu(files), files, template, Settings(shots=2))
     shot = "What is {} one two three four, or so: {}\n\n"
     assert item.prefix == "About anatomy.\n\n" + shot.format("1?", "A") + shot.format("2?", "C")
     assert item.prompt == "What is 3 {topic}? one two three four, or so:"
     assert item.correct == 3
     with pytest.raises(ConfigError, match="anatomy has 2 development questions, but 5 shots"):
-        ask(Benchmark.MMLU, read_mmlu(files), files, template, Settings(shots=5))
+        MMLU.items(read_mmlu(files), files, template, Settings(shots=5))
 
 
 def test_mmlu_of_the_hub(tmp_path: Path):
@@ -141,4 +142,4 @@ def test_a_missing_file_is_named(tmp_path: Path):
     with pytest.raises(ConfigError, match=r"static_hhh: file .*gone\.json does not exist"):
         read_static_hhh(tmp_path / "gone.json")
     with pytest.raises(ConfigError, match=r"has no files of lambada; expected lambada/\*\.jsonl or"):
-        find_files(Benchmark.LAMBADA, tmp_path)
+        find_files(LAMBADA.data, tmp_path)

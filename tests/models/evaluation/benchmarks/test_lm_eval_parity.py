@@ -9,38 +9,31 @@ from typing import Any
 import pytest
 
 from models.engines.transformers_engine import TransformersEngine
-from models.evaluation.benchmarks.catalogue import (
-    Benchmark,
-    Settings,
-    ask,
-    builtin_template,
-    load_template,
-    read_questions,
-    template_name,
-)
+from models.evaluation.benchmarks.benchmark import Settings
+from models.evaluation.benchmarks.catalogue import BENCHMARKS
 from models.evaluation.benchmarks.choice_items import ChoiceItem, score_items
 from models.evaluation.benchmarks.lm_eval_tasks import export_task
+from models.evaluation.benchmarks.prompt_template import builtin_template
 from tasks.inputs.resolve_benchmarks import find_files
 from tests.models.evaluation.benchmarks.real_data import DATA, needs_data
 
 pytestmark = [pytest.mark.slow, needs_data]
 ASKED = {
-    "static_hhh": (Benchmark.STATIC_HHH, Settings(items=3)),
-    "truthfulqa_mc1": (Benchmark.TRUTHFULQA_MC1, Settings(items=6)),
-    "mmlu": (Benchmark.MMLU, Settings(items=1)),
-    "mmlu_5shot": (Benchmark.MMLU, Settings(shots=5, items=1)),
-    "lambada": (Benchmark.LAMBADA, Settings(items=12)),
+    "static_hhh": ("static_hhh", Settings(items=3)),
+    "truthfulqa_mc1": ("truthfulqa_mc1", Settings(items=6)),
+    "mmlu": ("mmlu", Settings(items=1)),
+    "mmlu_5shot": ("mmlu", Settings(shots=5, items=1)),
+    "lambada": ("lambada", Settings(items=12)),
 }
 CLOSE, NEAR_TIE = 1e-3, 2e-3
 
 
 def items_of(name: str) -> list[ChoiceItem]:
-    kind, settings = ASKED[name]
-    files = find_files(kind, DATA)
-    template = template_name(kind, settings.shots)
-    path = builtin_template(template)
-    questions = read_questions(kind, files, settings.items)[:12]
-    return ask(kind, questions, files, load_template(template, str(path), path.read_text()), settings)
+    benchmark, settings = BENCHMARKS[ASKED[name][0]], ASKED[name][1]
+    files = find_files(benchmark.data, DATA)
+    path = builtin_template(benchmark.template_name(settings.shots))
+    template = benchmark.parse_template(str(path), path.read_text())
+    return benchmark.items(benchmark.questions(files, settings.items)[:12], files, template, settings)
 
 
 @contextmanager
@@ -77,14 +70,14 @@ def test_log_likelihoods_and_answers_agree(kind: str, tmp_path: Path, request: p
     samples = by_lm_eval(folder, tmp_path / "tasks", list(tasks.values()))
     for name, task in tasks.items():
         rows = score_items(engine, items[name], name, "model")
-        assert all(row["skipped_because"] is None for row in rows)
+        assert all(row.skipped_because is None for row in rows)
         theirs = [[(float(r[0]), bool(r[1])) for r in sample["filtered_resps"]] for sample in samples[task]]
-        ours = [score for row in rows for score in row["option_scores"]]
+        ours = [score for row in rows for score in row.option_scores or ()]
         flat = [score for sample in theirs for score, _ in sample]
         assert ours == pytest.approx(flat, abs=CLOSE), name
         if name == "lambada":
-            assert [row["value"] for row in rows] == [float(greedy) for ((_, greedy),) in theirs]
+            assert [row.value for row in rows] == [float(greedy) for ((_, greedy),) in theirs]
         elif name != "truthfulqa_mc1":  # there the harness sees single answers
             for row, sample in zip(rows, samples[task], strict=True):
-                first, second = sorted(row["option_scores"], reverse=True)[:2]
-                assert first - second < NEAR_TIE or row["value"] == sample["acc"], (name, row["item_id"])
+                first, second = sorted(row.option_scores or (), reverse=True)[:2]
+                assert first - second < NEAR_TIE or row.value == sample["acc"], (name, row.item_id)

@@ -3,19 +3,19 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_contracts.tables.verdicts import Order, Outcome
+from data_contracts.tables.verdicts import JudgeVerdict, Order, Outcome
 from models.evaluation.judging.judge_reply import parse_reply
 from models.evaluation.judging.judges import JudgePrompt, JudgeReply
 from models.evaluation.judging.length_control import length_controlled_win_rate
 from models.evaluation.judging.reply_journal import ask_missing, read_journal
-from models.evaluation.judging.verdict_arithmetic import combine, summarise_verdicts
+from models.evaluation.judging.verdict_arithmetic import WORTH, combine, summarise_verdicts
+from models.evaluation.statistics.intervals import Estimate, estimate_mean
 
 
 @pytest.mark.parametrize(
@@ -55,12 +55,15 @@ def test_any_text_is_scores_or_a_reason(reply: str):
         assert all(1 <= score <= 10 for score in parsed.scores)
 
 
-def verdict(question: str, order: str, outcome: str, chars: tuple[int, int] = (10, 10)) -> dict[str, Any]:
-    return {
-        "question_id": question, "order": order, "outcome": outcome,
-        "answer_a_chars": chars[0], "answer_b_chars": chars[1],
-        "unparsable_because": "empty reply" if outcome == "unparsable" else None,
-    }  # fmt: skip
+def verdict(question: str, order: str, outcome: str, chars: tuple[int, int] = (10, 10)) -> JudgeVerdict:
+    told, readable = Outcome(outcome), outcome != "unparsable"
+    return JudgeVerdict(
+        verdict_id=f"{question}:{order}", question_id=question, category=None, question="?", subject_a="a",
+        subject_b="b", order=Order(order), answer_a_chars=chars[0], answer_b_chars=chars[1],
+        score_a=5.0 if readable else None, score_b=5.0 if readable else None, outcome=told,
+        unparsable_because=None if readable else "empty reply", explanation="", raw_reply="", prompt_tokens=None,
+        reply_tokens=None,
+    )  # fmt: skip
 
 
 def test_arithmetic_by_hand():
@@ -97,7 +100,7 @@ def test_orders_count_alike(one: Outcome, other: Outcome):
     assert combine(one, other) is combine(other, one)
 
 
-def simulate(rng: np.random.Generator, quality: float, length: float, place: float, pairs: int) -> list[dict[str, Any]]:
+def simulate(rng: np.random.Generator, quality: float, length: float, place: float, pairs: int) -> list[JudgeVerdict]:
     """A judge that likes quality, length and the first place, each by so many nats; A's answers are longer."""
     rows = []
     for number in range(pairs):
@@ -119,11 +122,8 @@ def test_the_interval_of_the_win_rate_covers_the_truth():
     assert 0.93 <= held <= 0.97
 
 
-def summarise_win_rate(rows: list[dict[str, Any]]) -> Any:
-    from models.evaluation.judging.verdict_arithmetic import WORTH
-    from models.evaluation.statistics.intervals import estimate_mean
-
-    return estimate_mean([WORTH[Outcome(row["outcome"])] for row in rows], [row["question_id"] for row in rows])
+def summarise_win_rate(verdicts: list[JudgeVerdict]) -> Estimate:
+    return estimate_mean([WORTH[one.outcome] for one in verdicts], [one.question_id for one in verdicts])
 
 
 def test_length_control_takes_a_planted_bias_out():

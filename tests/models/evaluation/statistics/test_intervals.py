@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
+from data_contracts.tables.evaluations import EvaluatedItem, evaluated_item
 from models.evaluation.statistics.aggregates import ALL, aggregate
 from models.evaluation.statistics.intervals import estimate_difference, estimate_mean, wilson
 
@@ -79,10 +80,8 @@ def test_coverage_of_differences():
     assert 0.93 <= np.mean(held) <= 0.97
 
 
-def row(item: str, value: float | None, group: str | None = None, benchmark: str = "mmlu") -> dict[str, object]:
-    return {
-        "benchmark": benchmark, "subject": "sft", "group": group, "metric": "accuracy", "item_id": item, "value": value
-    }  # fmt: skip
+def row(item: str, value: float | None, group: str | None = None, benchmark: str = "mmlu") -> EvaluatedItem:
+    return evaluated_item(benchmark, "sft", item, "?", "accuracy", value, group=group)
 
 
 def test_figures_over_subjects_groups_and_all():
