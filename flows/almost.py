@@ -55,7 +55,16 @@ def almost(
     """Run a profile and return the run's id; its tables, checkpoints and summary.json are in the store."""
     config = current().checked_config
     if config is None:  # from the form or a schedule, not from the command line
-        config = configure(profile, data_seed, queries, models, prompts, algorithm, approval, overrides)
+        config = configure(
+            profile,
+            data_seed=data_seed,
+            queries=queries,
+            models=models,
+            prompts=prompts,
+            algorithm=algorithm,
+            approval=approval,
+            overrides=overrides,
+        )
     with ending_promptly(), open_run(config, home, stop_after, start_from) as run:
         await_approval(config, SYNTHETIC_FEEDBACK, lambda here: synthetic_feedback(here, prepare_ingredients(here)))
         given = prepare_ingredients(config)

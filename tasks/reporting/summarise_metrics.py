@@ -4,6 +4,7 @@ Titles and units of the metrics: `metric_titles.py`.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 
@@ -77,24 +78,34 @@ def comparison_metrics(comparisons: Rows[Comparison], gold: Rows[EvaluatedItem] 
 
 def reward_metrics(name: str, scores: Rows[RewardScore]) -> dict[str, float]:
     """Accuracy of a reward model on its held-out pairs, and of "the longer one wins" on the same pairs."""
-    pairs, right, longer = 0, 0.0, 0.0
+    pairs, right, longer = 0, _Wins(), _Wins()
     for table in scores.tables():
         heldout = table.filter(pc.equal(table["split"], PairSplit.HELDOUT.value))
         pairs += heldout.num_rows
-        right += _wins(heldout["chosen_score"], heldout["rejected_score"])
-        longer += _wins(heldout["chosen_chars"], heldout["rejected_chars"])
+        right.add(heldout["chosen_score"], heldout["rejected_score"])
+        longer.add(heldout["chosen_chars"], heldout["rejected_chars"])
     if not pairs:
         return {}
     return {
         f"{name}.heldout_pairs": float(pairs),
-        f"{name}.heldout_accuracy": right / pairs,
-        f"{name}.longer_wins_accuracy": longer / pairs,
+        f"{name}.heldout_accuracy": right.share(pairs),
+        f"{name}.longer_wins_accuracy": longer.share(pairs),
     }
 
 
-def _wins(first: pa.ChunkedArray, second: pa.ChunkedArray) -> float:
-    """Rows in which `first` is higher; a tie counts one half."""
-    return _number(pc.greater(first, second)) + 0.5 * _number(pc.equal(first, second))
+@dataclass
+class _Wins:
+    """How often the first of two columns is higher; a tie counts one half."""
+
+    higher: int = 0
+    equal: int = 0
+
+    def add(self, first: pa.ChunkedArray, second: pa.ChunkedArray) -> None:
+        self.higher += _number(pc.greater(first, second))
+        self.equal += _number(pc.equal(first, second))
+
+    def share(self, of: int) -> float:
+        return self.higher / of + 0.5 * (self.equal / of)
 
 
 def _number(holds: pa.ChunkedArray) -> int:

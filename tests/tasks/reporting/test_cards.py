@@ -48,7 +48,7 @@ def test_the_hub_reads_a_model_card():
     }  # fmt: skip
     assert "base_model" not in ModelCard(card(SFT, {}, base="tiny:mid")).data.to_dict()
     assert "base_model" not in ModelCard(card(SFT, {}, base="/models/own")).data.to_dict()
-    assert ModelCard(card(SFT, {}, base="someone/base-1b@abc")).data.base_model == "someone/base-1b"
+    assert ModelCard(card(SFT, {}, base="someone/base-1b@abc")).data.to_dict()["base_model"] == "someone/base-1b"
 
 
 def test_a_model_card_tells_what_made_it():
@@ -169,7 +169,7 @@ def test_two_models_of_a_kind_have_a_card_each_and_one_found_again_has_one(store
         (tmp_path / "model" / "config.json").write_text(f'{{"number": {number}}}')
         artifact = store.commit_folder(PolicyCheckpoint, f"k{number}" * 16, tmp_path / "model", MADE)
         paths = {artifact.path: 0}
-        seconds = {"seconds": 1.0, "startup_s": 0.0, "working_s": 1.0, "wall_s": 1.0}
+        seconds: dict[str, Any] = {"seconds": 1.0, "startup_s": 0.0, "working_s": 1.0, "wall_s": 1.0}
         steps.append(
             StepRecord(
                 label="finetune_policy", step="finetune_policy", rows=0, artifact=artifact.path, artifacts=paths,
