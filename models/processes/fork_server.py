@@ -20,7 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-THREAD_NAMES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")  # the only variables in which jobs of one server differ
+THREADS = "OMP_NUM_THREADS"
+# The only variables in which jobs of one server differ: how many threads, and one that torch writes into the launcher's
+# environment on the way and reads when it compiles.
+OWN_VARIABLES = (THREADS, "MKL_NUM_THREADS", "TORCHINDUCTOR_CACHE_DIR")
 PARENT_CHECK_S = 1.0
 MESSAGE_BYTES = 1 << 16
 _GUARD = Path(__file__).with_name("job_guard.py")
@@ -47,11 +50,11 @@ _FORK_SAFE_THREADS = {"jemalloc_bg_thd"}
 
 @dataclass(frozen=True)
 class ForkedMain:
-    """What a forked process is to run: a module with its arguments, on so many threads."""
+    """What a forked process is to run: a module with its arguments, and its own of `OWN_VARIABLES`."""
 
     module: str
     arguments: list[str]
-    threads: int
+    variables: dict[str, str]
 
 
 def serve(control: socket.socket, parent: int) -> ForkedMain | None:
@@ -111,7 +114,7 @@ def _fork(control: socket.socket, request: dict[str, Any], descriptors: list[int
         control.close()
         os.close(watched)
         os.close(status)
-        return ForkedMain(request["module"], request["arguments"], request["threads"])
+        return ForkedMain(request["module"], request["arguments"], request["variables"])
     try:
         for number in (signal.SIGTERM, signal.SIGINT):  # until the guard has handlers of its own
             signal.signal(number, signal.SIG_IGN)
@@ -130,9 +133,10 @@ def run_forked(job: ForkedMain) -> None:
     import numpy as np
     import torch
 
-    for name in THREAD_NAMES:
-        os.environ[name] = str(job.threads)
-    torch.set_num_threads(job.threads)
+    for name in OWN_VARIABLES:
+        os.environ.pop(name, None)
+    os.environ.update(job.variables)
+    torch.set_num_threads(int(job.variables[THREADS]))
     np.random.seed()
     sys.modules.pop(job.module, None)  # it becomes __main__
     sys.argv = [job.module, *job.arguments]

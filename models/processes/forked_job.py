@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from data_contracts.config.training import TrainingSettings
-from models.processes.fork_server import MESSAGE_BYTES, THREAD_NAMES
+from models.processes.fork_server import MESSAGE_BYTES, OWN_VARIABLES, THREADS
 from models.processes.job_output import POLL_S
 
 ANSWER_LIMIT_S = 120.0  # the imports, on a busy machine
+_THREAD_COUNTS = (THREADS, "MKL_NUM_THREADS")
 _GPU_DEVICES = ("nvidia[0-9]*", "nvidiactl", "kfd", "dxg")
 
 
@@ -81,7 +82,7 @@ class ForkServer:
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "models.processes.fork_server", str(theirs.fileno()), str(os.getpid())],
-                env=environment | dict.fromkeys(THREAD_NAMES, "1"),
+                env=environment | dict.fromkeys(_THREAD_COUNTS, "1"),
                 stdin=subprocess.DEVNULL,
                 stdout=self._said,
                 stderr=subprocess.STDOUT,
@@ -151,10 +152,10 @@ class ForkServer:
 
 
 def conditions(environment: dict[str, str]) -> tuple[Any, ...]:
-    """Everything that a process inherits from this one, threads aside: a fork has it from the server's start."""
+    """Everything that a process inherits from this one but `OWN_VARIABLES`: a fork has it from the server's start."""
     status = Path("/proc/self/status").read_text().splitlines()
     return (
-        sorted((name, value) for name, value in environment.items() if name not in THREAD_NAMES),
+        sorted((name, value) for name, value in environment.items() if name not in OWN_VARIABLES),
         os.getcwd(),
         [line for line in status if line.startswith(("Umask:", "SigIgn:", "Cpus_allowed:"))],
         [resource.getrlimit(getattr(resource, name)) for name in dir(resource) if name.startswith("RLIMIT_")],
@@ -209,7 +210,8 @@ def fork_job(
             server = _servers.usable(environment)
             if server is None:
                 return None
-            request = {"module": module, "arguments": [*arguments], "threads": int(environment[THREAD_NAMES[0]])}
+            variables = {name: environment[name] for name in OWN_VARIABLES if name in environment}
+            request = {"module": module, "arguments": [*arguments], "variables": variables}
             return server.fork(request, watched, on_wait)
         except OSError as error:
             _servers.failed = True
