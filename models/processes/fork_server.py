@@ -137,7 +137,8 @@ def run_forked(job: ForkedMain) -> None:
         os.environ.pop(name, None)
     os.environ.update(job.variables)
     torch.set_num_threads(int(job.variables[THREADS]))
-    np.random.seed()
+    np.random.seed()  # from the system's entropy, as the global generators of a fresh process; `random` does so itself
+    torch.default_generator.seed()
     sys.modules.pop(job.module, None)  # it becomes __main__
     sys.argv = [job.module, *job.arguments]
     runpy.run_module(job.module, run_name="__main__", alter_sys=True)
