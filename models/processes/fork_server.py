@@ -28,8 +28,9 @@ PARENT_CHECK_S = 1.0
 MESSAGE_BYTES = 1 << 16
 _GUARD = Path(__file__).with_name("job_guard.py")
 # Modules that set switches of a library when they are imported (`models.training.trl_training`) are left to the job.
-_PRELOADED = (
-    "models.jobs.pretrain",
+_FIRST = ("models.jobs.pretrain", "transformers.models.auto.tokenization_auto")
+# Imported in the first idle second after a job was forked: pretraining, which comes first, need not hold them.
+_THEN = (
     "models.jobs.train_reward_model",
     "models.jobs.combine_reward_models",
     "models.jobs.finetune_policy",
@@ -40,7 +41,6 @@ _PRELOADED = (
     "models.rl.players",
     "models.reward.reward_model",
     "transformers.models.llama.modeling_llama",
-    "transformers.models.auto.tokenization_auto",
     "trl.trainer.sft_trainer",
     "trl.trainer.reward_trainer",
 )
@@ -64,15 +64,13 @@ def serve(control: socket.socket, parent: int) -> ForkedMain | None:
         RuntimeError: an import has started a thread, which a fork would not have.
     """
     control.set_inheritable(False)
-    for name in _PRELOADED:
-        importlib.import_module(name)
-    _refuse_threads()
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()  # what an import has printed is no job's
-    gc.collect()
-    gc.freeze()  # the collector leaves the shared pages alone
+    _load(_FIRST)
+    remaining, asked = _THEN, False
     while os.getppid() == parent:
         if not select.select([control], [], [], PARENT_CHECK_S)[0]:
+            if asked and remaining:
+                _load(remaining)
+                remaining = ()
             continue
         message, descriptors, _, _ = socket.recv_fds(control, MESSAGE_BYTES, 3, socket.MSG_CMSG_CLOEXEC)
         if not message:
@@ -82,10 +80,20 @@ def serve(control: socket.socket, parent: int) -> ForkedMain | None:
             with suppress(ChildProcessError):
                 os.waitpid(request["ended"], 0)
             continue
-        job = _fork(control, request, descriptors)
+        asked, job = True, _fork(control, request, descriptors)
         if job is not None:
             return job
     return None
+
+
+def _load(names: tuple[str, ...]) -> None:
+    for name in names:
+        importlib.import_module(name)
+    _refuse_threads()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()  # what an import has printed is no job's
+    gc.collect()
+    gc.freeze()  # the collector leaves the shared pages alone
 
 
 def _refuse_threads() -> None:
