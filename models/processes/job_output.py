@@ -3,11 +3,10 @@
 import json
 import os
 import select
-import subprocess
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from models.processes.job_entry import ERROR_MARK
 from models.processes.job_protocol import PROGRESS_MARK
@@ -18,12 +17,28 @@ ProgressCallback = Callable[[dict[str, Any]], None]
 LogCallback = Callable[[str], None]
 
 
+class JobProcess(Protocol):
+    """What a launcher needs of a running job, as `subprocess.Popen` has it; `pid` leads the job's process group."""
+
+    pid: int
+    returncode: Any
+    stdout: IO[bytes] | None
+
+    def poll(self) -> int | None:
+        """The exit code, None while the job runs."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end; raises subprocess.TimeoutExpired."""
+        ...
+
+
 class LineReader:
     """Copies the job's output to the log and turns its marked lines into events."""
 
     def __init__(
         self,
-        process: subprocess.Popen[bytes],
+        process: JobProcess,
         log: IO[str],
         lines: deque[str],
         on_progress: ProgressCallback | None,

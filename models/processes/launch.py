@@ -18,9 +18,10 @@ from data_contracts.config.training import TrainingSettings
 from data_contracts.errors import ConfigError, JobError
 from data_contracts.specs.job_spec import MANIFEST_NAME, JobManifest, JobSpec
 from data_contracts.store.home import import_settings
+from models.processes.forked_job import ForkedJob, fork_job, may_fork
 from models.processes.job_errors import raise_for_exit
 from models.processes.job_lock import GRACE_S, HeldLock, hold
-from models.processes.job_output import LineReader, LogCallback, ProgressCallback
+from models.processes.job_output import JobProcess, LineReader, LogCallback, ProgressCallback
 from models.processes.process_group import end_group
 
 SPEC_NAME, LOG_NAME = "spec.json", "job.log"
@@ -122,6 +123,33 @@ def job_environment(training: TrainingSettings) -> dict[str, str]:
     }
 
 
+def _start(
+    module: str,
+    spec: JobSpec,
+    training: TrainingSettings,
+    watched: int,
+    say: LogCallback,
+    on_tick: Callable[[], None] | None,
+) -> JobProcess:
+    """The job's guard with the job under it, from the fork server where that starts it alike."""
+    environment, command = job_environment(training), _command(module, spec, training)
+    if may_fork(training):
+        _, _, _, *arguments = command  # python -m module
+        forked = fork_job(module, arguments, environment, watched, say, on_tick or (lambda: None))
+        if forked is not None:
+            return forked
+    guard = [sys.executable, "-I", "-S", str(Path(__file__).with_name("job_guard.py")), str(watched)]
+    return subprocess.Popen(
+        [*guard, *command],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        pass_fds=(watched,),
+    )
+
+
 def _run(
     module: str,
     spec: JobSpec,
@@ -135,18 +163,9 @@ def _run(
 ) -> tuple[int, dict[str, Any] | None]:
     """Run the job to its end; returns its exit code and the error event it printed, if any."""
     watched, held = os.pipe()
-    guard = [sys.executable, "-I", "-S", str(Path(__file__).with_name("job_guard.py")), str(watched)]
-    process: subprocess.Popen[bytes] | None = None
+    process: JobProcess | None = None
     try:
-        process = subprocess.Popen(
-            [*guard, *_command(module, spec, training)],
-            env=job_environment(training),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            pass_fds=(watched,),
-        )
+        process = _start(module, spec, training, watched, say, on_tick)
         lock.record(process.pid)
         with log_path.open("a", encoding="utf-8") as log:
             reader = LineReader(process, log, lines, on_progress, say, on_tick)
@@ -162,5 +181,7 @@ def _run(
             end_group(process, GRACE_S)
             if process.stdout is not None:
                 process.stdout.close()
+            if isinstance(process, ForkedJob):
+                process.forget()
         os.close(watched)
         os.close(held)

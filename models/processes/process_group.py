@@ -7,6 +7,7 @@ import time
 from contextlib import suppress
 
 from data_contracts.store.process_mark import process_start
+from models.processes.job_output import JobProcess
 
 
 def signal_group(group: int, number: signal.Signals) -> None:
@@ -15,7 +16,7 @@ def signal_group(group: int, number: signal.Signals) -> None:
         os.killpg(group, number)
 
 
-def end_group(leader: subprocess.Popen[bytes], grace_s: float) -> None:
+def end_group(leader: JobProcess, grace_s: float) -> None:
     """End the group of a child that leads it: SIGTERM, SIGKILL after `grace_s`, and whatever an ended leader left behind."""
     if leader.poll() is None:
         signal_group(leader.pid, signal.SIGTERM)
