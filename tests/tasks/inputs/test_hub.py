@@ -79,7 +79,7 @@ def test_the_beginning_of_a_dataset(repositories: Path, tmp_path: Path):
         "import json; from tasks.inputs.fetch_dataset import fetch_dataset; from tasks.feedback.load_community_answers import _row\n"
         f"path = fetch_dataset('as_is.pairs_file', {source!r})\n"
         "rows = [json.loads(line) for line in path.read_text().splitlines()]\n"
-        "print(json.dumps([path.name, [_row(path, n, row)['chosen'] for n, row in enumerate(rows)]]))"
+        "print(json.dumps([path.name, [_row(path, n, row).chosen for n, row in enumerate(rows)]]))"
     )
     with serve_hub(repositories) as server:
         name, chosen = asked(look, tmp_path / "home", server.endpoint)
