@@ -1,4 +1,4 @@
-"""The store: the only truth about what has been made (DESIGN section 3).
+"""The store: the only truth about what has been made.
 
 An artifact is a folder `<contract>/<key>/` of parts and a manifest. Parts come first, the manifest last, by a
 conditional write: the first writer wins, and the loser returns the winner's artifact. Part names carry the hash of
@@ -64,7 +64,7 @@ class Store:
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
-    def stage(self, key: str) -> Path:
+    def prepare(self, key: str) -> Path:
         """A fresh local folder to prepare an artifact's files in."""
         folder = self.scratch / "staging" / f"{key}-{uuid.uuid4().hex[:8]}"
         folder.mkdir(parents=True)
@@ -72,7 +72,7 @@ class Store:
 
     def write_shard(self, contract: type[Row], key: str, shard: int, table: pa.Table) -> Part:
         """Store one part of a table before the artifact is complete; its receipt makes a rerun skip it."""
-        staging = self.stage(key)
+        staging = self.prepare(key)
         try:
             local = staging / "part.parquet"
             contract.write_part(table, local)
@@ -202,13 +202,13 @@ class Store:
         """
         content = self.backend.read_bytes(f"{artifact.path}/{MANIFEST_FILE}")
         if content is None:
-            raise DamagedArtifactError(f"{self.url}/{artifact.path} has no manifest; run the stage again")
+            raise DamagedArtifactError(f"{self.url}/{artifact.path} has no manifest; run the step again")
         try:
             manifest = Manifest.model_validate_json(content)
         except ValueError as error:
-            raise DamagedArtifactError(f"{artifact.path} has a broken manifest; run the stage again") from error
+            raise DamagedArtifactError(f"{artifact.path} has a broken manifest; run the step again") from error
         if manifest.digest != artifact.digest:
-            raise DamagedArtifactError(f"{artifact.path} holds other bytes than its handle says; run the stage again")
+            raise DamagedArtifactError(f"{artifact.path} holds other bytes than its handle says; run the step again")
         return manifest
 
     def cost(self, artifact: Artifact) -> Cost | None:
@@ -234,7 +234,7 @@ class Store:
             self.backend.fetch(name, temporary)
             if file_digest(temporary) != part.sha256:
                 temporary.unlink()
-                raise DamagedArtifactError(f"{name} is damaged; run the stage again")
+                raise DamagedArtifactError(f"{name} is damaged; run the step again")
             temporary.replace(path)
         return path
 

@@ -1,4 +1,4 @@
-"""The paper's effects in the tiny world, as differences with intervals (TINY_WORLD.md; not in the paper)."""
+"""The paper's effects in the tiny world, as differences with intervals (not in the paper)."""
 
 import logging
 from collections import defaultdict
