@@ -111,7 +111,7 @@ def test_a_rejected_line_does_not_stand_in_the_way_of_later_ones():
 
 
 def test_a_failed_line_is_turned_away_as_failed_whatever_it_says():
-    assert judge(screen(), "", finish_reason=FinishReason.FAILED) == ["failed"]
+    assert judge(screen(), "", "How do planes fly?", finish_reason=FinishReason.FAILED) == ["failed"] * 2
 
 
 def test_queries_of_an_earlier_pool_count_in_the_dedup():
