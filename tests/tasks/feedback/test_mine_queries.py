@@ -11,15 +11,20 @@ from hypothesis import strategies as st
 from data_contracts.config.engine import EngineConfig
 from data_contracts.config.mining import Mining
 from data_contracts.errors import ConfigError, EmptyResultError
+from data_contracts.finish_reason import FinishReason
 from data_contracts.handles import ModelHandle, PromptHandle
 from data_contracts.store.artifact_store import Store
 from data_contracts.tables.evaluation_texts import EvaluationText
 from data_contracts.tables.mined_lines import MinedLine
 from data_contracts.tables.queries import Query, RejectedQuery
+from data_contracts.tables.rows import rows_of
 from models.prompts.few_shot_prompt import SeedQueries
 from models.text.overlap import OverlapIndex
 from models.text.rouge_l_index import rouge_tokens
 from tasks.feedback.mine_queries import QueryScreen, choose_shots, mine_queries
+from tasks.feedback.mined_queries import MinedQueries
+from tasks.runtime.context import use_store
+from tests.tasks.conftest import MADE_BY_A_TEST, query
 
 SEEDS = SeedQueries("Ask.", ("What pet does Mira have today?", "Tell me about Tovik."), "digest")
 
@@ -28,13 +33,19 @@ def screen(mining: Mining | None = None, evaluation: list[tuple[str, str]] | Non
     return QueryScreen(mining or Mining(), SEEDS, OverlapIndex(evaluation or [], 13))
 
 
-def judge(judged: QueryScreen, *lines: str, finish_reason: str = "stop") -> list[str]:
+def mined_line(attempt: int, text: str, finish_reason: FinishReason) -> MinedLine:
+    return MinedLine(
+        line_id=f"l{attempt:07d}", attempt=attempt, seed=7, shots=(), line=text, tokens=3, finish_reason=finish_reason
+    )
+
+
+def judge(judged: QueryScreen, *lines: str, finish_reason: FinishReason = FinishReason.STOP) -> list[str]:
     """What becomes of each line: 'kept' or the reason."""
     results = []
     for text in lines:
         before = len(judged.kept)
-        judged.judge({"line": text, "attempt": judged.judged, "seed": 7, "finish_reason": finish_reason})
-        results.append("kept" if len(judged.kept) > before else judged.rejected[-1]["rejected_because"])
+        judged.judge(mined_line(judged.judged, text, finish_reason))
+        results.append("kept" if len(judged.kept) > before else judged.rejected[-1].rejected_because.value)
     return results
 
 
@@ -71,9 +82,9 @@ def test_bad_words_may_hold_any_signs_and_may_be_none():
 
 
 def test_a_line_that_hit_the_token_limit_is_too_long_whatever_it_says():
-    assert judge(screen(), "How do planes fly", finish_reason="length") == ["too_long"]
-    assert judge(screen(), "", finish_reason="length") == ["malformed"]
-    assert judge(screen(), "How do planes fly?", finish_reason="end") == ["kept"]
+    assert judge(screen(), "How do planes fly", finish_reason=FinishReason.LENGTH) == ["too_long"]
+    assert judge(screen(), "", finish_reason=FinishReason.LENGTH) == ["malformed"]
+    assert judge(screen(), "How do planes fly?", finish_reason=FinishReason.END) == ["kept"]
 
 
 def test_a_tie_at_the_limit_stays_and_falls_with_drop_ties():
@@ -89,31 +100,42 @@ def test_a_duplicate_names_its_nearest_query_and_the_score():
         "kept", "kept", "duplicate",
     ]  # fmt: skip
     (row,) = judged.rejected
-    assert row["nearest_query_id"] == "q0000000"
-    assert row["nearest_rouge_l"] == pytest.approx(0.8)  # 4 of 5 and 5 words in common order
-    assert row["rejection_id"] == "r0000002"
-    assert (row["attempt"], row["seed"], row["query"]) == (2, 7, "How do planes fly now?")
+    assert row.nearest_query_id == "q0000000"
+    assert row.nearest_rouge_l == pytest.approx(0.8)  # 4 of 5 and 5 words in common order
+    assert row.rejection_id == "r0000002"
+    assert (row.attempt, row.seed, row.query) == (2, 7, "How do planes fly now?")
 
 
 def test_a_rejected_line_does_not_stand_in_the_way_of_later_ones():
     assert judge(screen(), "Draw a picture of the sea", "Draw a portrait of the sea") == ["bad_word", "kept"]
 
 
+def test_a_failed_line_is_turned_away_as_failed_whatever_it_says():
+    assert judge(screen(), "", "How do planes fly?", finish_reason=FinishReason.FAILED) == ["failed"] * 2
+
+
+def test_queries_of_an_earlier_pool_count_in_the_dedup():
+    judged = screen()
+    judged.know(rows_of(Query, [query(3, "How do planes fly today?")]))
+    assert judge(judged, "How do planes fly now?", "Where is the sea?") == ["duplicate", "kept"]
+    assert judged.rejected[0].nearest_query_id == "earlier-q3"
+
+
 def test_seeds_count_in_the_dedup_unless_told_otherwise():
     judged = screen()
     assert judge(judged, "Tell me about Tovik!") == ["duplicate"]
-    assert judged.rejected[0]["nearest_query_id"] == "seed-1"
+    assert judged.rejected[0].nearest_query_id == "seed-1"
     assert judge(screen(Mining(seeds_in_dedup=False)), "Tell me about Tovik!") == ["kept"]
 
 
 def test_a_query_that_overlaps_an_evaluation_set_is_turned_away():
     judged = screen(evaluation=[("mmlu#3", "Who wrote the long poem?")])
     assert judge(judged, "who wrote the long poem", "Who wrote the short poem") == ["evaluation_overlap", "kept"]
-    assert judged.rejected[0]["evidence"] == "mmlu#3"
-    assert judged.kept[0]["decontamination_checked"] is True
+    assert judged.rejected[0].evidence == "mmlu#3"
+    assert judged.kept[0].decontamination_checked is True
     unchecked = screen()
     judge(unchecked, "Who wrote the long poem?")
-    assert unchecked.kept[0]["decontamination_checked"] is False
+    assert unchecked.kept[0].decontamination_checked is False
 
 
 LINES = st.lists(st.text("abcde ", max_size=12) | st.sampled_from(["a graph", "Tell me about Tovik."]), max_size=12)
@@ -124,11 +146,11 @@ def test_every_line_ends_in_exactly_one_table_and_kept_ones_are_apart(lines: lis
     judged = screen(Mining(rouge_l=limit, drop_ties=ties))
     judge(judged, *lines)
     assert len(judged.kept) + len(judged.rejected) == judged.judged == len(lines)
-    Query.from_rows(judged.kept)
-    RejectedQuery.from_rows(judged.rejected)
+    Query.to_table(judged.kept)
+    RejectedQuery.to_table(judged.rejected)
     known = [rouge_tokens(query) for query in SEEDS.queries]
     for row in judged.kept:
-        tokens = rouge_tokens(row["query"])
+        tokens = rouge_tokens(row.query)
         for other in known:
             score = 2 * common(tokens, other) / max(1, len(tokens) + len(other))
             assert score < limit if ties else score <= limit + 1e-12
@@ -177,55 +199,85 @@ def seeds() -> PromptHandle:
 
 
 @pytest.fixture
-def mine(
-    compute: Callable[..., Any], commit: Callable[..., Any], seeds: PromptHandle, tiny_model: ModelHandle
-) -> Callable[..., Any]:
-    texts = commit(EvaluationText, [])
+def arguments(seeds: PromptHandle, tiny_model: ModelHandle) -> dict[str, Any]:
+    """Everything that the step takes but the evaluation texts."""
+    return {"seeds": seeds, "miner": tiny_model, "mining": MINING, "engine": ENGINE, "seed": 1}
 
-    def run(mining: Mining = MINING, seed: int = 1) -> Any:
-        return compute(mine_queries, seeds, tiny_model, texts, mining, ENGINE, seed)
+
+@pytest.fixture
+def mine(arguments: dict[str, Any]) -> Callable[..., MinedQueries]:
+    """Mine without a store."""
+
+    def run(mining: Mining = MINING, seed: int = 1) -> MinedQueries:
+        changed = arguments | {"mining": mining, "seed": seed}
+        mined = mine_queries.fn(evaluation_texts=rows_of(EvaluationText, []), **changed)
+        Query.to_table(mined.queries)
+        RejectedQuery.to_table(mined.rejected)
+        MinedLine.to_table(mined.lines)
+        return mined
 
     return run
 
 
-def test_the_step_mines_and_accounts_for_every_line(mine: Callable[..., Any]):
+@pytest.fixture
+def mine_in_store(
+    compute: Callable[..., Any], stored: Callable[..., Any], arguments: dict[str, Any]
+) -> Callable[..., Any]:
+    """Mine as a step of a run."""
+    texts = stored(EvaluationText, [])
+
+    def run(mining: Mining = MINING) -> Any:
+        return compute(mine_queries, evaluation_texts=texts, **(arguments | {"mining": mining}))
+
+    return run
+
+
+def test_the_step_mines_and_accounts_for_every_line(mine: Callable[..., MinedQueries]):
     mined = mine()
-    queries, rejected = read(Query, mined.queries), read(RejectedQuery, mined.rejected)
-    lines = {row["attempt"]: row for row in read(MinedLine, mined.lines).to_pylist()}
-    assert queries.num_rows == MINING.queries
-    judged = sorted(queries["attempt"].to_pylist() + rejected["attempt"].to_pylist())
+    queries, rejected = list(mined.queries), list(mined.rejected)
+    lines = {line.attempt: line for line in mined.lines}
+    assert len(queries) == MINING.queries
+    judged = sorted(row.attempt for row in (*queries, *rejected))
     assert judged == list(range(len(judged))), "the lines up to the last kept one were judged, each once"
-    assert all(lines[row["attempt"]]["line"].strip() == row["query"] for row in queries.to_pylist())
-    assert lines.keys() == set(range(mined.lines.rows))
+    assert all(lines[row.attempt].line.strip() == row.query for row in queries)
+    assert list(lines) == list(range(len(mined.lines)))
     assert len(lines) % MINING.round_prompts == 0
-    known = {f"seed-{n}" for n in range(4)} | set(queries["query_id"].to_pylist())
-    for row in lines.values():
-        assert len(row["shots"]) == MINING.dynamic_shots
-        assert set(row["shots"]) <= known
-        seen_before = {int(shot[1:]) for shot in row["shots"] if shot.startswith("q")}
-        assert all(attempt < row["attempt"] // 4 * 4 for attempt in seen_before), "a shot was mined in an earlier round"
+    known = {f"seed-{n}" for n in range(4)} | {row.query_id for row in queries}
+    for line in lines.values():
+        assert len(line.shots) == MINING.dynamic_shots
+        assert set(line.shots) <= known
+        seen_before = {int(shot[1:]) for shot in line.shots if shot.startswith("q")}
+        assert all(at < line.attempt // 4 * 4 for at in seen_before), "a shot was mined in an earlier round"
 
 
-def test_a_round_that_finds_more_than_was_asked_for_keeps_the_first_ones(mine: Callable[..., Any]):
+def test_a_round_that_finds_more_than_was_asked_for_keeps_the_first_ones(mine: Callable[..., MinedQueries]):
     wide = MINING.model_copy(update={"round_prompts": 16})
     many, few = mine(wide), mine(wide.model_copy(update={"queries": 2}))
-    assert few.queries.rows == 2
-    first = read(Query, many.queries)["query"].to_pylist()[:2]
-    assert read(Query, few.queries)["query"].to_pylist() == first
-    assert few.lines.rows == 16, "lines behind the last kept query are stored, and not judged"
+    assert len(few.queries) == 2
+    assert list(few.queries) == list(many.queries)[:2]
+    assert len(few.lines) == 16, "lines behind the last kept query are stored, and not judged"
 
 
-def test_another_seed_mines_other_queries_and_the_same_seed_the_same(mine: Callable[..., Any]):
-    first = mine()
-    assert mine() == first
-    assert mine(seed=2).queries.digest != first.queries.digest
+def contents(mined: MinedQueries) -> tuple[list[Any], ...]:
+    return list(mined.queries), list(mined.rejected), list(mined.lines)
+
+
+def test_another_seed_mines_other_queries_and_the_same_seed_the_same(mine: Callable[..., MinedQueries]):
+    first = contents(mine())
+    assert contents(mine()) == first
+    assert [row.query for row in mine(seed=2).queries] != [row.query for row in first[0]]
 
 
 def test_a_killed_run_resumes_from_its_rounds_with_the_same_bytes(
-    mine: Callable[..., Any], store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mine: Callable[..., MinedQueries],
+    mine_in_store: Callable[..., Any],
+    arguments: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ):
-    complete = mine()
-    rounds = complete.lines.rows // MINING.round_prompts
+    complete = mine_in_store()
+    assert contents(complete) == contents(mine()), "with a store or without one"
+    rounds = len(complete.lines) // MINING.round_prompts
     assert rounds >= 2
     fresh = Store(str(tmp_path / "other"))
     written: list[int] = []
@@ -238,52 +290,43 @@ def test_a_killed_run_resumes_from_its_rounds_with_the_same_bytes(
             written.append(shard)
         return write_shard(contract, key, shard, table)
 
-    from tasks.runtime import step_context
-
-    token = step_context._STORE.set(fresh)
-    try:
-        copy_tables(store, fresh, EvaluationText.contract_id())
+    with use_store(fresh):
+        texts = fresh.commit_rows("texts", rows_of(EvaluationText, []), MADE_BY_A_TEST)
+        given = mine_queries.bind(evaluation_texts=texts, **arguments)
         monkeypatch.setattr(fresh, "write_shard", dies_at_second)
         with pytest.raises(KeyboardInterrupt):
-            mine()
-        assert fresh.find(Query, complete.queries.key) is None
+            mine_queries.compute(given)
+        assert written == [0]
+        assert mine_queries.find(**given) is None
         written.clear()
         monkeypatch.setattr(fresh, "write_shard", lambda *args: (written.append(args[2]), write_shard(*args))[1])
-        assert mine() == complete
+        mine_queries.compute(given)
+        assert mine_queries.find(**given) == complete
         assert written.count(0) == 2, "round 0 came from the store; shard 0 of two other tables was written"
-    finally:
-        step_context._STORE.reset(token)
-
-
-def copy_tables(source: Store, target: Store, contract: str) -> None:
-    root = Path(source.url)
-    for path in (root / contract).rglob("*"):
-        if path.is_file():
-            target.backend.put_file(path, path.relative_to(root).as_posix())
 
 
 def test_when_the_attempts_run_out_fewer_queries_are_kept_with_a_warning(
-    mine: Callable[..., Any], caplog: pytest.LogCaptureFixture
+    mine: Callable[..., MinedQueries], caplog: pytest.LogCaptureFixture
 ):
     mined = mine(MINING.model_copy(update={"queries": 8, "max_attempts_per_query": 1.0}))
-    assert 0 < mined.queries.rows < 8
-    assert mined.queries.rows + mined.rejected.rows == 8
+    assert 0 < len(mined.queries) < 8
+    assert len(mined.queries) + len(mined.rejected) == 8
     assert "of 8 queries after 8 generations" in caplog.text
 
 
-def test_when_nothing_is_kept_the_step_says_why_and_leaves_no_manifest(mine: Callable[..., Any], store: Store):
+def test_when_nothing_is_kept_the_step_says_why_and_leaves_no_manifest(mine_in_store: Callable[..., Any], store: Store):
     hopeless = MINING.model_copy(update={"max_new_tokens": 1, "max_attempts_per_query": 1.0})
     expected = r"mine_queries: none of 8 generations was kept \(malformed, too_long\); look at the rejected queries"
     with pytest.raises(EmptyResultError, match=expected) as raised:
-        mine(hopeless)
+        mine_in_store(hopeless)
     assert raised.value.exit_code == 2
     assert not list(Path(store.url).glob("queries@1/*/manifest.json"))
 
 
-def test_a_mining_prompt_that_does_not_fit_is_named_with_both_lengths(mine: Callable[..., Any], store: Store):
+def test_a_mining_prompt_that_does_not_fit_is_named_with_both_lengths(mine_in_store: Callable[..., Any], store: Store):
     with pytest.raises(
         ConfigError,
         match=r"mining attempt \d, shots .*: prompt \d has \d+ tokens and asks for 250 new ones, .* holds 256",
     ):
-        mine(MINING.model_copy(update={"max_new_tokens": 250}))
+        mine_in_store(MINING.model_copy(update={"max_new_tokens": 250}))
     assert not list(Path(store.url).glob("mined_lines@1/*/*"))
