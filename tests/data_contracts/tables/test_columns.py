@@ -141,7 +141,6 @@ def test_null_is_refused_where_the_type_does_not_allow_it(name: str):
     ("name", "value"),
     [
         ("number", "4"),
-        ("number", 1.5),
         ("number", 2**70),
         ("flag", "yes"),
         ("words", 7),
