@@ -1,6 +1,5 @@
 """The one context of a run: inert without a run, changed within, restored afterwards."""
 
-import ast
 import threading
 from contextvars import copy_context
 from pathlib import Path
@@ -27,9 +26,6 @@ from tasks.runtime.context import (
     within,
 )
 from tasks.runtime.run_record import RunRecord, StepRecord
-
-ROOT = Path(__file__).resolve().parents[3]
-PRODUCT = ("data_contracts", "models", "tasks", "flows", "deployments")
 
 
 class Listener:
@@ -147,14 +143,3 @@ def test_progress_reaches_the_run_s_observers():
     assert (first.step, first.done, first.total, first.unit, first.left_s) == ("train-A", 2, 10, "rows", None)
     assert (second.done, second.total, second.metrics) == (5, 20, {"loss": 1.0})
     assert second.left_s is not None
-
-
-def test_the_product_has_exactly_one_context_variable():
-    made = [
-        path.relative_to(ROOT).as_posix()
-        for layer in PRODUCT
-        for path in sorted((ROOT / layer).rglob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1].split("[")[0] == "ContextVar"
-    ]
-    assert made == ["tasks/runtime/context.py"]
