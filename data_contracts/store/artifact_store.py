@@ -234,7 +234,7 @@ class Store:
             self.backend.fetch(name, temporary)
             if file_digest(temporary) != part.sha256:
                 temporary.unlink()
-                raise DamagedArtifactError(f"{name} is damaged; run the stage again")
+                raise DamagedArtifactError(f"{name} is damaged; run the step again")
             temporary.replace(path)
         return path
 
