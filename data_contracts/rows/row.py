@@ -110,7 +110,13 @@ class Row:
             try:
                 encoded = values if one.encode is None else [one.encode(value) for value in values]
                 arrays.append(pa.array(encoded, one.field.type))
-            except (ContractError, TypeError, ValueError, OverflowError, AttributeError) as error:  # Arrow's are the first two
+            except (
+                ContractError,
+                TypeError,
+                ValueError,
+                OverflowError,
+                AttributeError,
+            ) as error:  # Arrow's are the first two
                 raise ContractError(f"{cls.contract_id()}: column '{name}': {error}") from error
         return cls.check(pa.Table.from_arrays(arrays, schema=_nullable(cls.schema())))
 
