@@ -3,7 +3,6 @@
 import gzip
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +16,16 @@ from data_contracts.conversation import Role, Turn
 from data_contracts.errors import ConfigError
 from data_contracts.handles import EvaluationFile, FileHandle
 from data_contracts.tables.community_answers import CommunityAnswer
-from data_contracts.tables.evaluation_texts import EvaluationText
+from data_contracts.tables.evaluation_texts import EvaluationText, OverlapKind, TextKind
+from data_contracts.tables.rows import Rows, rows_of
 from data_contracts.tables.world_tables import WorldQuestion
 from models.evaluation.benchmarks.preferences import read_preference_file
 from models.evaluation.benchmarks.transcripts import parse_transcript
-from models.text.overlap import OverlapKind
 from tasks.feedback.evaluation_overlap import overlap_index
 from tasks.feedback.gather_evaluation_texts import gather_evaluation_texts, texts_of
 from tasks.feedback.load_community_answers import load_community_answers
 from tasks.inputs.resolve_files import resolve_file
+from tasks.tiny_world.world_evaluation_texts import world_evaluation_texts
 
 DATA = Path(os.environ.get("ALMOST_DATA", Path(__file__).resolve().parents[3] / "../shared/data"))
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"{DATA} is not there (set ALMOST_DATA)")
@@ -37,6 +37,13 @@ def handle(path: Path) -> FileHandle:
 
 def evaluation_files(*paths: Path) -> tuple[EvaluationFile, ...]:
     return tuple(EvaluationFile(set_name=path.name, file=handle(path)) for path in paths)
+
+
+def gather(*paths: Path, more: Rows[EvaluationText] | None = None) -> list[EvaluationText]:
+    """What the step gathers from files, checked against its table's rules."""
+    gathered = gather_evaluation_texts.fn(files=evaluation_files(*paths), more=more)
+    gathered.table()
+    return list(gathered)
 
 
 # --- evaluation texts -------------------------------------------------------------------------------------------
@@ -88,47 +95,40 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, content:
 
 
 @needs_data
-def test_real_benchmarks_become_texts_that_catch_their_own_questions(compute: Callable[..., Any]):
+def test_real_benchmarks_become_texts_that_catch_their_own_questions():
     files = ("mmlu/test/anatomy_test.csv", "hhh/hhh_eval.json", "lambada/lambada_test.jsonl", "vicuna80/question.jsonl")
-    table = read(
-        EvaluationText, compute(gather_evaluation_texts, evaluation_files(*(DATA / f for f in files)), None, None, 1)
-    )
-    sources = set(table["source"].to_pylist())
-    assert sources == {Path(file).name for file in files}
-    index = overlap_index(table, Mining())
+    texts = gather(*(DATA / file for file in files))
+    assert {text.source for text in texts} == {Path(file).name for file in files}
+    index = overlap_index(texts, Mining())
     for line in (DATA / "vicuna80/question.jsonl").read_text().splitlines():
         assert index.find(json.loads(line)["text"]).kind is OverlapKind.EXACT
     assert index.find("What does my neighbour's cat like for breakfast on a rainy day in Bergen?").kind is None
 
 
-def test_two_files_of_one_name_and_one_file_given_twice_do_no_harm(tmp_path: Path, compute: Callable[..., Any]):
+def test_two_files_of_one_name_and_one_file_given_twice_do_no_harm(tmp_path: Path):
     for folder in ("dev", "test"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "q.txt").write_text(f"a question of {folder}\nshort\na question of {folder}\n")
-    files = evaluation_files(tmp_path / "dev/q.txt", tmp_path / "test/q.txt", tmp_path / "dev/q.txt")
-    table = read(EvaluationText, compute(gather_evaluation_texts, files, None, None, 1))
-    assert table["text"].to_pylist() == ["a question of dev", "a question of test", "a question of dev"]
+    texts = gather(tmp_path / "dev/q.txt", tmp_path / "test/q.txt", tmp_path / "dev/q.txt")
+    assert [text.text for text in texts] == ["a question of dev", "a question of test", "a question of dev"]
 
 
-def test_dev_and_test_questions_and_names_of_the_world_count_but_not_train(
-    compute: Callable[..., Any], commit: Callable[..., Any]
-):
-    questions = commit(
-        WorldQuestion,
-        [
-            {"question_id": f"w-{split}", "split": split, "kind": "one", "question": f"Who is {split}?"}
-            for split in ("train", "dev", "test")
-        ],
+def test_dev_and_test_questions_and_names_of_the_world_count_but_not_train():
+    asked = [
+        WorldQuestion(question_id=f"w-{split}", split=split, kind="one", question=f"Who is {split}?")
+        for split in ("train", "dev", "test")
+    ]
+    world = world_evaluation_texts.fn(
+        questions=rows_of(WorldQuestion, asked), world=WorldConfig(names=12), world_seed=1
     )
-    table = read(EvaluationText, compute(gather_evaluation_texts, (), questions, WorldConfig(names=12), 1))
-    texts = [row for row in table.to_pylist() if row["kind"] == "templated"]
-    assert [row["text_id"] for row in texts] == ["w-dev", "w-test"]
-    assert {row["source"] for row in table.to_pylist()} == {"tiny world dev", "tiny world test"}
-    assert any(row["kind"] == "term" for row in table.to_pylist())
+    texts = gather(more=world)
+    assert [text.text_id for text in texts if text.kind is TextKind.TEMPLATED] == ["w-dev", "w-test"]
+    assert {text.source for text in texts} == {"tiny world dev", "tiny world test"}
+    assert any(text.kind is TextKind.TERM for text in texts)
 
 
-def test_without_any_evaluation_set_the_table_is_empty(compute: Callable[..., Any]):
-    assert compute(gather_evaluation_texts, (), None, None, 1).rows == 0
+def test_without_any_evaluation_set_the_table_is_empty():
+    assert gather() == []
 
 
 # --- community answers ------------------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ STACK_EXCHANGE = {"prompt": "Who?", "response_j": "Me.", "response_k": "You."}
 
 @pytest.mark.parametrize("row", [OURS, STACK_EXCHANGE | {"score": 3}], ids=["ours", "stack_exchange"])
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.parquet"])
-def test_pairs_are_read_under_either_name(tmp_path: Path, compute: Callable[..., Any], row: dict[str, Any], name: str):
+def test_pairs_are_read_under_either_name(tmp_path: Path, row: dict[str, Any], name: str):
     path = tmp_path / name
     if name == "a.parquet":
         pq.write_table(pa.Table.from_pylist([row, row]), path)
@@ -148,9 +148,9 @@ def test_pairs_are_read_under_either_name(tmp_path: Path, compute: Callable[...,
             json.dumps(row) + "\n\n" + json.dumps(row | {"extra": "a\u2028b"}, ensure_ascii=False) + "\n"
         ).encode()
         path.write_bytes(gzip.compress(content, mtime=0) if name.endswith("gz") else content)
-    table = read(CommunityAnswer, compute(load_community_answers, handle(path)))
-    assert table.num_rows == 2
-    assert table.select(["question", "chosen", "rejected"]).to_pylist()[0] == OURS
+    first, second = load_community_answers.fn(file=handle(path))
+    CommunityAnswer.to_table([first, second])
+    assert {"question": first.question, "chosen": first.chosen, "rejected": first.rejected} == OURS
 
 
 @pytest.mark.parametrize(
@@ -167,13 +167,11 @@ def test_pairs_are_read_under_either_name(tmp_path: Path, compute: Callable[...,
         ("a.csv", b"", "ends in '.csv'; known: .jsonl, .parquet"),
     ],
 )
-def test_a_broken_file_of_pairs_is_named(
-    tmp_path: Path, compute: Callable[..., Any], name: str, content: bytes, part: str
-):
+def test_a_broken_file_of_pairs_is_named(tmp_path: Path, name: str, content: bytes, part: str):
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(ConfigError) as raised:
-        compute(load_community_answers, handle(path))
+        load_community_answers.fn(file=handle(path))
     assert str(raised.value).startswith("as_is.pairs_file: ")
     assert str(path) in str(raised.value)
     assert part in str(raised.value)

@@ -12,54 +12,69 @@ import pytest
 
 from data_contracts.config.mining import Mining
 from data_contracts.errors import ConfigError, EmptyResultError
-from data_contracts.tables.evaluation_texts import EvaluationText
-from data_contracts.tables.mined_lines import MinedLine
-from data_contracts.tables.queries import Query, RejectedQuery
+from data_contracts.tables.evaluation_texts import EvaluationText, TextKind
+from data_contracts.tables.queries import Query, QueryRejection
+from data_contracts.tables.rows import Rows, rows_of
 from models.text.given_queries import read_given_queries
 from tasks.feedback.load_queries import load_queries
+from tasks.feedback.mined_queries import MinedQueries
 from tasks.inputs.resolve_files import resolve_file
 from tests.tasks.conftest import query
 
-Compute, Commit = Callable[..., Any], Callable[..., Any]
 ASKED = ["How do I boil an egg?", "2 + 2 = ?", "Who is Mira?", "How do I boil an egg?", "Draw me a picture of a cat."]
+MIRA = EvaluationText(text_id="test:Mira", source="tiny world test", kind=TextKind.TERM, text="Mira")
 
 
-def load(compute: Compute, commit: Commit, path: Path, *, texts: bool = True, earlier: Any = None) -> Any:
-    rows = [("test:Mira", "tiny world test", "term", "Mira")] if texts else []
-    table = commit(EvaluationText, [dict(zip(EvaluationText.schema().names, row, strict=True)) for row in rows])
-    return compute(load_queries, resolve_file("use.queries", str(path)), table, Mining(), earlier)
+def arguments(path: Path, texts: tuple[EvaluationText, ...], earlier: Rows[Query] | None) -> dict[str, Any]:
+    return {
+        "file": resolve_file("use.queries", str(path)), "evaluation_texts": rows_of(EvaluationText, texts),
+        "mining": Mining(), "earlier": earlier,
+    }  # fmt: skip
 
 
-def test_queries_by_hand(compute: Compute, commit: Commit, tmp_path: Path):
+def load(path: Path, texts: tuple[EvaluationText, ...] = (MIRA,), earlier: Rows[Query] | None = None) -> MinedQueries:
+    made = load_queries.fn(**arguments(path, texts, earlier))
+    for rows in (made.queries, made.rejected, made.lines):
+        rows.table()
+    return made
+
+
+def test_queries_by_hand(tmp_path: Path):
     (tmp_path / "own.txt").write_text("### what people asked\n" + "\n\n".join(ASKED) + "\n")
-    made = load(compute, commit, tmp_path / "own.txt")
-    kept = read(Query, made.queries).to_pylist()
-    assert [(row["query_id"], row["query"]) for row in kept] == [
+    made = load(tmp_path / "own.txt")
+    assert [(row.query_id, row.query) for row in made.queries] == [
         ("q0000000", ASKED[0]), ("q0000001", ASKED[1]), ("q0000004", ASKED[4]),
     ], "all but one that overlaps and one that stood there before, whatever mining.bad_words says"  # fmt: skip
-    assert all(row["decontamination_checked"] for row in kept)
-    rejected = read(RejectedQuery, made.rejected).to_pylist()
-    assert [
-        (row["attempt"], row["rejected_because"], row["evidence"], row["nearest_query_id"]) for row in rejected
-    ] == [
-        (2, "evaluation_overlap", "test:Mira", None),
-        (3, "duplicate", "", "q0000000"),
+    assert all(row.decontamination_checked for row in made.queries)
+    assert [(row.attempt, row.rejected_because, row.evidence, row.nearest_query_id) for row in made.rejected] == [
+        (2, QueryRejection.EVALUATION_OVERLAP, "test:Mira", None),
+        (3, QueryRejection.DUPLICATE, "", "q0000000"),
     ]
-    assert read(MinedLine, made.lines).num_rows == 0
-    unchecked = load(compute, commit, tmp_path / "own.txt", texts=False)
-    assert not any(row["decontamination_checked"] for row in read(Query, unchecked.queries).to_pylist())
+    assert list(made.lines) == []
+    unchecked = load(tmp_path / "own.txt", texts=())
+    assert not any(row.decontamination_checked for row in unchecked.queries)
 
 
-def test_of_a_growing_file_only_what_is_new_is_used(compute: Compute, commit: Commit, tmp_path: Path):
-    earlier = commit(Query, [query(7, "Who sells tea?")])
+def test_of_a_growing_file_only_what_is_new_is_used(tmp_path: Path):
+    earlier = rows_of(Query, [query(7, "Who sells tea?")])
     (tmp_path / "own.txt").write_text("Who sells tea?\nWho sells fish?\n")
-    made = load(compute, commit, tmp_path / "own.txt", earlier=earlier)
-    assert [row["query"] for row in read(Query, made.queries).to_pylist()] == ["Who sells fish?"]
-    (rejected,) = read(RejectedQuery, made.rejected).to_pylist()
-    assert rejected["nearest_query_id"] == f"earlier-{read(Query, earlier)['query_id'][0].as_py()}"
+    made = load(tmp_path / "own.txt", earlier=earlier)
+    assert [row.query for row in made.queries] == ["Who sells fish?"]
+    (rejected,) = made.rejected
+    assert rejected.nearest_query_id == "earlier-q7"
     (tmp_path / "own.txt").write_text("Who sells tea?\n")
     with pytest.raises(EmptyResultError, match=r"use.queries: none of the 1 queries of own.txt is left \(duplicate\)"):
-        load(compute, commit, tmp_path / "own.txt", earlier=earlier)
+        load(tmp_path / "own.txt", earlier=earlier)
+
+
+def test_the_step_in_the_store_has_the_same_rows(
+    compute: Callable[..., Any], stored: Callable[..., Any], tmp_path: Path
+):
+    (tmp_path / "own.txt").write_text("\n".join(ASKED))
+    given = arguments(tmp_path / "own.txt", (MIRA,), None)
+    made = compute(load_queries, **given | {"evaluation_texts": stored(EvaluationText, [MIRA])})
+    plain = load(tmp_path / "own.txt")
+    assert (list(made.queries), list(made.rejected)) == (list(plain.queries), list(plain.rejected))
 
 
 def test_kinds_of_files(tmp_path: Path):

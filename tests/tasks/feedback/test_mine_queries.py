@@ -11,15 +11,18 @@ from hypothesis import strategies as st
 from data_contracts.config.engine import EngineConfig
 from data_contracts.config.mining import Mining
 from data_contracts.errors import ConfigError, EmptyResultError
+from data_contracts.finish_reason import FinishReason
 from data_contracts.handles import ModelHandle, PromptHandle
 from data_contracts.store.artifact_store import Store
 from data_contracts.tables.evaluation_texts import EvaluationText
 from data_contracts.tables.mined_lines import MinedLine
 from data_contracts.tables.queries import Query, RejectedQuery
+from data_contracts.tables.rows import rows_of
 from models.prompts.few_shot_prompt import SeedQueries
 from models.text.overlap import OverlapIndex
 from models.text.rouge_l_index import rouge_tokens
 from tasks.feedback.mine_queries import QueryScreen, choose_shots, mine_queries
+from tasks.runtime.context import use_store
 
 SEEDS = SeedQueries("Ask.", ("What pet does Mira have today?", "Tell me about Tovik."), "digest")
 
@@ -28,13 +31,19 @@ def screen(mining: Mining | None = None, evaluation: list[tuple[str, str]] | Non
     return QueryScreen(mining or Mining(), SEEDS, OverlapIndex(evaluation or [], 13))
 
 
-def judge(judged: QueryScreen, *lines: str, finish_reason: str = "stop") -> list[str]:
+def judge(judged: QueryScreen, *lines: str, finish_reason: FinishReason = FinishReason.STOP) -> list[str]:
     """What becomes of each line: 'kept' or the reason."""
     results = []
     for text in lines:
         before = len(judged.kept)
-        judged.judge({"line": text, "attempt": judged.judged, "seed": 7, "finish_reason": finish_reason})
-        results.append("kept" if len(judged.kept) > before else judged.rejected[-1]["rejected_because"])
+        line_id = f"l{judged.judged}"
+        judged.judge(
+            MinedLine(
+                line_id=line_id, attempt=judged.judged, seed=7, shots=(), line=text, tokens=1,
+                finish_reason=finish_reason,
+            )
+        )  # fmt: skip
+        results.append("kept" if len(judged.kept) > before else judged.rejected[-1].rejected_because.value)
     return results
 
 
@@ -71,9 +80,9 @@ def test_bad_words_may_hold_any_signs_and_may_be_none():
 
 
 def test_a_line_that_hit_the_token_limit_is_too_long_whatever_it_says():
-    assert judge(screen(), "How do planes fly", finish_reason="length") == ["too_long"]
-    assert judge(screen(), "", finish_reason="length") == ["malformed"]
-    assert judge(screen(), "How do planes fly?", finish_reason="end") == ["kept"]
+    assert judge(screen(), "How do planes fly", finish_reason=FinishReason.LENGTH) == ["too_long"]
+    assert judge(screen(), "", finish_reason=FinishReason.LENGTH) == ["malformed"]
+    assert judge(screen(), "How do planes fly?", finish_reason=FinishReason.END) == ["kept"]
 
 
 def test_a_tie_at_the_limit_stays_and_falls_with_drop_ties():
@@ -89,10 +98,10 @@ def test_a_duplicate_names_its_nearest_query_and_the_score():
         "kept", "kept", "duplicate",
     ]  # fmt: skip
     (row,) = judged.rejected
-    assert row["nearest_query_id"] == "q0000000"
-    assert row["nearest_rouge_l"] == pytest.approx(0.8)  # 4 of 5 and 5 words in common order
-    assert row["rejection_id"] == "r0000002"
-    assert (row["attempt"], row["seed"], row["query"]) == (2, 7, "How do planes fly now?")
+    assert row.nearest_query_id == "q0000000"
+    assert row.nearest_rouge_l == pytest.approx(0.8)  # 4 of 5 and 5 words in common order
+    assert row.rejection_id == "r0000002"
+    assert (row.attempt, row.seed, row.query) == (2, 7, "How do planes fly now?")
 
 
 def test_a_rejected_line_does_not_stand_in_the_way_of_later_ones():
@@ -102,18 +111,18 @@ def test_a_rejected_line_does_not_stand_in_the_way_of_later_ones():
 def test_seeds_count_in_the_dedup_unless_told_otherwise():
     judged = screen()
     assert judge(judged, "Tell me about Tovik!") == ["duplicate"]
-    assert judged.rejected[0]["nearest_query_id"] == "seed-1"
+    assert judged.rejected[0].nearest_query_id == "seed-1"
     assert judge(screen(Mining(seeds_in_dedup=False)), "Tell me about Tovik!") == ["kept"]
 
 
 def test_a_query_that_overlaps_an_evaluation_set_is_turned_away():
     judged = screen(evaluation=[("mmlu#3", "Who wrote the long poem?")])
     assert judge(judged, "who wrote the long poem", "Who wrote the short poem") == ["evaluation_overlap", "kept"]
-    assert judged.rejected[0]["evidence"] == "mmlu#3"
-    assert judged.kept[0]["decontamination_checked"] is True
+    assert judged.rejected[0].evidence == "mmlu#3"
+    assert judged.kept[0].decontamination_checked is True
     unchecked = screen()
     judge(unchecked, "Who wrote the long poem?")
-    assert unchecked.kept[0]["decontamination_checked"] is False
+    assert unchecked.kept[0].decontamination_checked is False
 
 
 LINES = st.lists(st.text("abcde ", max_size=12) | st.sampled_from(["a graph", "Tell me about Tovik."]), max_size=12)
@@ -124,11 +133,11 @@ def test_every_line_ends_in_exactly_one_table_and_kept_ones_are_apart(lines: lis
     judged = screen(Mining(rouge_l=limit, drop_ties=ties))
     judge(judged, *lines)
     assert len(judged.kept) + len(judged.rejected) == judged.judged == len(lines)
-    Query.from_rows(judged.kept)
-    RejectedQuery.from_rows(judged.rejected)
+    Query.to_table(judged.kept)
+    RejectedQuery.to_table(judged.rejected)
     known = [rouge_tokens(query) for query in SEEDS.queries]
     for row in judged.kept:
-        tokens = rouge_tokens(row["query"])
+        tokens = rouge_tokens(row.query)
         for other in known:
             score = 2 * common(tokens, other) / max(1, len(tokens) + len(other))
             assert score < limit if ties else score <= limit + 1e-12
@@ -177,55 +186,75 @@ def seeds() -> PromptHandle:
 
 
 @pytest.fixture
-def mine(
-    compute: Callable[..., Any], commit: Callable[..., Any], seeds: PromptHandle, tiny_model: ModelHandle
-) -> Callable[..., Any]:
-    texts = commit(EvaluationText, [])
+def arguments(seeds: PromptHandle, tiny_model: ModelHandle) -> dict[str, Any]:
+    return {
+        "seeds": seeds, "miner": tiny_model, "evaluation_texts": rows_of(EvaluationText, []), "mining": MINING,
+        "engine": ENGINE, "seed": 1,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def mine(compute: Callable[..., Any], stored: Callable[..., Any], arguments: dict[str, Any]) -> Callable[..., Any]:
+    texts = stored(EvaluationText, [])
 
     def run(mining: Mining = MINING, seed: int = 1) -> Any:
-        return compute(mine_queries, seeds, tiny_model, texts, mining, ENGINE, seed)
+        return compute(mine_queries, **arguments | {"evaluation_texts": texts, "mining": mining, "seed": seed})
 
     return run
 
 
-def test_the_step_mines_and_accounts_for_every_line(mine: Callable[..., Any]):
-    mined = mine()
-    queries, rejected = read(Query, mined.queries), read(RejectedQuery, mined.rejected)
-    lines = {row["attempt"]: row for row in read(MinedLine, mined.lines).to_pylist()}
-    assert queries.num_rows == MINING.queries
-    judged = sorted(queries["attempt"].to_pylist() + rejected["attempt"].to_pylist())
+def test_the_step_mines_and_accounts_for_every_line(arguments: dict[str, Any]):
+    mined = mine_queries.fn(**arguments)
+    queries, rejected = list(mined.queries), list(mined.rejected)
+    lines = {row.attempt: row for row in mined.lines}
+    assert len(queries) == MINING.queries
+    judged = sorted(row.attempt for row in (*queries, *rejected))
     assert judged == list(range(len(judged))), "the lines up to the last kept one were judged, each once"
-    assert all(lines[row["attempt"]]["line"].strip() == row["query"] for row in queries.to_pylist())
-    assert lines.keys() == set(range(mined.lines.rows))
+    assert all(lines[row.attempt].line.strip() == row.query for row in queries)
+    assert lines.keys() == set(range(len(mined.lines)))
     assert len(lines) % MINING.round_prompts == 0
-    known = {f"seed-{n}" for n in range(4)} | set(queries["query_id"].to_pylist())
+    known = {f"seed-{n}" for n in range(4)} | {row.query_id for row in queries}
     for row in lines.values():
-        assert len(row["shots"]) == MINING.dynamic_shots
-        assert set(row["shots"]) <= known
-        seen_before = {int(shot[1:]) for shot in row["shots"] if shot.startswith("q")}
-        assert all(attempt < row["attempt"] // 4 * 4 for attempt in seen_before), "a shot was mined in an earlier round"
+        assert len(row.shots) == MINING.dynamic_shots
+        assert set(row.shots) <= known
+        seen_before = {int(shot[1:]) for shot in row.shots if shot.startswith("q")}
+        assert all(attempt < row.attempt // 4 * 4 for attempt in seen_before), "a shot was mined in an earlier round"
+
+
+def test_the_store_holds_what_the_function_returns(mine: Callable[..., Any], arguments: dict[str, Any]):
+    mined, plain = mine(), mine_queries.fn(**arguments)
+    for name in ("queries", "rejected", "lines"):
+        assert list(getattr(mined, name)) == list(getattr(plain, name))
+
+
+def test_queries_of_an_earlier_pool_are_not_mined_again(arguments: dict[str, Any]):
+    first = mine_queries.fn(**arguments)
+    again = mine_queries.fn(**arguments | {"earlier": first.queries})
+    repeated = {row.query for row in first.queries} & {row.query for row in again.queries}
+    assert not repeated
+    named = {row.nearest_query_id for row in again.rejected}
+    assert any(name is not None and name.startswith("earlier-") for name in named)
 
 
 def test_a_round_that_finds_more_than_was_asked_for_keeps_the_first_ones(mine: Callable[..., Any]):
     wide = MINING.model_copy(update={"round_prompts": 16})
     many, few = mine(wide), mine(wide.model_copy(update={"queries": 2}))
-    assert few.queries.rows == 2
-    first = read(Query, many.queries)["query"].to_pylist()[:2]
-    assert read(Query, few.queries)["query"].to_pylist() == first
-    assert few.lines.rows == 16, "lines behind the last kept query are stored, and not judged"
+    assert len(few.queries) == 2
+    assert few.queries.column("query") == many.queries.column("query")[:2]
+    assert len(few.lines) == 16, "lines behind the last kept query are stored, and not judged"
 
 
 def test_another_seed_mines_other_queries_and_the_same_seed_the_same(mine: Callable[..., Any]):
     first = mine()
     assert mine() == first
-    assert mine(seed=2).queries.digest != first.queries.digest
+    assert mine(seed=2).queries != first.queries
 
 
 def test_a_killed_run_resumes_from_its_rounds_with_the_same_bytes(
     mine: Callable[..., Any], store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     complete = mine()
-    rounds = complete.lines.rows // MINING.round_prompts
+    rounds = len(complete.lines) // MINING.round_prompts
     assert rounds >= 2
     fresh = Store(str(tmp_path / "other"))
     written: list[int] = []
@@ -238,21 +267,16 @@ def test_a_killed_run_resumes_from_its_rounds_with_the_same_bytes(
             written.append(shard)
         return write_shard(contract, key, shard, table)
 
-    from tasks.runtime import step_context
-
-    token = step_context._STORE.set(fresh)
-    try:
-        copy_tables(store, fresh, EvaluationText.contract_id())
+    copy_tables(store, fresh, EvaluationText.contract_id())
+    with use_store(fresh):
         monkeypatch.setattr(fresh, "write_shard", dies_at_second)
         with pytest.raises(KeyboardInterrupt):
             mine()
-        assert fresh.find(Query, complete.queries.key) is None
+        assert fresh.find(Query, complete.queries.artifact.key) is None
         written.clear()
         monkeypatch.setattr(fresh, "write_shard", lambda *args: (written.append(args[2]), write_shard(*args))[1])
         assert mine() == complete
         assert written.count(0) == 2, "round 0 came from the store; shard 0 of two other tables was written"
-    finally:
-        step_context._STORE.reset(token)
 
 
 def copy_tables(source: Store, target: Store, contract: str) -> None:
@@ -266,8 +290,8 @@ def test_when_the_attempts_run_out_fewer_queries_are_kept_with_a_warning(
     mine: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ):
     mined = mine(MINING.model_copy(update={"queries": 8, "max_attempts_per_query": 1.0}))
-    assert 0 < mined.queries.rows < 8
-    assert mined.queries.rows + mined.rejected.rows == 8
+    assert 0 < len(mined.queries) < 8
+    assert len(mined.queries) + len(mined.rejected) == 8
     assert "of 8 queries after 8 generations" in caplog.text
 
 

@@ -15,6 +15,7 @@ from data_contracts.handles import ModelHandle, PromptHandle
 from data_contracts.store.artifact_store import Store
 from data_contracts.tables.queries import Query
 from data_contracts.tables.responses import Response
+from data_contracts.tables.rows import Rows, rows_of
 from tasks.feedback.sample_responses import sample_responses
 from tasks.runtime.context import use_store
 from tests.tasks.conftest import query
@@ -25,63 +26,74 @@ TEXTS = ("Who is Tim?", "Where is the sea?", "What do birds eat?", "Why is it re
 
 
 @pytest.fixture
-def sample(
-    compute: Callable[..., Any], commit: Callable[..., Any], tiny_model: ModelHandle, conversations: PromptHandle
-) -> Callable[..., Any]:
-    def run(texts: tuple[str, ...] = TEXTS, responder: Responder = A, seed: int = 1, **changes: Any) -> Any:
-        queries = commit(Query, [query(number, text) for number, text in enumerate(texts)])
-        sampling = SAMPLING.model_copy(update=changes)
-        return compute(
-            sample_responses, queries, responder, 1, tiny_model, conversations, sampling, EngineConfig(), seed
-        )
+def arguments(tiny_model: ModelHandle, conversations: PromptHandle) -> dict[str, Any]:
+    return {
+        "queries": queries_of(TEXTS), "responder": A, "rank": 1, "model": tiny_model, "prompts": conversations,
+        "sampling": SAMPLING, "engine": EngineConfig(), "seed": 1,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def sample(arguments: dict[str, Any]) -> Callable[..., list[Response]]:
+    """The responses of the plain function, checked against their table's rules."""
+
+    def run(texts: tuple[str, ...] = TEXTS, **changes: Any) -> list[Response]:
+        found = sample_responses.fn(**arguments | {"queries": queries_of(texts)} | changes)
+        found.table()
+        return list(found)
 
     return run
 
 
-def test_every_query_gets_one_response(sample: Callable[..., Any], store: Store):
-    artifact = sample()
-    rows = read(Response, artifact).to_pylist()
-    assert [row["query"] for row in rows] == list(TEXTS)
-    assert [row["response_id"] for row in rows] == [f"q{n}-A" for n in range(5)]
-    assert {(row["responder"], row["responder_rank"], row["prompt_set"], row["shots"]) for row in rows} == {
-        ("A", 1, "hhh", 1)
-    }
-    assert all(1 <= row["tokens"] <= 10 and row["response"] == row["response"].strip() for row in rows)
-    assert len({row["seed"] for row in rows}) == 5
-    assert len(store.manifest(artifact).parts) == 3, "five rows in shards of two"
+def queries_of(texts: tuple[str, ...]) -> Rows[Query]:
+    return rows_of(Query, [query(number, text) for number, text in enumerate(texts)])
+
+
+def test_every_query_gets_one_response(sample: Callable[..., Any]):
+    rows = sample()
+    assert [row.query for row in rows] == list(TEXTS)
+    assert [row.response_id for row in rows] == [f"q{n}-A" for n in range(5)]
+    assert {(row.responder, row.responder_rank, row.prompt_set, row.shots) for row in rows} == {("A", 1, "hhh", 1)}
+    assert all(1 <= row.tokens <= 10 and row.response == row.response.strip() for row in rows)
+    assert len({row.seed for row in rows}) == 5
 
 
 def test_rows_do_not_depend_on_the_other_rows(sample: Callable[..., Any]):
     """A response follows from its own query, seed and responder; shards only bundle them."""
-    all_rows = {row["query"]: row["response"] for row in read(Response, sample()).to_pylist()}
-    few = {row["query"]: row["response"] for row in read(Response, sample(TEXTS[:3], shard_rows=3)).to_pylist()}
-    assert few == {text: all_rows[text] for text in TEXTS[:3]}
+    all_rows = {row.query: row.response for row in sample()}
+    wide = SAMPLING.model_copy(update={"shard_rows": 3})
+    assert {row.query: row.response for row in sample(TEXTS[:3], sampling=wide)} == {
+        text: all_rows[text] for text in TEXTS[:3]
+    }
 
 
 def test_seed_and_responder_change_the_sample(sample: Callable[..., Any]):
-    texts = [
-        read(Response, artifact)["response"].to_pylist()
-        for artifact in (sample(), sample(seed=2), sample(responder=A.model_copy(update={"name": "B"})))
-    ]
+    found = (sample(), sample(seed=2), sample(responder=A.model_copy(update={"name": "B"})))
+    texts = [[row.response for row in rows] for rows in found]
     assert texts[0] != texts[1]
     assert texts[0] != texts[2]
 
 
 def test_no_queries_make_an_empty_table(sample: Callable[..., Any]):
-    assert sample(()).rows == 0
+    assert sample(()) == []
+
+
+def test_the_store_holds_what_the_function_returns_in_shards(
+    compute: Callable[..., Any], stored: Callable[..., Any], store: Store, arguments: dict[str, Any],
+    sample: Callable[..., Any],
+):  # fmt: skip
+    found = compute(sample_responses, **arguments | {"queries": stored(Query, queries_of(TEXTS))})
+    assert list(found) == sample()
+    assert len(store.manifest(found.artifact).parts) == 3, "five rows in shards of two"
+    empty = compute(sample_responses, **arguments | {"queries": stored(Query, [])})
+    assert len(empty) == len(list(empty)) == 0
 
 
 def test_a_killed_run_redoes_at_most_one_shard_and_gives_the_same_bytes(
-    compute: Callable[..., Any],
-    commit: Callable[..., Any],
-    tiny_model: ModelHandle,
-    conversations: PromptHandle,
-    store: Store,
-    tmp_path: Path,
+    compute: Callable[..., Any], stored: Callable[..., Any], store: Store, arguments: dict[str, Any], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-):
-    queries = commit(Query, [query(number, text) for number, text in enumerate(TEXTS)])
-    arguments = (queries, A, 1, tiny_model, conversations, SAMPLING, EngineConfig(), 1)
+):  # fmt: skip
+    given = arguments | {"queries": stored(Query, queries_of(TEXTS))}
     untouched = shutil.copytree(store.url, tmp_path / "untouched")
     write_shard, written = store.write_shard, []
 
@@ -93,25 +105,25 @@ def test_a_killed_run_redoes_at_most_one_shard_and_gives_the_same_bytes(
 
     monkeypatch.setattr(store, "write_shard", dies_at_third)
     with pytest.raises(KeyboardInterrupt):
-        compute(sample_responses, *arguments)
+        compute(sample_responses, **given)
     assert written == [0, 1]
-    assert sample_responses.find(*arguments) is None
+    assert sample_responses.find(**given) is None
     written.clear()
     monkeypatch.setattr(store, "write_shard", lambda *args: (written.append(args[2]), write_shard(*args))[1])
-    resumed = compute(sample_responses, *arguments)
+    resumed = compute(sample_responses, **given)
     assert written == [2], "only the shard that was lost"
-    cost = store.cost(resumed)
+    cost = store.cost(resumed.artifact)
     assert cost is not None
     assert (cost.counters["shards_found"], cost.counters["shards_computed"]) == (2, 1)
     with use_store(Store(str(untouched))):
-        assert compute(sample_responses, *arguments) == resumed
+        assert compute(sample_responses, **given) == resumed
 
 
 def test_a_prompt_longer_than_the_context_names_the_responder_and_both_lengths(
-    sample: Callable[..., Any], store: Store
+    compute: Callable[..., Any], stored: Callable[..., Any], store: Store, arguments: dict[str, Any]
 ):
     with pytest.raises(ConfigError) as raised:
-        sample(("Who is Tim? " * 80,))
+        compute(sample_responses, **arguments | {"queries": stored(Query, [query(0, "Who is Tim? " * 80)])})
     message = str(raised.value)
     assert message.startswith("responder A (tiny_model0, hhh with 1 shots), query q0: prompt 0 has ")
     assert "the model's context holds 256" in message
