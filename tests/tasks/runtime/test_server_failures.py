@@ -12,15 +12,14 @@ from data_contracts.config.responders import Responder
 from data_contracts.config.sampling import Sampling
 from data_contracts.config.self_play import SelfPlay
 from data_contracts.errors import EngineError
-from data_contracts.folder_contracts import Checkpoint
+from data_contracts.finish_reason import FinishReason
+from data_contracts.folder_contracts import RewardCheckpoint
 from data_contracts.handles import ModelHandle, PromptHandle
-from data_contracts.store.artifact import Artifact
 from data_contracts.store.artifact_store import Store
-from data_contracts.tables.demonstrations import Demonstration
+from data_contracts.store.stored import Folder
 from data_contracts.tables.evaluation_texts import EvaluationText
-from data_contracts.tables.mined_lines import MinedLine
-from data_contracts.tables.queries import Query, RejectedQuery
-from data_contracts.tables.responses import Response
+from data_contracts.tables.queries import Query, QueryRejection
+from data_contracts.tables.rows import rows_of
 from tasks.feedback.mine_queries import mine_queries
 from tasks.feedback.rank_comparisons import rank_comparisons
 from tasks.feedback.sample_responses import sample_responses
@@ -31,6 +30,7 @@ from tests.tasks.conftest import prompt, query
 TEXTS = ("Who is Tim?", "Where is the sea?", "What do birds eat?", "Why is it red?")
 SICK = "Where is the sea?"
 REFUSED = as_json({"error": {"message": "no such word here"}}, 400)
+QUERIES = [query(number, text) for number, text in enumerate(TEXTS)]
 SEED_QUERIES = "### Ask.\n" + "\n".join(("What pet does Mira have?", "Who is Tovik?", "Where is Rome?"))
 
 
@@ -49,46 +49,44 @@ def engine(server: CompletionsServer) -> EngineConfig:
 
 @pytest.fixture
 def sample(
-    compute: Callable[..., Any], commit: Callable[..., Any], tiny_model: ModelHandle, conversations: PromptHandle
+    compute: Callable[..., Any], stored: Callable[..., Any], tiny_model: ModelHandle, conversations: PromptHandle
 ) -> Callable[..., Any]:
-    queries = commit(Query, [query(number, text) for number, text in enumerate(TEXTS)])
+    queries = stored(Query, QUERIES)
 
     def run(engine: EngineConfig, name: str = "A", rank: int = 1) -> Any:
-        responder = Responder(name=name, model="large", prompt="hhh", shots=1)
-        sampling = Sampling(max_new_tokens=10, shard_rows=4)
-        return compute(sample_responses, queries, responder, rank, tiny_model, conversations, sampling, engine, 1)
+        return compute(
+            sample_responses, queries=queries, responder=Responder(name=name, model="large", prompt="hhh", shots=1),
+            rank=rank, model=tiny_model, prompts=conversations, sampling=Sampling(max_new_tokens=10, shard_rows=4),
+            engine=engine, seed=1,
+        )  # fmt: skip
 
     return run
 
 
 def test_a_failed_response_is_a_row_in_its_place_and_joins_no_pair(
-    sample: Callable[..., Any],
-    compute: Callable[..., Any],
-    engine: EngineConfig,
-    server: CompletionsServer,
-    store: Store,
-    caplog: pytest.LogCaptureFixture,
-):
+    sample: Callable[..., Any], compute: Callable[..., Any], engine: EngineConfig, server: CompletionsServer,
+    store: Store, caplog: pytest.LogCaptureFixture,
+):  # fmt: skip
     well = sample(engine, "B", 2)
     server.fault = lambda body, seen: REFUSED if SICK in body["prompt"] else None
-    artifact = sample(engine)
-    rows = read(Response, artifact).to_pylist()
-    assert [row["query"] for row in rows] == list(TEXTS)
-    assert [row["finish_reason"] == "failed" for row in rows] == [False, True, False, False]
-    assert (rows[1]["response"], rows[1]["tokens"], rows[1]["logprob"]) == ("", 0, None)
+    found = sample(engine)
+    rows = list(found)
+    assert [row.query for row in rows] == list(TEXTS)
+    assert [row.finish_reason is FinishReason.FAILED for row in rows] == [False, True, False, False]
+    assert (rows[1].response, rows[1].tokens, rows[1].logprob) == ("", 0, None)
     assert "1 of 4 prompts failed" in caplog.text
     assert "no such word here" in caplog.text
-    cost = store.cost(artifact)
+    cost = store.cost(found.artifact)
     assert cost is not None
     assert cost.counters["failed_rows"] == 1
-    pairs = compute(rank_comparisons, [artifact, well])
-    assert pairs.rows == 3
-    pair_cost = store.cost(pairs)
+    pairs = compute(rank_comparisons, responses=[found, well])
+    assert len(pairs) == 3
+    pair_cost = store.cost(pairs.artifact)
     assert pair_cost is not None
     assert pair_cost.counters["failed_responses_left_out"] == 1
 
 
-def test_more_failures_than_allowed_fail_the_stage_and_leave_no_table(
+def test_more_failures_than_allowed_fail_the_step_and_leave_no_table(
     sample: Callable[..., Any], engine: EngineConfig, server: CompletionsServer, store: Store
 ):
     server.fault = lambda body, seen: REFUSED if SICK in body["prompt"] else None
@@ -98,9 +96,8 @@ def test_more_failures_than_allowed_fail_the_stage_and_leave_no_table(
 
 
 def test_a_failed_line_is_turned_away_as_failed(
-    compute: Callable[..., Any], commit: Callable[..., Any], tiny_model: ModelHandle, engine: EngineConfig,
-    server: CompletionsServer,
-):  # fmt: skip
+    tiny_model: ModelHandle, engine: EngineConfig, server: CompletionsServer
+):
     sick: list[str] = []
 
     def fault(body: dict[str, Any], seen: int) -> Any:
@@ -111,22 +108,23 @@ def test_a_failed_line_is_turned_away_as_failed(
 
     server.fault = fault
     mining = Mining(queries=3, static_shots=1, dynamic_shots=1, max_new_tokens=12, round_prompts=8, rouge_l=1.0)
-    seeds = prompt("seed_queries", SEED_QUERIES)
-    mined = compute(mine_queries, seeds, tiny_model, commit(EvaluationText, []), mining, engine, 1)
-    lines = read(MinedLine, mined.lines).to_pylist()
-    failed = [line["attempt"] for line in lines if line["finish_reason"] == "failed"]
+    mined = mine_queries.fn(
+        seeds=prompt("seed_queries", SEED_QUERIES), miner=tiny_model, evaluation_texts=rows_of(EvaluationText, []),
+        mining=mining, engine=engine, seed=1,
+    )  # fmt: skip
+    lines = list(mined.lines)
+    failed = [line.attempt for line in lines if line.finish_reason is FinishReason.FAILED]
     assert len(failed) == 2
-    assert [line["attempt"] for line in lines] == list(range(len(lines)))
-    rejected = {row["attempt"]: row["rejected_because"] for row in read(RejectedQuery, mined.rejected).to_pylist()}
-    judged = {*rejected, *(row["attempt"] for row in read(Query, mined.queries).to_pylist())}
-    assert {rejected[attempt] for attempt in failed if attempt in judged} <= {"failed"}
+    assert [line.attempt for line in lines] == list(range(len(lines)))
+    rejected = {row.attempt: row.rejected_because for row in mined.rejected}
+    judged = {*rejected, *(row.attempt for row in mined.queries)}
+    assert {rejected[attempt] for attempt in failed if attempt in judged} <= {QueryRejection.FAILED}
 
 
 def test_a_failed_candidate_is_never_chosen_and_a_failed_user_ends_the_dialogue(
-    compute: Callable[..., Any], commit: Callable[..., Any], tiny_model: ModelHandle, engine: EngineConfig,
-    server: CompletionsServer, reward_checkpoint: Artifact[Checkpoint], conversations: PromptHandle,
+    tiny_model: ModelHandle, engine: EngineConfig, server: CompletionsServer,
+    reward_checkpoint: Folder[RewardCheckpoint], conversations: PromptHandle,
 ):  # fmt: skip
-    queries = commit(Query, [query(number, text) for number, text in enumerate(TEXTS)])
     play = SelfPlay(assistant_shots=1, user_shots=1, candidates=3, turns=2, max_new_tokens=8, user_max_new_tokens=8)
     assistant_end = f"Human: {SICK}\n\nAssistant:"
 
@@ -137,18 +135,14 @@ def test_a_failed_candidate_is_never_chosen_and_a_failed_user_ends_the_dialogue(
 
     server.fault = fault
     server.requests.clear()
-    artifact = compute(
-        self_play, queries, reward_checkpoint, tiny_model, conversations, tiny_model, conversations, play, engine, 1
-    )
-    rows = read(Demonstration, artifact).to_pylist()
-    sick = [row for row in rows if row["query_id"] == "q1"]
-    assert [row["turn"] for row in sick] == [1], "nobody asks on"
-    reasons = [candidate["finish_reason"] for candidate in sick[0]["candidates"]]
-    assert reasons.count("failed") == 1
-    failed = reasons.index("failed")
-    assert sick[0]["candidates"][failed] == {
-        "text": "", "score": None, "tokens": 0, "finish_reason": "failed",
-        "seed": sick[0]["candidates"][failed]["seed"],
-    }  # fmt: skip
-    assert sick[0]["chosen_candidate"] != failed
-    assert {row["turn"] for row in rows} == {1, 2}
+    played = self_play.fn(
+        queries=rows_of(Query, QUERIES), reward_model=reward_checkpoint, assistant=tiny_model,
+        assistant_prompts=conversations, user=tiny_model, user_prompts=conversations, play=play, engine=engine, seed=1,
+    )  # fmt: skip
+    rows = list(played)
+    (sick,) = (row for row in rows if row.query_id == "q1")
+    assert sick.turn == 1, "nobody asks on"
+    (failed,) = (c for c in sick.candidates if c.finish_reason is FinishReason.FAILED)
+    assert (failed.text, failed.score, failed.tokens) == ("", None, 0)
+    assert sick.candidates[sick.chosen_candidate] is not failed
+    assert {row.turn for row in rows} == {1, 2}
