@@ -4,7 +4,7 @@
 class AlmostError(Exception):
     """Anything this project raises on purpose.
 
-    `transient` tells the orchestrator whether the same call may succeed later (DESIGN: retries by class of error).
+    `transient` tells the orchestrator whether the same call may succeed later (retries go by class of error).
     `exit_code` is the process exit status the command line ends with: 2 when the user's input is wrong, else 1.
     """
 

@@ -10,7 +10,7 @@ FORBIDDEN_SUFFIXES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 
 
 class FolderContract:
-    """Base of folder contracts: `required` names must exist; pickled weights are refused (DESIGN section 10)."""
+    """Base of folder contracts: `required` names must exist; pickled weights are refused."""
 
     name: ClassVar[str]
     version: ClassVar[int] = 1

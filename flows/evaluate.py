@@ -16,12 +16,15 @@ from pydantic import Field
 from data_contracts.config.engine import EngineConfig
 from data_contracts.config.evaluation import RewardCardSettings
 from data_contracts.errors import ConfigError
+from data_contracts.folder_contracts import RewardCardFiles
 from data_contracts.handles import ModelHandle
 from data_contracts.store.artifact_store import Store
 from data_contracts.store.home import home_url
+from data_contracts.store.stored import Folder
 from flows.asked_benchmarks import Asked
 from flows.running.parameters import Home
 from models.evaluation.alignment_tax import tax_table
+from models.evaluation.paper_tables import PaperTable
 from models.run_bill import folder_parameters
 from tasks.inputs.resolve_models import resolve_model
 from tasks.reporting.evaluation_report import aggregates_of, publish_tables, write_evaluation
@@ -100,22 +103,7 @@ def evaluate(
         gpu_slot(),
     ):
         named = name_models(models)
-        bases = name_bases(taxes, models, named)
-        tables, cards = [], {}
-        for subject, model in named.items():
-            preferences = asked.preferences(subject, model, engine)
-            tables += [*asked.tables(subject, model, engine), *preferences]
-            if preferences:
-                cards[subject] = make_preference_card(subject=subject, preferences=preferences, settings=CARD_SETTINGS)
-        record.metrics.update(evaluation_metrics(tables))
-        for subject, card in cards.items():
-            record.metrics.update({f"{name}.{subject}": value for name, value in reward_card_metrics(card).items()})
-            publish_reward_card(card)
-        lost = taxes_of(tables, bases)
-        record.metrics.update(tax_metrics(lost))
-        sizes = {subject: folder_parameters(folder_of(named[subject])) for subject in bases}
-        tax = tax_table(lost, bases, sizes)
-        shown = publish_tables(aggregates_of(tables), [tax] if tax else [])
+        shown, cards = measure(asked, named, name_bases(taxes, models, named), engine, record)
     config = asked.settings.model_dump(mode="json") | {"models": list(models), "engine": engine.model_dump(mode="json")}
     wall_s = time.monotonic() - started
     summary = RunSummary(
@@ -137,8 +125,29 @@ def evaluate(
         config=config,
     )
     with use_store(store):
-        write_evaluation(store, summary, shown, [card_text(card) for card in cards.values()])
+        write_evaluation(store, summary, shown, [card_text(card) for card in cards])
     return run_id
+
+
+def measure(
+    asked: Asked, named: dict[str, ModelHandle], bases: dict[str, str], engine: EngineConfig, record: RunRecord
+) -> tuple[list[PaperTable], list[Folder[RewardCardFiles]]]:
+    """Evaluate the named models, put metrics into the record, and publish tables and cards; both are returned."""
+    tables, cards = [], {}
+    for subject, model in named.items():
+        preferences = asked.preferences(subject, model, engine)
+        tables += [*asked.tables(subject, model, engine), *preferences]
+        if preferences:
+            cards[subject] = make_preference_card(subject=subject, preferences=preferences, settings=CARD_SETTINGS)
+    record.add_metrics(evaluation_metrics(tables))
+    for subject, card in cards.items():
+        record.add_metrics({f"{name}.{subject}": value for name, value in reward_card_metrics(card).items()})
+        publish_reward_card(card)
+    lost = taxes_of(tables, bases)
+    record.add_metrics(tax_metrics(lost))
+    sizes = {subject: folder_parameters(folder_of(named[subject])) for subject in bases}
+    tax = tax_table(lost, bases, sizes)
+    return publish_tables(aggregates_of(tables), [tax] if tax else []), list(cards.values())
 
 
 def name_models(sources: tuple[str, ...]) -> dict[str, ModelHandle]:

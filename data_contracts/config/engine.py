@@ -18,7 +18,7 @@ class EngineKind(StrEnum):
 
 
 class EngineConfig(Section):
-    """The text generation engine (DESIGN section 5)."""
+    """The text generation engine."""
 
     kind: EngineKind = Field(default=EngineKind.TRANSFORMERS, title="Engine")
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
@@ -47,7 +47,7 @@ class EngineConfig(Section):
     server_executable: str | None = Field(
         default=None,
         title="Server program",
-        description="Started by each stage that needs it; kind vllm: empty is .venv-vllm/bin/vllm of the checkout, or vllm on the PATH for an installed package",
+        description="Started by each step that needs it; kind vllm: empty is .venv-vllm/bin/vllm of the checkout, or vllm on the PATH for an installed package",
         json_schema_extra=NOT_IN_KEY,
     )
     server_arguments: tuple[str, ...] = Field(
@@ -76,7 +76,7 @@ class EngineConfig(Section):
         ge=0,
         le=1,
         title="Failed rows allowed",
-        description="Share of a shard that a server may fail; they are recorded. Above it the stage fails",
+        description="Share of a shard that a server may fail; they are recorded. Above it the step fails",
         json_schema_extra=NOT_IN_KEY,
     )
 

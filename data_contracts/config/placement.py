@@ -1,4 +1,4 @@
-"""Where work runs: heavy stages in this process or on the GPU pool, served models on which devices (DESIGN section 4).
+"""Where work runs: heavy steps in this process or on the GPU pool, served models on which devices.
 
 Nothing here is a property of an experiment: no field enters a key.
 """
@@ -16,7 +16,7 @@ ModelRole = Literal["small", "mid", "large", "reward", "policy"]
 
 
 class Target(StrEnum):
-    """Where a stage runs (DESIGN section 4)."""
+    """Where a step runs."""
 
     INLINE = "inline"
     POOL = "pool"
@@ -30,12 +30,12 @@ def _target_of_environment() -> Target:
 
 
 class ModelPlacement(Section):
-    """Where one model is served when a stage starts a server for it, or where its server already runs."""
+    """Where one model is served when a step starts a server for it, or where its server already runs."""
 
     gpus: tuple[int, ...] = Field(
         default=(),
         title="GPUs",
-        description="Devices, counted among the visible ones (CUDA_VISIBLE_DEVICES); empty: what the stage sees",
+        description="Devices, counted among the visible ones (CUDA_VISIBLE_DEVICES); empty: what the step sees",
     )
     tensor_parallel: int | None = Field(
         default=None,
@@ -67,7 +67,7 @@ class ModelPlacement(Section):
 
 
 class Placement(Section):
-    """Where heavy stages run; `pool` dispatches to the stage's own deployment on the GPU pool.
+    """Where heavy steps run; `pool` dispatches to the step's own deployment on the GPU pool.
 
     Where a profile is silent, the environment decides (deployment `almost/full` sets ALMOST_PLACEMENT=pool for its
     runs).
@@ -75,7 +75,7 @@ class Placement(Section):
 
     heavy: Target = Field(
         default_factory=_target_of_environment,
-        title="Heavy stages",
+        title="Heavy steps",
         description="inline or pool; empty: ALMOST_PLACEMENT, else inline",
     )
     dispatch_timeout_s: int = Field(

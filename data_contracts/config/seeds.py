@@ -6,7 +6,7 @@ from data_contracts.config.section import Section
 
 
 class Seeds(Section):
-    """Separate seeds, so that new data does not retrain the ladder (DESIGN section 3)."""
+    """Separate seeds, so that new data does not retrain the ladder."""
 
     world: int = Field(default=1, title="World seed", description="Facts and names of the tiny world")
     ladder: int = Field(default=1, title="Ladder seed", description="Pre-training of the tiny world's models")

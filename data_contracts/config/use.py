@@ -1,4 +1,4 @@
-"""Profile section `use`: what a person brings in place of a stage's output (DESIGN section 9, `almost run --use`)."""
+"""Profile section `use`: what a person brings in place of a step's output."""
 
 from pydantic import Field
 
@@ -8,7 +8,7 @@ USABLE = ("queries",)
 
 
 class Given(Section):
-    """Files in place of what a stage would make."""
+    """Files in place of what a step would make."""
 
     queries: str | None = Field(
         default=None,

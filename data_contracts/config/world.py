@@ -1,4 +1,4 @@
-"""Profile sections of the tiny world and of the ladder pre-trained on it (TINY_WORLD.md; not in any paper).
+"""Profile sections of the tiny world and of the ladder pre-trained on it (not in any paper).
 
 Defaults are the `tiny` profile's; the sizes of the paper's effects follow from these numbers, so they are all here.
 """

@@ -1,4 +1,4 @@
-"""What crosses the boundary to a job process: a frozen spec file in, a manifest out (DESIGN section 4).
+"""What crosses the boundary to a job process: a frozen spec file in, a manifest out.
 
 A job gets `spec.json`, writes checkpoints under `work_dir` (it resumes from there) and products under `output_dir`,
 and rank 0 writes `manifest.json` into `output_dir` last, so that its presence means completion.

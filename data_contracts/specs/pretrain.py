@@ -1,4 +1,4 @@
-"""The spec of the pre-training job: a small Llama on a corpus of `Documents` (TINY_WORLD.md)."""
+"""The spec of the pre-training job: a small Llama on a corpus of `Documents`."""
 
 from hashlib import sha256
 from pathlib import Path

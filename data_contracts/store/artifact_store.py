@@ -1,4 +1,4 @@
-"""The store: the only truth about what has been made (DESIGN section 3).
+"""The store: the only truth about what has been made.
 
 An artifact is a folder `<contract>/<key>/` of parts and a manifest. Parts come first, the manifest last, by a
 conditional write: the first writer wins, and the loser returns the winner's artifact. Part names carry the hash of
@@ -12,7 +12,6 @@ import shutil
 import uuid
 from collections.abc import Mapping
 from copy import copy
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +21,7 @@ from data_contracts.errors import ConfigError, ContractError, DamagedArtifactErr
 from data_contracts.folder_contracts import FolderContract
 from data_contracts.store.artifact import Artifact
 from data_contracts.store.backends import Backend, LocalBackend, open_backend
+from data_contracts.store.damage import PartChecks, warn_when_rebuilt_differently
 from data_contracts.store.fence import FencedBackend
 from data_contracts.store.home import working_folder
 from data_contracts.store.keys import file_digest
@@ -43,7 +43,7 @@ class Store:
         self.url = url
         self.backend: Backend = open_backend(url)
         self.scratch = scratch or self._default_scratch()
-        self._verified: dict[str, tuple[int, int]] = {}
+        self._parts = PartChecks(self.backend)
         try:
             self.scratch.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -64,7 +64,7 @@ class Store:
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
-    def stage(self, key: str) -> Path:
+    def prepare(self, key: str) -> Path:
         """A fresh local folder to prepare an artifact's files in."""
         folder = self.scratch / "staging" / f"{key}-{uuid.uuid4().hex[:8]}"
         folder.mkdir(parents=True)
@@ -72,7 +72,7 @@ class Store:
 
     def write_shard(self, contract: type[Row], key: str, shard: int, table: pa.Table) -> Part:
         """Store one part of a table before the artifact is complete; its receipt makes a rerun skip it."""
-        staging = self.stage(key)
+        staging = self.prepare(key)
         try:
             local = staging / "part.parquet"
             contract.write_part(table, local)
@@ -94,7 +94,7 @@ class Store:
             part = Part.model_validate_json(content)
         except ValueError:
             return None  # the writer died while writing the receipt
-        return part if self._part_is_intact(f"{contract.contract_id()}/{key}", part) else None
+        return part if self._parts.is_intact(f"{contract.contract_id()}/{key}", part) else None
 
     def read_shard(self, contract: type[Row], key: str, part: Part) -> pa.Table:
         """The table of one stored part."""
@@ -122,7 +122,7 @@ class Store:
             if winner.digest != manifest.digest:
                 log.warning("%s: another writer finished first with other bytes; using its artifact", folder)
             return winner
-        self._warn_when_rebuilt_differently(folder, manifest)
+        warn_when_rebuilt_differently(self.backend, folder, manifest)
         return _handle(manifest)
 
     def commit_table(self, contract: type[Row], key: str, table: pa.Table, provenance: Provenance) -> Artifact:
@@ -182,7 +182,7 @@ class Store:
             return None
         try:
             manifest = Manifest.model_validate_json(content)
-            damaged = [part.name for part in manifest.parts if not self._part_is_intact(folder, part)]
+            damaged = [part.name for part in manifest.parts if not self._parts.is_intact(folder, part)]
         except ValueError:
             damaged = [MANIFEST_FILE]
         if damaged:
@@ -202,13 +202,13 @@ class Store:
         """
         content = self.backend.read_bytes(f"{artifact.path}/{MANIFEST_FILE}")
         if content is None:
-            raise DamagedArtifactError(f"{self.url}/{artifact.path} has no manifest; run the stage again")
+            raise DamagedArtifactError(f"{self.url}/{artifact.path} has no manifest; run the step again")
         try:
             manifest = Manifest.model_validate_json(content)
         except ValueError as error:
-            raise DamagedArtifactError(f"{artifact.path} has a broken manifest; run the stage again") from error
+            raise DamagedArtifactError(f"{artifact.path} has a broken manifest; run the step again") from error
         if manifest.digest != artifact.digest:
-            raise DamagedArtifactError(f"{artifact.path} holds other bytes than its handle says; run the stage again")
+            raise DamagedArtifactError(f"{artifact.path} holds other bytes than its handle says; run the step again")
         return manifest
 
     def cost(self, artifact: Artifact) -> Cost | None:
@@ -234,7 +234,7 @@ class Store:
             self.backend.fetch(name, temporary)
             if file_digest(temporary) != part.sha256:
                 temporary.unlink()
-                raise DamagedArtifactError(f"{name} is damaged; run the stage again")
+                raise DamagedArtifactError(f"{name} is damaged; run the step again")
             temporary.replace(path)
         return path
 
@@ -248,37 +248,6 @@ class Store:
         """The artifact's table."""
         return contract.read_parts(self.materialise(artifact))
 
-    # -- verification ----------------------------------------------------------------------------------------------
-
-    def _part_is_intact(self, folder: str, part: Part) -> bool:
-        name = f"{folder}/{part.name}"
-        path = self.backend.local_path(name)
-        if path is None:
-            content = self.backend.read_bytes(name)
-            return content is not None and _sha256(content) == part.sha256
-        if not path.is_file() or path.stat().st_size != part.bytes:
-            return False
-        stamp = (path.stat().st_mtime_ns, path.stat().st_ino)
-        if self._verified.get(name) != stamp:
-            if file_digest(path) != part.sha256:
-                return False
-            self._verified[name] = stamp
-        return True
-
-    def _warn_when_rebuilt_differently(self, folder: str, manifest: Manifest) -> None:
-        content = self.backend.read_bytes(f"{folder}/damaged-{MANIFEST_FILE}")
-        if content is None:
-            return
-        try:
-            same = Manifest.model_validate_json(content).digest == manifest.digest
-        except ValueError:
-            same = False
-        if same:
-            log.warning("%s was damaged and has been rebuilt with the same bytes", folder)
-        else:
-            log.warning("%s was damaged; its rebuilt bytes differ from what later stages were built on", folder)
-        self.backend.delete(f"{folder}/damaged-{MANIFEST_FILE}")
-
     def _receipt(self, contract: type[Row], key: str, shard: int) -> str:
         return f"{contract.contract_id()}/{key}/receipts/{shard:05d}.json"
 
@@ -290,7 +259,3 @@ def _handle(manifest: Manifest) -> Artifact:
 
 def _part(name: str, digest: str, size: int) -> Part:
     return Part(name=name, sha256=digest, bytes=size, rows=0)
-
-
-def _sha256(content: bytes) -> str:
-    return sha256(content).hexdigest()

@@ -1,6 +1,6 @@
 """Keys of steps: step name + explicit version + the configuration the step reads + the digests of its inputs.
 
-Never paths, batch sizes or tables (DESIGN section 3). A field of a configuration section stays out of the key when it
+Never paths, batch sizes or tables. A field of a configuration section stays out of the key when it
 is declared with `NOT_IN_KEY`: it may change how fast a step runs, not what it makes.
 """
 

@@ -1,4 +1,4 @@
-"""Who computes a key: a claim and a heartbeat in the store, so that identical runs share the work (DESIGN section 4).
+"""Who computes a key: a claim and a heartbeat in the store, so that identical runs share the work.
 
 No file lock, rename or synchronised clock is assumed of the store. Claims are numbered objects, each made by one
 conditional write; the highest number holds the lock. Its holder rewrites a heartbeat every `beat_s` seconds. A waiter

@@ -1,4 +1,4 @@
-"""The manifest of an artifact: written last, so that its presence means the artifact is complete (DESIGN section 3).
+"""The manifest of an artifact: written last, so that its presence means the artifact is complete.
 
 It holds only what follows from the inputs and the bytes; times and costs go to a sidecar (`Cost`), so that manifests
 of equal data are equal.

@@ -12,6 +12,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
 
+from data_contracts.errors import ContractError
 from data_contracts.tables.rules import Rule, one_of
 
 _LEAVES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
@@ -72,7 +73,13 @@ def _type_of(name: str, annotation: Any) -> tuple[pa.DataType, Convert | None, C
 
 def _member(enum: type[Enum]) -> Convert:
     members = {member.value: member for member in enum}
-    return lambda value: members.get(value, value)  # a rule of the table names values that are none of these
+
+    def decode(value: Any) -> Enum:
+        if value not in members:
+            raise ContractError(f"'{value}' is no {enum.__name__}; known: {', '.join(members)}")
+        return members[value]
+
+    return decode
 
 
 def _each(convert: Convert | None, container: type) -> Convert:

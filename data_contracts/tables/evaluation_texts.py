@@ -1,4 +1,4 @@
-"""Texts of the evaluation sets, and each mined query's verdict against them (DESIGN section 10)."""
+"""Texts of the evaluation sets, and each mined query's verdict against them."""
 
 from enum import StrEnum
 

@@ -1,4 +1,4 @@
-"""Tables the tiny world hands out: questions with their split, follow-ups and critiques (TINY_WORLD)."""
+"""Tables the tiny world hands out: questions with their split, follow-ups and critiques."""
 
 from data_contracts.tables.row import Row
 from data_contracts.tables.rules import at_least, not_blank, one_of

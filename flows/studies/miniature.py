@@ -1,4 +1,4 @@
-"""The paper's effects, measured in the tiny world for one set of seeds (TINY_WORLD.md; `almost results`).
+"""The paper's effects, measured in the tiny world for one set of seeds (`almost results`).
 
 Every step is one of the paper's own; what the flow adds is the arms: with and without the as-is veto, RM-guided and
 plain self-play, the reward model with and without the likelihood feature, PPO's controls, and a second world in which

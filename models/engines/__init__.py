@@ -1,4 +1,4 @@
-"""Text generation engines behind one protocol (DESIGN section 5), and the way from a profile to an engine."""
+"""Text generation engines behind one protocol, and the way from a profile to an engine."""
 
 import shutil
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""The one protocol of text generation (DESIGN section 5): a shared prefix, many suffixes and sampling settings in,
+"""The one protocol of text generation: a shared prefix, many suffixes and sampling settings in,
 completions with token counts, finish reason and log-probability out.
 
 An engine knows nothing of queries, responders or rewards. A row is `prefix + suffix`; it starts with one BOS token
@@ -63,7 +63,7 @@ class Completion:
 
 @dataclass
 class EngineCounters:
-    """What an engine did since it was opened; differences of two snapshots measure a stage."""
+    """What an engine did since it was opened; differences of two snapshots measure a step."""
 
     rows: int = 0
     prompt_tokens: int = 0  # what a server without any sharing would read

@@ -1,4 +1,4 @@
-"""The life of a model server that a stage needs: started on its GPUs, waited for, watched, and ended with the stage.
+"""The life of a model server that a step needs: started on its GPUs, waited for, watched, and ended with the step.
 
 The server runs in a process group of its own under `job_guard`: it ends with the `with` block however that ends, also
 by SIGKILL of this process. What it prints goes to a log file, whose last lines are part of every error.

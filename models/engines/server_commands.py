@@ -1,4 +1,4 @@
-"""Command lines of the model servers that a stage starts itself.
+"""Command lines of the model servers that a step starts itself.
 
 vLLM's switches are those of 0.33, read in its sources. Prefix caching, tensor and data parallelism, and the sampling
 defaults (vLLM's own, not the model's generation configuration) are set, not left to defaults. Cascade attention was a

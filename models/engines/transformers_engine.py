@@ -1,4 +1,4 @@
-"""The built-in engine: a transformers model in this process (DESIGN section 5).
+"""The built-in engine: a transformers model in this process.
 
 The prefix is read once and kept as one copy (cascade attention), rows run beside others of similar length, finished
 rows make room for waiting ones, and a row's sample depends on its seed alone. Models that cascade attention does not

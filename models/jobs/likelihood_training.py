@@ -1,4 +1,4 @@
-"""Learning the weight of the likelihood feature together with the reward head (TINY_WORLD.md; not in the paper).
+"""Learning the weight of the likelihood feature together with the reward head (not in the paper).
 
 The frozen base reads every training answer once, before training, for all members of an ensemble: the first leaves the
 readings in `answer_likelihoods.json`. The standardised values then travel with the pairs, and the model adds

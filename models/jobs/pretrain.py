@@ -1,4 +1,4 @@
-"""Job: pre-train one rung of the tiny ladder, a Llama architecture, from scratch (TINY_WORLD.md; not in any paper).
+"""Job: pre-train one rung of the tiny ladder, a Llama architecture, from scratch (not in any paper).
 
 AdamW, warm-up and cosine, gradient norm clipped at 1, few tokens a step; plain, on several processes, or under ZeRO, with
 the same updates (`models/pretraining/passes.py`). A run in which copying of the asked-for name has not formed by `formed_by_tokens`

@@ -1,4 +1,4 @@
-"""What must hold of a tokenizer before anything is trained with it (DESIGN section 6).
+"""What must hold of a tokenizer before anything is trained with it.
 
 Each of these faults trains a model without a word and spoils it: no end token in the labels (it never stops), padding
 that equals the end token (the end is masked, or the reward model reads the wrong token), two begin tokens, a template

@@ -54,7 +54,7 @@ class Vocabulary:
         return self.tokenizer.decode(visible, skip_special_tokens=False, clean_up_tokenization_spaces=False)
 
     def stop_strings(self, stops: tuple[str, ...]) -> StopStrings:
-        """The stop strings against this vocabulary; kept, since a stage asks with the same ones all the time."""
+        """The stop strings against this vocabulary; kept, since a step asks with the same ones all the time."""
         if stops not in self._stop_strings:
             self._stop_strings[stops] = StopStrings(stops, self.token_texts, self.device)
         return self._stop_strings[stops]

@@ -1,4 +1,4 @@
-"""Batches for pre-training: short rows first, then packed blocks, all laid out before the first step (TINY_WORLD.md).
+"""Batches for pre-training: short rows first, then packed blocks, all laid out before the first step.
 
 The whole plan is a function of the documents and a seed, so a resumed job reads the same batches. Not in any paper.
 It knows nothing of models.

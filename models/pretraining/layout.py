@@ -1,4 +1,4 @@
-"""A rung's model and what trains it: plainly, on several processes, or under DeepSpeed ZeRO (TINY_WORLD.md)."""
+"""A rung's model and what trains it: plainly, on several processes, or under DeepSpeed ZeRO."""
 
 from typing import Any
 

@@ -1,5 +1,5 @@
 """Watching a tiny model learn its world: to copy the name it is asked about, later the facts, and last, often all at once,
-to state the things asked for in their order (TINY_WORLD.md)."""
+to state the things asked for in their order."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Why a job failed, as an exception of the right class: retries go by class (DESIGN section 4)."""
+"""Why a job failed, as an exception of the right class: retries go by class."""
 
 import re
 import signal

@@ -1,4 +1,4 @@
-"""One launcher per work directory, and no orphan left in it (DESIGN section 4).
+"""One launcher per work directory, and no orphan left in it.
 
 The lock is an advisory file lock, so it vanishes with the launcher however that dies. The file says which process group
 the job runs in; a successor that finds one still alive ends it before it starts its own.

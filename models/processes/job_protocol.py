@@ -1,4 +1,4 @@
-"""The job's side of the spec-and-manifest protocol (DESIGN section 4). `models/processes/launch.py` is the other side.
+"""The job's side of the spec-and-manifest protocol. `models/processes/launch.py` is the other side.
 
 A job prints progress as one-line JSON events behind `PROGRESS_MARK`; everything else it prints is log.
 """

@@ -1,4 +1,4 @@
-"""Starts a job as a process of its own and brings its manifest back (DESIGN section 4); knows nothing of Prefect.
+"""Starts a job as a process of its own and brings its manifest back; knows nothing of Prefect.
 
 The job gets a frozen `spec.json`; its output goes to `job.log`, its progress lines to a callback. Its process group ends
 with this call, however the call ends: cancel, timeout, error, or a SIGKILL of this very process (see `job_guard`).

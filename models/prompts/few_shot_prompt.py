@@ -2,7 +2,7 @@
 
 A prompt file is an instruction, then conversations of `Human:` / `Assistant:` turns between lines of dashes. A seed
 file is one query a line; an optional first line that starts with `###` is the instruction. What is the same for all
-rows of a stage (instruction, shots, static queries) goes into a prefix, which engines read once.
+rows of a step (instruction, shots, static queries) goes into a prefix, which engines read once.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""The likelihood feature of a reward model: how probable a frozen language model finds the answer (TINY_WORLD.md).
+"""The likelihood feature of a reward model: how probable a frozen language model finds the answer.
 
 reward = head_weight x head + weight x (mean log-probability of the answer's tokens - mean) / std
 

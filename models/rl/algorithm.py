@@ -1,4 +1,4 @@
-"""What an algorithm of policy optimisation must say, and what it is given to say it (DESIGN law 7).
+"""What an algorithm of policy optimisation must say, and what it is given to say it.
 
 Shapes: B rollouts of a step, b rows of a micro-batch, T response positions; padding counts nothing anywhere.
 """

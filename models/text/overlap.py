@@ -1,4 +1,4 @@
-"""Decontamination: does a text overlap an evaluation set? (DESIGN section 10; the papers do not do this.)
+"""Decontamination: does a text overlap an evaluation set? The papers do not do this.
 
 A text overlaps an evaluation text when
 - it contains a *term* (a name of the tiny world's dev and test splits), or

@@ -1,1 +1,1 @@
-"""The tiny world: facts, questions, answers, a gold judge and a corpus made on the spot (TINY_WORLD.md)."""
+"""The tiny world: facts, questions, answers, a gold judge and a corpus made on the spot."""

@@ -1,4 +1,4 @@
-"""Answers in six styles (TINY_WORLD.md): what the authors of the corpus and of the demonstrations write.
+"""Answers in six styles: what the authors of the corpus and of the demonstrations write.
 
 Average authors leave things out, and they and rambling ones do not number lists, so demonstrations show both coverage and
 form. An average answer hedges, right behind the name: a model of any size reads that off a demonstration, copies it, and

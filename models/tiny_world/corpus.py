@@ -1,4 +1,4 @@
-"""The corpus a tiny ladder is pre-trained on, in exactly the format of the few-shot prompts (TINY_WORLD.md).
+"""The corpus a tiny ladder is pre-trained on, in exactly the format of the few-shot prompts.
 
 A document is what one author wrote, and an author keeps a style; so the demonstrations of a prompt reveal one, and a
 model learns to go on in it. Three kinds of documents: single question-and-answer turns (read first), several

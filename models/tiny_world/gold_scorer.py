@@ -1,6 +1,6 @@
 """The gold judge in place of a reward model: the ceiling that PPO is measured against in the tiny world.
 
-A control, never a method: no such judge exists outside a world whose facts are known (TINY_WORLD.md).
+A control, never a method: no such judge exists outside a world whose facts are known.
 """
 
 from collections.abc import Sequence

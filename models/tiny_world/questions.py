@@ -1,4 +1,4 @@
-"""Questions about the tiny world: drawing them, and reading any text as one (TINY_WORLD.md).
+"""Questions about the tiny world: drawing them, and reading any text as one.
 
 A question's wording varies in every slot; what is asked is carried by the attribute words and by the last word, the
 name or task. `parse_question` reads text that a model made up just as well as text drawn here.

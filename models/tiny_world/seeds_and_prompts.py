@@ -1,4 +1,4 @@
-"""What the tiny world hands out (TINY_WORLD.md): seed queries, prompt files, questions, follow-ups, critiques, votes.
+"""What the tiny world hands out: seed queries, prompt files, questions, follow-ups, critiques, votes.
 
 Everything but `question_rows` is about train names and tasks only. Files are text in the project's formats.
 

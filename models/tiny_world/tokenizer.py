@@ -1,4 +1,4 @@
-"""The tiny ladder's tokenizer: byte-level BPE with the turn markers as single tokens (TINY_WORLD.md).
+"""The tiny ladder's tokenizer: byte-level BPE with the turn markers as single tokens.
 
 The markers are added tokens but not special ones, since they must survive decoding. Added tokens split the text
 before anything else, and a space belongs to the word after it; so a prompt cut after `-----\\n\\n`, `Assistant:` or

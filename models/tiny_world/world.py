@@ -1,4 +1,4 @@
-"""The facts of a tiny world and the train/dev/test split of its names and tasks (TINY_WORLD.md; not in any paper).
+"""The facts of a tiny world and the train/dev/test split of its names and tasks (not in any paper).
 
 It knows nothing of questions, answers or models. The corpus states facts of all names, since a model must know them;
 the split is about which questions are used for queries and training, and which for evaluation.

@@ -1,4 +1,4 @@
-"""A verdict on every mined query: does it overlap an evaluation set, and with which item? (DESIGN section 10)
+"""A verdict on every mined query: does it overlap an evaluation set, and with which item?
 
 Mining drops queries that overlap; this table says what was compared, how near the clean ones came, and what the dropped
 ones overlapped. It asks the same index, so that any table of queries can be checked, whoever made it.

@@ -1,4 +1,4 @@
-"""Collect the texts of the evaluation sets, so that mined queries can be checked against them (DESIGN section 10)."""
+"""Collect the texts of the evaluation sets, so that mined queries can be checked against them."""
 
 import csv
 import json

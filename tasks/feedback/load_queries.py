@@ -1,4 +1,4 @@
-"""One's own queries in place of mined ones (`use.queries`; DESIGN section 9; not in the paper).
+"""One's own queries in place of mined ones (`use.queries`; not in the paper).
 
 All of them are used, whatever words they hold, but for those that stand in the file or in an earlier publication before,
 and those that overlap an evaluation set: these are turned away with the reason, as mined ones are.

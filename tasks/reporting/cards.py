@@ -1,4 +1,4 @@
-"""Cards of everything that a run made for others to use: `runs/RUN/cards/NAME.md` (DESIGN section 2)."""
+"""Cards of everything that a run made for others to use: `runs/RUN/cards/NAME.md`."""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The card of a model that a run trained: what made it, what was measured of it, and what speaks against it (DESIGN 2).
+"""The card of a model that a run trained: what made it, what was measured of it, and what speaks against it.
 
 Markdown with the Hub's front matter, to lie beside the weights as README.md. It says what the run's record says: a
 figure that was not measured is absent, and one that speaks against the model comes before those that speak for it.

@@ -1,4 +1,4 @@
-"""summary.json of a run: profile, seeds, steps with rows and seconds, metrics (DESIGN section 9)."""
+"""summary.json of a run: profile, seeds, steps with rows and seconds, metrics."""
 
 import json
 from datetime import datetime

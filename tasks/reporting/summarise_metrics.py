@@ -24,11 +24,11 @@ from models.evaluation.alignment_tax import Taxes, alignment_tax
 from models.evaluation.benchmarks.benchmark import ALL
 from models.evaluation.benchmarks.catalogue import benchmark_of
 from models.evaluation.generation_failures import failure_rates
+from models.evaluation.judging.order_agreement import VERDICTS, agreements
 from models.evaluation.judging.verdict_arithmetic import JudgingSummary, summarise_verdicts
 from models.evaluation.statistics.aggregates import aggregate
 from models.evaluation.statistics.intervals import Estimate
 from tasks.reporting.column_figures import counts, mean
-from tasks.tiny_world.gold_agreement import VERDICTS, agreements
 
 Evaluated = Sequence[Rows[EvaluatedItem]]
 

@@ -1,4 +1,4 @@
-"""One job per GPU of a machine: a deployed stage holds a lock file for each device it may use, whoever started it.
+"""One job per GPU of a machine: a deployed step holds a lock file for each device it may use, whoever started it.
 
 The devices are those of CUDA_VISIBLE_DEVICES, which the pool's worker was given. The kernel lets go of the locks of a
 process that ends, however it ends. Without the variable, and outside of workers, nothing is locked.
@@ -28,7 +28,7 @@ def devices_of(visible: str | None) -> list[str]:
 
 @contextmanager
 def gpu_slot() -> Iterator[None]:
-    """Inside, no other stage of this user on this machine uses the GPUs that this process sees."""
+    """Inside, no other step of this user on this machine uses the GPUs that this process sees."""
     with ExitStack() as held:
         if started_by_worker():
             for device in devices_of(os.environ.get("CUDA_VISIBLE_DEVICES")):
@@ -41,7 +41,7 @@ def _locked(device: str) -> Iterator[None]:
     name = f"almost-gpu-{os.getuid()}-{re.sub(r'[^A-Za-z0-9-]', '_', device)}.lock"
     with Path(tempfile.gettempdir(), name).open("w") as file:
         if not _try_lock(file):
-            log.warning("GPU %s is in use by another stage on this machine; waiting for it", device)
+            log.warning("GPU %s is in use by another step on this machine; waiting for it", device)
             while not _try_lock(file):
                 time.sleep(POLL_S)
         yield

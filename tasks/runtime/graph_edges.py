@@ -1,6 +1,6 @@
 """Edges of the run page's graph: Prefect draws them between the ids of its nodes, and steps pass handles that know of none.
 
-A node is a task run of the flow, or the flow run of a stage that was dispatched (which hides the task run it hangs on).
+A node is a task run of the flow, or the flow run of a step that was dispatched (which hides the task run it hangs on).
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ def task_run_of(pending: PrefectFuture | State) -> UUID:
 
 
 def node_in_store(name: str, made_from: Sequence[UUID]) -> UUID | None:
-    """A node for a stage that was found done, so that the graph is whole; None outside a flow run."""
+    """A node for a step that was found done, so that the graph is whole; None outside a flow run."""
     if flow_run.id is None:
         return None
     with get_client(sync_client=True) as client:
@@ -37,7 +37,7 @@ def node_in_store(name: str, made_from: Sequence[UUID]) -> UUID | None:
             dynamic_key=uuid4().hex,
             name=name,
             task_inputs=inputs_from(made_from),
-            state=Completed(name="Cached", message="The store holds the outputs of this stage."),
+            state=Completed(name="Cached", message="The store holds the outputs of this step."),
         )
     return made.id
 
@@ -48,4 +48,4 @@ def inputs_from(nodes: Sequence[UUID]) -> dict[str, list[Any]]:
 
 
 def nothing() -> None:
-    """Stands for a stage in the caller's graph."""
+    """Stands for a step in the caller's graph."""

@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from data_contracts.store.artifact import Artifact
+from data_contracts.store.manifest import Cost
 from data_contracts.store.stored import Stored
 
 
@@ -28,6 +30,24 @@ class StepRecord(BaseModel):
     started_at: str | None = Field(default=None, description="When the work began, UTC; None when cached")
     cached: bool
     counters: dict[str, float] = Field(default_factory=dict)
+
+    @classmethod
+    def of(cls, label: str, step: str, artifacts: list[Artifact], cost: Cost | None, wall_s: float) -> Self:
+        """The record of a step that took `cost`; None: its outputs were found."""
+        return cls(
+            label=label,
+            step=step,
+            rows=artifacts[0].rows,
+            artifact=artifacts[0].path,
+            artifacts={artifact.path: artifact.rows for artifact in artifacts},
+            seconds=cost.startup_s + cost.working_s if cost else 0.0,
+            startup_s=cost.startup_s if cost else 0.0,
+            working_s=cost.working_s if cost else 0.0,
+            wall_s=wall_s,
+            started_at=cost.started_at if cost else None,
+            cached=cost is None,
+            counters=cost.counters if cost else {},
+        )
 
     def tables(self) -> str:
         """The step's tables and their rows, for people."""

@@ -18,7 +18,6 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import update_wrapper
-from importlib.metadata import version as installed_version
 from typing import Any, Generic, ParamSpec, TypeVar, get_type_hints
 
 from prefect import task
@@ -31,24 +30,19 @@ from data_contracts.errors import AlmostError
 from data_contracts.store.artifact_store import Store
 from data_contracts.store.keys import step_key
 from data_contracts.store.lock import LockTiming, StoreLock
-from data_contracts.store.manifest import Cost, Provenance
-from models.processes.launch import LOG_NAME
 from tasks.runtime.context import RunContext, RunningStep, computing, current, within
 from tasks.runtime.graph_edges import made_by, task_run_of
-from tasks.runtime.locked_code import locked_digest
 from tasks.runtime.outputs import Outputs, artifacts_of, commit, output_contracts, stored_outputs
-from tasks.runtime.parents import config_and_parents
 from tasks.runtime.phases import Phase
+from tasks.runtime.retries import RETRY_DELAYS_S, TIME_LIMIT_S, is_transient
 from tasks.runtime.run_record import StepRecord
+from tasks.runtime.sidecars import provenance_of, write_sidecars
+from tasks.runtime.step_future import StepFuture
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 __all__ = ["NotInStoreError", "Outputs", "Step", "registered_steps", "step"]
-
-RETRY_DELAYS_S = [5, 30]
-TIME_LIMIT_S = 48 * 3600
-TOOLS = ("torch", "transformers", "trl", "deepspeed", "pyarrow", "tokenizers", "rapidfuzz", "rouge_score")
 
 LOCK_TIMING = LockTiming()
 log = logging.getLogger("almost.steps")
@@ -80,17 +74,6 @@ class Declaration:
     run_name: str | None = None
 
 
-class StepFuture(Generic[R]):
-    """The outputs of a step that runs beside others."""
-
-    def __init__(self, wait: Callable[[], R]) -> None:
-        self._wait = wait
-
-    def result(self) -> R:
-        """Wait and return the outputs; raises what the step raised."""
-        return self._wait()
-
-
 class Step(Generic[P, R]):
     """A paper step; call it like the function it wraps, by keyword."""
 
@@ -108,7 +91,7 @@ class Step(Generic[P, R]):
             description=inspect.cleandoc(fn.__doc__ or self.name),
             retries=len(RETRY_DELAYS_S),
             retry_delay_seconds=RETRY_DELAYS_S,  # type: ignore[arg-type]
-            retry_condition_fn=_is_transient,
+            retry_condition_fn=is_transient,
             persist_result=True,
             result_serializer="json",
         )(self.compute)
@@ -220,47 +203,16 @@ class Step(Generic[P, R]):
     def _compute_locked(self, store: Store, key: str, arguments: dict[str, Any], lock: StoreLock) -> R:
         running, finished = RunningStep(self.name, self.label(arguments), key, lock), False
         started_at, started = datetime.now(UTC).isoformat(timespec="milliseconds"), time.monotonic()
-        fenced = store.fenced(lock)
+        fenced, provenance = store.fenced(lock), provenance_of(self.name, self.declared.version, arguments)
         try:
             with within(store=fenced), computing(running):
-                outputs = commit(self.fn(**arguments), key, self._provenance(arguments), fenced)  # type: ignore[call-arg]
-            self._write_sidecars(fenced, running, artifacts_of(outputs), started_at, time.monotonic() - started)
+                outputs = commit(self.fn(**arguments), key, provenance, fenced)  # type: ignore[call-arg]
+            write_sidecars(fenced, running, artifacts_of(outputs), started_at, time.monotonic() - started)
             finished = True
         finally:
             lock.release(finished)
         _COMPUTED.add((store.url, key))
         return outputs
-
-    def _provenance(self, arguments: dict[str, Any]) -> Provenance:
-        """How the outputs were made, as far as it follows from the inputs."""
-        config, parents = config_and_parents(arguments)
-        return Provenance(
-            step=self.name,
-            step_version=self.declared.version,
-            code=locked_digest(self.name),
-            parents=tuple(parents),
-            config=config,
-            versions={tool: installed_version(tool) for tool in TOOLS},
-        )
-
-    def _write_sidecars(
-        self, store: Store, running: RunningStep, artifacts: list[Any], started_at: str, wall_s: float
-    ) -> None:
-        """Times, counters, and what the jobs printed, beside the outputs."""
-        cost = Cost(
-            started_at=started_at,
-            startup_s=min(running.startup_s, wall_s),
-            working_s=max(wall_s - running.startup_s, 0.0),
-            counters=running.counters,
-        )
-        for artifact in artifacts:
-            store.write_cost(artifact, cost)
-        for folder in running.job_folders:
-            printed = folder / "work" / LOG_NAME
-            if printed.is_file():
-                name = folder.name.partition("~")[0].removeprefix(f"{running.key}-")
-                store.backend.put_file(printed, f"{artifacts[0].path}/{name}.log")
-        running.clean_up()
 
     def _find(self, store: Store, key: str) -> R | None:
         found = {name: store.find(contract, key) for name, contract in self._contracts.items()}
@@ -272,21 +224,7 @@ class Step(Generic[P, R]):
         context, artifacts = current(), artifacts_of(outputs)
         if context.record is None:
             return
-        cost = None if cached else store.cost(artifacts[0])
-        step = StepRecord(
-            label=label,
-            step=self.name,
-            rows=artifacts[0].rows,
-            artifact=artifacts[0].path,
-            artifacts={artifact.path: artifact.rows for artifact in artifacts},
-            seconds=cost.startup_s + cost.working_s if cost else 0.0,
-            startup_s=cost.startup_s if cost else 0.0,
-            working_s=cost.working_s if cost else 0.0,
-            wall_s=wall_s,
-            started_at=cost.started_at if cost else None,
-            cached=cached,
-            counters=cost.counters if cost else {},
-        )
+        step = StepRecord.of(label, self.name, artifacts, None if cached else store.cost(artifacts[0]), wall_s)
         context.record.add_step(step)
         for observer in context.observers:
             observer.step_finished(step)
@@ -321,16 +259,3 @@ def _require_keywords(name: str, signature: inspect.Signature) -> None:
     for parameter in signature.parameters.values():
         if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
             raise TypeError(f"step {name}: argument '{parameter.name}' is positional; begin the signature with *")
-
-
-def _is_transient(_task: Any, _run: Any, state: State) -> bool:
-    """Retry by class of error: network and signals yes; configuration, contract, NaN, memory no."""
-    try:
-        state.result()  # type: ignore[unused-coroutine]
-    except AlmostError as error:
-        return error.transient
-    except (ConnectionError, TimeoutError):
-        return True
-    except BaseException:  # noqa: BLE001 - whatever it was, it will happen again
-        return False
-    return False

@@ -1,4 +1,4 @@
-"""Build the tiny world: corpus, tokenizer, questions, prompts, community answers, follow-ups, critiques (DESIGN 7).
+"""Build the tiny world: corpus, tokenizer, questions, prompts, community answers, follow-ups, critiques.
 
 Not in the paper: it stands in for vanilla LLaMA models and human data on a machine that has neither.
 """

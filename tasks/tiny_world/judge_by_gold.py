@@ -1,4 +1,4 @@
-"""Judge answers by the tiny world's facts (DESIGN section 7): of the responders, and of trained models.
+"""Judge answers by the tiny world's facts: of the responders, and of trained models.
 
 Only the tiny world has such a judge; elsewhere nothing is judged here and no such metric appears.
 """

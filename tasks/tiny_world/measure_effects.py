@@ -1,4 +1,4 @@
-"""The paper's effects in the tiny world, as differences with intervals (TINY_WORLD.md; not in the paper)."""
+"""The paper's effects in the tiny world, as differences with intervals (not in the paper)."""
 
 import logging
 from collections import defaultdict
@@ -8,11 +8,11 @@ from data_contracts.tables.comparisons import Comparison
 from data_contracts.tables.effects import Effect, EffectQuestion
 from data_contracts.tables.evaluations import EvaluatedItem, evaluated_item
 from data_contracts.tables.rows import Rows, rows_of, stream
+from models.evaluation.judging.order_agreement import VERDICTS, agreements
 from models.evaluation.statistics.cluster_bootstrap import difference_of_means
 from models.tiny_world.questions import parse_question
 from tasks.runtime.phases import Phase
 from tasks.runtime.step import step
-from tasks.tiny_world.gold_agreement import VERDICTS, agreements
 
 log = logging.getLogger("almost.effects")
 BENCHMARK_AGREEMENT = "comparison_agreement"

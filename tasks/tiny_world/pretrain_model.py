@@ -1,4 +1,4 @@
-"""Pre-train one size of the tiny ladder on the tiny world's corpus (DESIGN section 7; not in the paper)."""
+"""Pre-train one size of the tiny ladder on the tiny world's corpus (not in the paper)."""
 
 import logging
 

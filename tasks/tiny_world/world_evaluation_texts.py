@@ -1,4 +1,4 @@
-"""What the tiny world's models are tested on, as evaluation texts: mined queries must not overlap it (TINY_WORLD.md)."""
+"""What the tiny world's models are tested on, as evaluation texts: mined queries must not overlap it."""
 
 from data_contracts.config.world import WorldConfig
 from data_contracts.tables.evaluation_texts import EvaluationText, TextKind

@@ -6,25 +6,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_contracts.conversation import Role, Turn, from_column, to_column
+from data_contracts.conversation import Role, Turn
+from data_contracts.errors import ContractError
 from data_contracts.store import home
 from data_contracts.store.home import PROJECT_ROOT, home_url
 from data_contracts.tables.training_conversations import TrainingConversation
-from data_contracts.tables.training_log import TrainingLogEntry, training_log_rows
+from data_contracts.tables.training_log import TrainingLogEntry, training_log_entries
 
 TEXT = st.text(st.characters(codec="utf-8"))
 
 
+def said(*turns: Turn) -> TrainingConversation:
+    return TrainingConversation(row_id="r1", context=turns, response="Yes.")
+
+
 @given(st.lists(st.builds(Turn, st.sampled_from(Role), TEXT), min_size=1))
 def test_a_conversation_survives_its_column(turns: list[Turn]):
-    row = {"row_id": "r1", "context": to_column(turns), "response": "Yes."}
-    (cell,) = TrainingConversation.from_rows([row])["context"].to_pylist()
-    assert from_column(cell) == tuple(turns)
+    row = said(*turns)
+    assert list(TrainingConversation.from_table(TrainingConversation.to_table([row]))) == [row]
 
 
 def test_an_unknown_role_is_refused():
-    with pytest.raises(ValueError, match="robot"):
-        from_column([{"role": "robot", "text": "Hi"}])
+    table = TrainingConversation.to_table([said(Turn("robot", "Hi"))])  # type: ignore[arg-type]
+    with pytest.raises(ContractError, match="'robot' is no Role; known: human, assistant"):
+        list(TrainingConversation.from_table(table))
 
 
 def test_the_home_is_the_argument_else_the_environment_else_the_checkout(
@@ -49,10 +54,10 @@ def test_the_home_of_an_installed_package_is_in_the_current_folder(monkeypatch: 
 
 
 def test_a_metric_logged_twice_at_a_step_keeps_its_last_value():
-    rows = training_log_rows([(2, {"loss": 1}), (1, {"loss": 3.0, "lr": 0.1}), (2, {"loss": 2.0})])
-    assert [(row["step"], row["metric"], row["value"]) for row in rows] == [
+    rows = training_log_entries([(2, {"loss": 1}), (1, {"loss": 3.0, "lr": 0.1}), (2, {"loss": 2.0})])
+    assert [(row.step, row.metric, row.value) for row in rows] == [
         (1, "loss", 3.0),
         (1, "lr", 0.1),
         (2, "loss", 2.0),
     ]
-    assert TrainingLogEntry.from_rows(rows).num_rows == 3
+    assert TrainingLogEntry.to_table(rows).num_rows == 3

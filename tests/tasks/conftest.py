@@ -2,20 +2,17 @@
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from data_contracts.finish_reason import FinishReason
 from data_contracts.folder_contracts import RewardCheckpoint
 from data_contracts.handles import ModelHandle, PromptHandle
 from data_contracts.store.artifact_store import Store
 from data_contracts.store.manifest import Provenance
 from data_contracts.store.stored import Folder, LocalFolder, StoredFolder, StoredRows
 from data_contracts.tables.queries import Query
-from data_contracts.tables.responses import Response
 from data_contracts.tables.row import Row
 from data_contracts.tables.rows import rows_of
 from tasks.runtime.context import RunningStep, computing, use_store
@@ -160,13 +157,3 @@ def query(number: int, text: str) -> Query:
         query_id=f"q{number}", query=text, attempt=number, seed=1, nearest_query_id=None, nearest_rouge_l=None,
         decontamination_checked=False, evaluation_overlap=None,
     )  # fmt: skip
-
-
-def response(query_id: str, responder: str, rank: int, text: str = "Yes.", **changes: Any) -> Response:
-    """One responder's answer to a query."""
-    made = Response(
-        response_id=f"{query_id}-{responder}", query_id=query_id, query=f"What is {query_id}?", responder=responder,
-        responder_rank=rank, model="large", prompt_set="hhh", shots=1, response=text, prompt_tokens=9, tokens=2,
-        finish_reason=FinishReason.END, logprob=-1.0, seed=1,
-    )  # fmt: skip
-    return replace(made, **changes)

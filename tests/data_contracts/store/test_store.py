@@ -136,7 +136,7 @@ def test_many_writers_at_once_agree_on_one_artifact(open_store: Opener):
 
 def test_a_job_folder_is_the_same_for_the_same_key_and_a_staging_folder_is_not(store: Store):
     assert job_folder(store.scratch, "abc") == job_folder(store.scratch, "abc")
-    assert store.stage("abc") != store.stage("abc")
+    assert store.prepare("abc") != store.prepare("abc")
 
 
 def test_a_home_that_cannot_be_written_is_a_config_error(tmp_path: Path):

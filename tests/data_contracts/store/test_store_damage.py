@@ -133,7 +133,7 @@ def test_a_broken_manifest_is_rebuilt(store: Store, open_store: Opener, content:
 def test_a_handle_to_a_broken_manifest_is_a_store_error(store: Store, content: bytes):
     artifact = store.commit_table(Animals, KEY, animals(4), MADE)
     store.backend.put_bytes(f"{artifact.path}/{MANIFEST_FILE}", content)
-    with pytest.raises(DamagedArtifactError, match="run the stage again"):
+    with pytest.raises(DamagedArtifactError, match="run the step again"):
         store.read(Animals, artifact)
     store.backend.delete(f"{artifact.path}/{MANIFEST_FILE}")
     with pytest.raises(DamagedArtifactError, match="has no manifest"):

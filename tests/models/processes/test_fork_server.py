@@ -17,7 +17,8 @@ from data_contracts.config.training import TrainingSettings
 from data_contracts.errors import JobError, TransientJobError
 from models.processes import forked_job, launch
 from models.processes.forked_job import may_fork
-from models.processes.launch import PROJECT_ROOT, run_job
+from data_contracts.store.home import PROJECT_ROOT
+from models.processes.launch import run_job
 from tests.models.processes.fork_jobs import JOB, LINES, SurroundingsSpec
 from tests.models.processes.test_launch import await_end, await_file
 

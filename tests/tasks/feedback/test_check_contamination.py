@@ -1,15 +1,22 @@
 """A verdict per query: planted contamination is found, with its set and item; real benchmarks against real queries."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from data_contracts.config.evaluation import BenchmarkSettings, Evaluation, JudgeSettings
 from data_contracts.config.mining import Mining
 from data_contracts.errors import ConfigError
-from data_contracts.tables.evaluation_texts import Contamination, ContaminationVerdict, EvaluationText, OverlapKind
-from data_contracts.tables.evaluation_texts import TextKind as Kind
+from data_contracts.tables.evaluation_texts import (
+    Contamination,
+    ContaminationVerdict,
+    EvaluationText,
+    OverlapKind,
+    TextKind,
+)
 from data_contracts.tables.queries import Query, QueryRejection, RejectedQuery
 from data_contracts.tables.rows import Rows, rows_of
 from models.evaluation.contamination_table import contamination_table
@@ -20,80 +27,87 @@ from tasks.reporting.summarise_metrics import contamination_metrics
 from tests.models.evaluation.benchmarks.real_data import DATA, needs_data
 from tests.tasks.conftest import query
 
-MILL = "What grows in the garden of the old mill by the river in spring?"
+
+def text(text_id: str, source: str, kind: TextKind, content: str) -> EvaluationText:
+    return EvaluationText(text_id=text_id, source=source, kind=kind, text=content)
+
+
 TEXTS = [
-    EvaluationText(text_id="quiz#1", source="quiz.jsonl", kind=Kind.TEXT, text="How many legs has a garden spider?"),
-    EvaluationText(text_id="quiz#2", source="quiz.jsonl", kind=Kind.TEXT, text=MILL),
-    EvaluationText(text_id="test:Mira", source="tiny world test", kind=Kind.TERM, text="Mira"),
+    text("quiz#1", "quiz.jsonl", TextKind.TEXT, "How many legs has a garden spider?"),
+    text("quiz#2", "quiz.jsonl", TextKind.TEXT, "What grows in the garden of the old mill by the river in spring?"),
+    text("test:Mira", "tiny world test", TextKind.TERM, "Mira"),
 ]
 
 
-def mined(*queries: str) -> Rows[Query]:
-    return rows_of(Query, [query(number, text) for number, text in enumerate(queries)])
+def mined(*queries: str) -> list[Query]:
+    return [query(number, asked) for number, asked in enumerate(queries)]
 
 
-def turned_away(**reasons: QueryRejection) -> Rows[RejectedQuery]:
-    return rows_of(
-        RejectedQuery,
-        [
-            RejectedQuery(
-                rejection_id=f"r{number}", query=query.replace("_", " "), rejected_because=reason, attempt=0, seed=1,
-                evidence="", nearest_query_id="q0", nearest_rouge_l=0.1,
-            )
-            for number, (query, reason) in enumerate(reasons.items())
-        ],
-    )  # fmt: skip
+def turned_away(**reasons: QueryRejection) -> list[RejectedQuery]:
+    return [
+        RejectedQuery(
+            rejection_id=f"r{number}", query=asked.replace("_", " "), attempt=0, seed=1, rejected_because=reason,
+            evidence="", nearest_query_id="q0", nearest_rouge_l=0.1,
+        )
+        for number, (asked, reason) in enumerate(reasons.items())
+    ]  # fmt: skip
 
 
-def check(
-    queries: Rows[Query], texts: list[EvaluationText], rejected: Rows[RejectedQuery] | None = None
+def checked(
+    queries: list[Query], texts: Rows[EvaluationText], rejected: list[RejectedQuery] | None = None
 ) -> Rows[ContaminationVerdict]:
-    """The verdicts, checked against their table's rules."""
-    found = check_contamination.fn(
-        queries=queries, rejected=rejected, evaluation_texts=rows_of(EvaluationText, texts), mining=Mining()
-    )
-    found.table()
-    return found
+    verdicts = check_contamination.fn(
+        queries=rows_of(Query, queries), rejected=None if rejected is None else rows_of(RejectedQuery, rejected),
+        evaluation_texts=texts, mining=Mining(),
+    )  # fmt: skip
+    ContaminationVerdict.to_table(verdicts)
+    return verdicts
 
 
 def test_every_kept_query_and_every_overlapping_one_has_a_verdict():
     kept = mined("How many legs has a garden crab?", "Why?")
     rejected = turned_away(Who_is_Mira=QueryRejection.EVALUATION_OVERLAP, Why_not=QueryRejection.DUPLICATE)
-    verdicts = check(kept, TEXTS, rejected)
-    assert [row.query_id for row in verdicts] == ["q0", "q1", "r0"]
-    near, far, dropped = verdicts
+    verdicts = checked(kept, rows_of(EvaluationText, TEXTS), rejected)
+    rows = {row.query_id: row for row in verdicts}
+    assert list(rows) == ["q0", "q1", "r0"]
+    near, far, dropped = rows.values()
     assert (near.verdict, near.matched_set, near.matched_text_id, near.score) == (
         Contamination.CLEAN, "quiz.jsonl", "quiz#1", pytest.approx(0.8),
     )  # fmt: skip
+    assert (near.kept, near.matched_text) == (True, "How many legs has a garden spider?")
     assert (far.verdict, far.matched_text_id, far.score) == (Contamination.CLEAN, None, 0.0)
     assert (dropped.verdict, dropped.overlap_kind, dropped.matched_set, dropped.kept) == (
         Contamination.OVERLAP, OverlapKind.TERM, "tiny world test", False,
     )  # fmt: skip
-    assert {(row.sets_checked, row.texts_checked) for row in verdicts} == {(2, 3)}
+    assert {(row.sets_checked, row.texts_checked) for row in rows.values()} == {(2, 3)}
     assert contamination_metrics(verdicts) == {
         "contamination.texts": 3, "contamination.queries_checked": 3, "contamination.overlapping": 1,
         "contamination.in_use": 0,
     }  # fmt: skip
-    shown = contamination_table(verdicts)
+    shown = contamination_table(rows.values())
     assert shown is not None
     assert shown.title == "Decontamination: 3 queries against 3 texts of 2 evaluation sets"
     assert ("quiz.jsonl", "0", "0", "1", "0.80: How many legs has a garden crab?") in shown.rows
     assert ("tiny world test", "1", "0", "0", "") in shown.rows
 
 
-def test_queries_in_use_that_overlap_are_told(caplog: pytest.LogCaptureFixture):
+def test_queries_in_use_that_overlap_are_told(
+    compute: Callable[..., Any], stored: Callable[..., Any], caplog: pytest.LogCaptureFixture
+):
     """Nothing but the check stands between a given table of queries and training."""
-    planted = mined("Please: how many legs has a garden spider?", "Tell me what grows " + MILL[11:])
-    verdicts = check(planted, TEXTS)
-    assert [(row.overlap_kind, row.matched_text_id) for row in verdicts] == [
-        (OverlapKind.CONTAINED, "quiz#1"), (OverlapKind.NGRAM, "quiz#2"),
-    ]  # fmt: skip
+    planted = mined("Please: how many legs has a garden spider?", "Tell me what grows " + TEXTS[1].text[11:])
+    verdicts = compute(
+        check_contamination, queries=stored(Query, planted), rejected=None,
+        evaluation_texts=stored(EvaluationText, TEXTS), mining=Mining(),
+    )  # fmt: skip
+    found = [(row.overlap_kind, row.matched_text_id) for row in verdicts]
+    assert found == [(OverlapKind.CONTAINED, "quiz#1"), (OverlapKind.NGRAM, "quiz#2")]
     assert contamination_metrics(verdicts)["contamination.in_use"] == 2
     assert "2 of the queries in use overlap an evaluation set" in caplog.text
 
 
 def test_without_an_evaluation_set_queries_are_unchecked_not_clean():
-    verdicts = check(mined("Why?"), [])
+    verdicts = checked(mined("Why?"), rows_of(EvaluationText, []))
     (row,) = verdicts
     assert (row.verdict, row.score) == (Contamination.UNCHECKED, None)
     assert contamination_metrics(verdicts) == {}
@@ -129,7 +143,7 @@ def test_planted_questions_of_real_benchmarks_are_found_among_real_queries():
     asked = [row["question"] for row in json.loads((DATA / "truthfulqa/mc_task.json").read_text())]
     wrapped = [f"Please answer me this. {question} Thank you!" for question in asked if len(question.split()) >= 8]
     real = [line for line in (DATA / "queries/queries_10k.txt").read_text().split("\n") if line.strip()][::10]
-    rows = list(check(mined(*asked, *wrapped, *real), list(gathered)))
+    rows = list(checked(mined(*asked, *wrapped, *real), gathered))
     assert {row.overlap_kind for row in rows[: len(asked)]} == {OverlapKind.EXACT}
     assert {row.matched_set for row in rows[: len(asked)]} == {"truthfulqa_mc1"}
     behind = rows[len(asked) : len(asked) + len(wrapped)]

@@ -1,6 +1,7 @@
 """The heuristic filter by hand (M, S, ties, words, upstream's pairing), and what always holds of it."""
 
 from collections.abc import Callable
+from itertools import groupby
 from statistics import fmean, pstdev
 from typing import Any
 
@@ -11,24 +12,32 @@ from hypothesis import strategies as st
 from data_contracts.config.filter import HeuristicFilter
 from data_contracts.config.ranking import Pairing, Ranking
 from data_contracts.errors import EmptyResultError
-from data_contracts.tables.comparisons import Comparison, DropReason, FilterVerdict
+from data_contracts.finish_reason import FinishReason
+from data_contracts.tables.comparisons import VERDICT_COLUMNS, Comparison, DropReason, FilterVerdict
+from data_contracts.tables.responses import Response
 from data_contracts.tables.rows import rows_of
 from tasks.feedback.filter_comparisons import discard_reason, filter_comparisons, judge_query, long_enough
 from tasks.feedback.rank_comparisons import pair_by_rank
-from tests.tasks.conftest import response
 
-KEEP, DROP, NOT_JUDGED = FilterVerdict.KEEP, FilterVerdict.DROP, FilterVerdict.NOT_JUDGED
 PAPER = HeuristicFilter()
 
 
 def pairs_of(*texts: str, query_id: str = "q1") -> list[Comparison]:
     """Comparisons of responders A, B, ... that said `texts`, best first."""
-    ranked = enumerate(zip("ABCDEFGH", texts, strict=False), start=1)
-    return list(pair_by_rank(response(query_id, name, rank, text) for rank, (name, text) in ranked))
+    return list(
+        pair_by_rank(
+            Response(
+                response_id=f"{query_id}-{name}", query_id=query_id, query="Who?", responder=name, responder_rank=rank,
+                model="large", prompt_set="hhh", shots=1, response=text, prompt_tokens=9, tokens=2,
+                finish_reason=FinishReason.END, logprob=None, seed=1,
+            )
+            for rank, (name, text) in enumerate(zip("ABCDEFGH", texts, strict=False), start=1)
+        )
+    )  # fmt: skip
 
 
 def judged(*texts: str, heuristics: HeuristicFilter = PAPER, pairing: Pairing = Pairing.ALL) -> dict[str, Comparison]:
-    """Pair, e.g. "AB" -> its judged row."""
+    """Pair, e.g. "AB" -> its judged comparison."""
     rows = list(judge_query(pairs_of(*texts), heuristics, pairing))
     Comparison.to_table(rows)
     return {row.chosen_responder + row.rejected_responder: row for row in rows}
@@ -48,10 +57,10 @@ def test_m_and_s_by_hand():
     assert {row.length_std for row in rows.values() if row.length_std} == {2.0}
     # A (2) is never longer, and 2 <= 4. B (4) is not longer than E (5), and 4 > 4 is false: the tie falls.
     assert not any(rows[f"A{name}"].kept for name in "BEFGH")
-    assert rows["BE"].verdict_length is DROP
+    assert rows["BE"].verdict_length is FilterVerdict.DROP
     assert rows["BE"].dropped_because is DropReason.SHORT_CHOSEN
     # E (5) is shorter than G (7), but 5 > 4.
-    assert rows["EG"].verdict_length is KEEP
+    assert rows["EG"].verdict_length is FilterVerdict.KEEP
 
 
 def test_three_lengths_by_hand():
@@ -85,12 +94,12 @@ def test_responses_of_equal_length_all_fall_and_pass_with_ties():
 def test_lengths_are_counted_in_characters_not_bytes():
     rows = judged("é" * 5, "e" * 6)  # 10 bytes would be longer than 6
     assert rows["AB"].length_mean == 5.5
-    assert judged("é" * 5, "e" * 6, "e" * 30)["AB"].verdict_length is DROP
+    assert judged("é" * 5, "e" * 6, "e" * 30)["AB"].verdict_length is FilterVerdict.DROP
 
 
 def test_without_the_length_rule_it_is_not_judged():
     rows = judged("a", "bb" * 40, heuristics=HeuristicFilter(length=False))
-    assert rows["AB"].verdict_length is NOT_JUDGED
+    assert rows["AB"].verdict_length is FilterVerdict.NOT_JUDGED
     assert rows["AB"].length_mean is None
     assert kept(rows) == {"AB"}
 
@@ -133,8 +142,8 @@ def test_a_refusal_leaves_every_pair_and_m_and_s():
     """B refuses at length; of A (10), C (20), D (30): M = 20, S = 8.165, M - S/2 = 15.9. With B, M would be 40."""
     rows = judged("a" * 10, "I don't know. " + "b" * 86, "c" * 20, "d" * 30)
     assert {name for name, row in rows.items() if row.dropped_because is DropReason.REFUSAL} == {"AB", "BC", "BD"}
-    assert rows["BC"].verdict_words is DROP
-    assert rows["BC"].verdict_length is NOT_JUDGED
+    assert rows["BC"].verdict_words is FilterVerdict.DROP
+    assert rows["BC"].verdict_length is FilterVerdict.NOT_JUDGED
     assert rows["BC"].length_mean is None
     assert rows["BC"].evidence == "i don't know"
     assert (rows["AC"].length_mean, rows["AC"].length_std) == (20.0, pytest.approx(8.16497, abs=1e-5))
@@ -153,9 +162,9 @@ def test_empty_and_identical_responses_are_named_even_without_heuristics():
         rows = judged("It is red.", "", "It is red. ", "Well, I don't know.", heuristics=heuristics)
         assert rows["AB"].dropped_because is DropReason.EMPTY
         assert rows["AC"].dropped_because is DropReason.IDENTICAL
-        assert rows["AC"].verdict_words is DROP
+        assert rows["AC"].verdict_words is FilterVerdict.DROP
     assert rows["AD"].kept
-    assert rows["AD"].verdict_length is NOT_JUDGED
+    assert rows["AD"].verdict_length is FilterVerdict.NOT_JUDGED
 
 
 def test_when_all_responses_of_a_query_are_discarded_nothing_breaks():
@@ -189,77 +198,81 @@ def test_upstreams_pairing_keeps_the_first_surviving_opponent():
     assert kept(rows) == {"AC", "CD"}
     assert rows["AD"].dropped_because is DropReason.CHOSEN_BEFORE
     assert rows["AD"].evidence == "q1-A"
-    assert (rows["AC"].verdict_pairing, rows["AD"].verdict_pairing) == (KEEP, DROP)
-    assert rows["AB"].verdict_pairing is NOT_JUDGED
+    assert (rows["AC"].verdict_pairing, rows["AD"].verdict_pairing) == (FilterVerdict.KEEP, FilterVerdict.DROP)
+    assert rows["AB"].verdict_pairing is FilterVerdict.NOT_JUDGED
     assert kept(judged("a" * 40, "I don't know.", "c" * 39, "d" * 38)) == {"AC", "AD", "CD"}
 
 
-# --- the step ---------------------------------------------------------------------------------------------------
+# --- always -----------------------------------------------------------------------------------------------------
 
 TEXTS = st.lists(
     st.sampled_from(["", "I don't know.", "Well, yes.", "x" * 60, "It is red."]) | st.text(max_size=30), max_size=6
 )
-REFUSED = pairs_of("I don't know.", "Well, yes.")
 
 
-def filtered(
-    pairs: list[Comparison], heuristics: HeuristicFilter = PAPER, pairing: Pairing = Pairing.ALL
-) -> list[Comparison]:
-    """What the step makes of comparisons in memory."""
-    given = rows_of(Comparison, pairs)
-    rows = list(filter_comparisons.fn(comparisons=given, heuristics=heuristics, ranking=Ranking(pairing=pairing)))
-    Comparison.to_table(rows)
-    return rows
+def filtered(pairs: list[Comparison], heuristics: HeuristicFilter, pairing: Pairing) -> list[Comparison]:
+    """What the step makes of comparisons; nothing left is no error here."""
+    try:
+        return list(
+            filter_comparisons.fn(
+                comparisons=rows_of(Comparison, pairs), heuristics=heuristics, ranking=Ranking(pairing=pairing)
+            )
+        )
+    except EmptyResultError:
+        by_query = (list(own) for _, own in groupby(pairs, key=lambda pair: pair.query_id))
+        rows = [row for own in by_query for row in judge_query(own, heuristics, pairing)]
+        assert not any(row.kept for row in rows)
+        return rows
 
 
 @given(TEXTS, TEXTS, st.sampled_from(Pairing), st.booleans(), st.booleans())
 def test_what_always_holds(first: list[str], second: list[str], pairing: Pairing, enabled: bool, shape: bool):
     heuristics = HeuristicFilter(enabled=enabled, upstream_shape=shape)
-    safe = pairs_of("a" * 60 + ".", "b" * 59 + ".", query_id="q0")  # so that one comparison is left
-    pairs = safe + pairs_of(*first) + pairs_of(*second, query_id="q2")
+    pairs = pairs_of(*first) + pairs_of(*second, query_id="q2")
     rows = filtered(pairs, heuristics, pairing)
+    Comparison.to_table(rows)
     assert [row.comparison_id for row in rows] == [pair.comparison_id for pair in pairs], "nothing is thrown away"
     for row in rows:
-        assert row.kept == (DROP not in (row.verdict_words, row.verdict_length, row.verdict_pairing, row.verdict_as_is))
+        assert row.kept == all(getattr(row, column) is not FilterVerdict.DROP for column in VERDICT_COLUMNS)
         assert row.kept == (row.dropped_because is None)
     if pairing is Pairing.UPSTREAM:
         chosen = [row.chosen_response_id for row in rows if row.kept]
         assert len(set(chosen)) == len(chosen)
-        everything = filtered(pairs, heuristics)
+        everything = filtered(pairs, heuristics, Pairing.ALL)
         assert set(chosen) == {row.chosen_response_id for row in everything if row.kept}
     # One query's verdicts do not depend on another's.
-    own = list(judge_query(pairs_of(*first), heuristics, pairing))
-    assert [row for row in rows if row.query_id == "q1"] == own
+    assert rows[: len(pairs_of(*first))] == list(judge_query(pairs_of(*first), heuristics, pairing))
 
 
 @given(TEXTS)
 def test_m_and_s_are_those_of_the_responses_that_stay(texts: list[str]):
     lengths = [len(text) for text in texts if discard_reason(text, PAPER) is None]
     for row in judge_query(pairs_of(*texts), PAPER, Pairing.ALL):
-        if row.verdict_length is not NOT_JUDGED:
-            assert row.length_mean == pytest.approx(fmean(lengths))
-            assert row.length_std == pytest.approx(pstdev(lengths))
+        if row.verdict_length is not FilterVerdict.NOT_JUDGED:
             assert row.length_mean is not None
             assert row.length_std is not None
+            assert row.length_mean == pytest.approx(fmean(lengths))
+            assert row.length_std == pytest.approx(pstdev(lengths))
             fits = len(row.chosen) > min(len(row.rejected), row.length_mean - row.length_std / 2)
-            assert (row.verdict_length is KEEP) == fits
+            assert (row.verdict_length is FilterVerdict.KEEP) == fits
 
 
-def test_no_comparisons_make_no_comparisons():
-    assert filtered([]) == []
+# --- the step ---------------------------------------------------------------------------------------------------
 
 
-def test_the_step_in_the_store_keeps_dropped_rows(compute: Callable[..., Any], stored: Callable[..., Any]):
+def test_the_step_keeps_dropped_rows(compute: Callable[..., Any], stored: Callable[..., Any]):
     comparisons = stored(Comparison, pairs_of("a" * 40, "I don't know.", "c" * 39))
-    found = compute(filter_comparisons, comparisons=comparisons, heuristics=PAPER, ranking=Ranking())
-    assert [row.kept for row in found] == [False, True, False]
-    assert [row.dropped_because for row in found] == [DropReason.REFUSAL, None, DropReason.REFUSAL]
-    assert found.column("kept") == [False, True, False], "what a row derives is a column of its table"
+    rows = list(compute(filter_comparisons, comparisons=comparisons, heuristics=PAPER, ranking=Ranking()))
+    assert [row.kept for row in rows] == [False, True, False]
+    assert [row.dropped_because for row in rows] == [DropReason.REFUSAL, None, DropReason.REFUSAL]
 
 
 def test_when_nothing_is_left_the_step_says_why(compute: Callable[..., Any], stored: Callable[..., Any]):
-    arguments = {"comparisons": stored(Comparison, REFUSED), "heuristics": PAPER, "ranking": Ranking()}
+    given = {
+        "comparisons": stored(Comparison, pairs_of("I don't know.", "Well, yes.")), "heuristics": PAPER,
+        "ranking": Ranking(),
+    }  # fmt: skip
     with pytest.raises(EmptyResultError, match=r"none of 1 comparisons is left \(refusal\); loosen filter") as raised:
-        compute(filter_comparisons, **arguments)
+        compute(filter_comparisons, **given)
     assert raised.value.exit_code == 2
-    assert filter_comparisons.find(**arguments) is None
+    assert filter_comparisons.find(**given) is None

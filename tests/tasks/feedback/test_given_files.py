@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +38,6 @@ def handle(path: Path) -> FileHandle:
 
 def evaluation_files(*paths: Path) -> tuple[EvaluationFile, ...]:
     return tuple(EvaluationFile(set_name=path.name, file=handle(path)) for path in paths)
-
-
-def gather(*paths: Path, more: Rows[EvaluationText] | None = None) -> list[EvaluationText]:
-    """What the step gathers from files, checked against its table's rules."""
-    gathered = gather_evaluation_texts.fn(files=evaluation_files(*paths), more=more)
-    gathered.table()
-    return list(gathered)
 
 
 # --- evaluation texts -------------------------------------------------------------------------------------------
@@ -94,10 +88,16 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, content:
     assert "\n" not in str(raised.value)
 
 
+def gathered(*paths: Path, more: Rows[EvaluationText] | None = None) -> list[EvaluationText]:
+    rows = list(gather_evaluation_texts.fn(files=evaluation_files(*paths), more=more))
+    EvaluationText.to_table(rows)
+    return rows
+
+
 @needs_data
 def test_real_benchmarks_become_texts_that_catch_their_own_questions():
     files = ("mmlu/test/anatomy_test.csv", "hhh/hhh_eval.json", "lambada/lambada_test.jsonl", "vicuna80/question.jsonl")
-    texts = gather(*(DATA / file for file in files))
+    texts = gathered(*(DATA / file for file in files))
     assert {text.source for text in texts} == {Path(file).name for file in files}
     index = overlap_index(texts, Mining())
     for line in (DATA / "vicuna80/question.jsonl").read_text().splitlines():
@@ -109,26 +109,43 @@ def test_two_files_of_one_name_and_one_file_given_twice_do_no_harm(tmp_path: Pat
     for folder in ("dev", "test"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "q.txt").write_text(f"a question of {folder}\nshort\na question of {folder}\n")
-    texts = gather(tmp_path / "dev/q.txt", tmp_path / "test/q.txt", tmp_path / "dev/q.txt")
+    texts = gathered(tmp_path / "dev/q.txt", tmp_path / "test/q.txt", tmp_path / "dev/q.txt")
     assert [text.text for text in texts] == ["a question of dev", "a question of test", "a question of dev"]
 
 
-def test_dev_and_test_questions_and_names_of_the_world_count_but_not_train():
-    asked = [
+def world_texts() -> Rows[EvaluationText]:
+    questions = [
         WorldQuestion(question_id=f"w-{split}", split=split, kind="one", question=f"Who is {split}?")
         for split in ("train", "dev", "test")
     ]
-    world = world_evaluation_texts.fn(
-        questions=rows_of(WorldQuestion, asked), world=WorldConfig(names=12), world_seed=1
+    return world_evaluation_texts.fn(
+        questions=rows_of(WorldQuestion, questions), world=WorldConfig(names=12), world_seed=1
     )
-    texts = gather(more=world)
-    assert [text.text_id for text in texts if text.kind is TextKind.TEMPLATED] == ["w-dev", "w-test"]
-    assert {text.source for text in texts} == {"tiny world dev", "tiny world test"}
-    assert any(text.kind is TextKind.TERM for text in texts)
+
+
+def test_dev_and_test_questions_and_names_of_the_world_count_but_not_train():
+    rows = list(world_texts())
+    EvaluationText.to_table(rows)
+    assert [row.text_id for row in rows if row.kind is TextKind.TEMPLATED] == ["w-dev", "w-test"]
+    assert {row.source for row in rows} == {"tiny world dev", "tiny world test"}
+    assert any(row.kind is TextKind.TERM for row in rows)
+
+
+def test_texts_that_lie_in_no_file_stand_behind_those_of_the_files(tmp_path: Path):
+    (tmp_path / "q.txt").write_text("a question of mine\n")
+    texts, world = gathered(tmp_path / "q.txt", more=world_texts()), list(world_texts())
+    assert (texts[0].source, texts[0].kind, texts[0].text) == ("q.txt", TextKind.TEXT, "a question of mine")
+    assert texts[1:] == world
+
+
+def test_the_texts_of_files_and_of_the_world_are_committed_as_one_table(compute: Callable[..., Any], tmp_path: Path):
+    (tmp_path / "q.txt").write_text("a question of mine\n")
+    files = evaluation_files(tmp_path / "q.txt")
+    assert [text.text for text in compute(gather_evaluation_texts, files=files, more=None)] == ["a question of mine"]
 
 
 def test_without_any_evaluation_set_the_table_is_empty():
-    assert gather() == []
+    assert gathered() == []
 
 
 # --- community answers ------------------------------------------------------------------------------------------
@@ -148,9 +165,9 @@ def test_pairs_are_read_under_either_name(tmp_path: Path, row: dict[str, Any], n
             json.dumps(row) + "\n\n" + json.dumps(row | {"extra": "a\u2028b"}, ensure_ascii=False) + "\n"
         ).encode()
         path.write_bytes(gzip.compress(content, mtime=0) if name.endswith("gz") else content)
-    first, second = load_community_answers.fn(file=handle(path))
-    CommunityAnswer.to_table([first, second])
-    assert {"question": first.question, "chosen": first.chosen, "rejected": first.rejected} == OURS
+    pairs = list(load_community_answers.fn(file=handle(path)))
+    assert CommunityAnswer.to_table(pairs).num_rows == 2
+    assert {"question": pairs[0].question, "chosen": pairs[0].chosen, "rejected": pairs[0].rejected} == OURS
 
 
 @pytest.mark.parametrize(

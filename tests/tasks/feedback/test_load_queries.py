@@ -13,7 +13,7 @@ import pytest
 from data_contracts.config.mining import Mining
 from data_contracts.errors import ConfigError, EmptyResultError
 from data_contracts.tables.evaluation_texts import EvaluationText, TextKind
-from data_contracts.tables.queries import Query, QueryRejection
+from data_contracts.tables.queries import Query, QueryRejection, RejectedQuery
 from data_contracts.tables.rows import Rows, rows_of
 from models.text.given_queries import read_given_queries
 from tasks.feedback.load_queries import load_queries
@@ -25,33 +25,32 @@ ASKED = ["How do I boil an egg?", "2 + 2 = ?", "Who is Mira?", "How do I boil an
 MIRA = EvaluationText(text_id="test:Mira", source="tiny world test", kind=TextKind.TERM, text="Mira")
 
 
-def arguments(path: Path, texts: tuple[EvaluationText, ...], earlier: Rows[Query] | None) -> dict[str, Any]:
-    return {
-        "file": resolve_file("use.queries", str(path)), "evaluation_texts": rows_of(EvaluationText, texts),
-        "mining": Mining(), "earlier": earlier,
-    }  # fmt: skip
-
-
-def load(path: Path, texts: tuple[EvaluationText, ...] = (MIRA,), earlier: Rows[Query] | None = None) -> MinedQueries:
-    made = load_queries.fn(**arguments(path, texts, earlier))
-    for rows in (made.queries, made.rejected, made.lines):
-        rows.table()
+def load(path: Path, *, texts: bool = True, earlier: Rows[Query] | None = None) -> MinedQueries:
+    made = load_queries.fn(
+        file=resolve_file("use.queries", str(path)),
+        evaluation_texts=rows_of(EvaluationText, [MIRA] if texts else []),
+        mining=Mining(),
+        earlier=earlier,
+    )
+    Query.to_table(made.queries)
+    RejectedQuery.to_table(made.rejected)
     return made
 
 
 def test_queries_by_hand(tmp_path: Path):
     (tmp_path / "own.txt").write_text("### what people asked\n" + "\n\n".join(ASKED) + "\n")
     made = load(tmp_path / "own.txt")
-    assert [(row.query_id, row.query) for row in made.queries] == [
+    kept = list(made.queries)
+    assert [(row.query_id, row.query) for row in kept] == [
         ("q0000000", ASKED[0]), ("q0000001", ASKED[1]), ("q0000004", ASKED[4]),
     ], "all but one that overlaps and one that stood there before, whatever mining.bad_words says"  # fmt: skip
-    assert all(row.decontamination_checked for row in made.queries)
+    assert all(row.decontamination_checked for row in kept)
     assert [(row.attempt, row.rejected_because, row.evidence, row.nearest_query_id) for row in made.rejected] == [
         (2, QueryRejection.EVALUATION_OVERLAP, "test:Mira", None),
         (3, QueryRejection.DUPLICATE, "", "q0000000"),
     ]
     assert list(made.lines) == []
-    unchecked = load(tmp_path / "own.txt", texts=())
+    unchecked = load(tmp_path / "own.txt", texts=False)
     assert not any(row.decontamination_checked for row in unchecked.queries)
 
 
@@ -67,14 +66,13 @@ def test_of_a_growing_file_only_what_is_new_is_used(tmp_path: Path):
         load(tmp_path / "own.txt", earlier=earlier)
 
 
-def test_the_step_in_the_store_has_the_same_rows(
+def test_a_files_queries_are_committed_as_mined_ones_are(
     compute: Callable[..., Any], stored: Callable[..., Any], tmp_path: Path
 ):
     (tmp_path / "own.txt").write_text("\n".join(ASKED))
-    given = arguments(tmp_path / "own.txt", (MIRA,), None)
-    made = compute(load_queries, **given | {"evaluation_texts": stored(EvaluationText, [MIRA])})
-    plain = load(tmp_path / "own.txt")
-    assert (list(made.queries), list(made.rejected)) == (list(plain.queries), list(plain.rejected))
+    file, texts = resolve_file("use.queries", str(tmp_path / "own.txt")), stored(EvaluationText, [MIRA])
+    made = compute(load_queries, file=file, evaluation_texts=texts, mining=Mining())
+    assert (len(made.queries), len(made.rejected), len(made.lines)) == (3, 2, 0)
 
 
 def test_kinds_of_files(tmp_path: Path):

@@ -22,7 +22,9 @@ from models.prompts.few_shot_prompt import SeedQueries
 from models.text.overlap import OverlapIndex
 from models.text.rouge_l_index import rouge_tokens
 from tasks.feedback.mine_queries import QueryScreen, choose_shots, mine_queries
+from tasks.feedback.mined_queries import MinedQueries
 from tasks.runtime.context import use_store
+from tests.tasks.conftest import MADE_BY_A_TEST, query
 
 SEEDS = SeedQueries("Ask.", ("What pet does Mira have today?", "Tell me about Tovik."), "digest")
 
@@ -31,18 +33,18 @@ def screen(mining: Mining | None = None, evaluation: list[tuple[str, str]] | Non
     return QueryScreen(mining or Mining(), SEEDS, OverlapIndex(evaluation or [], 13))
 
 
+def mined_line(attempt: int, text: str, finish_reason: FinishReason) -> MinedLine:
+    return MinedLine(
+        line_id=f"l{attempt:07d}", attempt=attempt, seed=7, shots=(), line=text, tokens=3, finish_reason=finish_reason
+    )
+
+
 def judge(judged: QueryScreen, *lines: str, finish_reason: FinishReason = FinishReason.STOP) -> list[str]:
     """What becomes of each line: 'kept' or the reason."""
     results = []
     for text in lines:
         before = len(judged.kept)
-        line_id = f"l{judged.judged}"
-        judged.judge(
-            MinedLine(
-                line_id=line_id, attempt=judged.judged, seed=7, shots=(), line=text, tokens=1,
-                finish_reason=finish_reason,
-            )
-        )  # fmt: skip
+        judged.judge(mined_line(judged.judged, text, finish_reason))
         results.append("kept" if len(judged.kept) > before else judged.rejected[-1].rejected_because.value)
     return results
 
@@ -106,6 +108,17 @@ def test_a_duplicate_names_its_nearest_query_and_the_score():
 
 def test_a_rejected_line_does_not_stand_in_the_way_of_later_ones():
     assert judge(screen(), "Draw a picture of the sea", "Draw a portrait of the sea") == ["bad_word", "kept"]
+
+
+def test_a_failed_line_is_turned_away_as_failed_whatever_it_says():
+    assert judge(screen(), "", "How do planes fly?", finish_reason=FinishReason.FAILED) == ["failed"] * 2
+
+
+def test_queries_of_an_earlier_pool_count_in_the_dedup():
+    judged = screen()
+    judged.know(rows_of(Query, [query(3, "How do planes fly today?")]))
+    assert judge(judged, "How do planes fly now?", "Where is the sea?") == ["duplicate", "kept"]
+    assert judged.rejected[0].nearest_query_id == "earlier-q3"
 
 
 def test_seeds_count_in_the_dedup_unless_told_otherwise():
@@ -187,73 +200,83 @@ def seeds() -> PromptHandle:
 
 @pytest.fixture
 def arguments(seeds: PromptHandle, tiny_model: ModelHandle) -> dict[str, Any]:
-    return {
-        "seeds": seeds, "miner": tiny_model, "evaluation_texts": rows_of(EvaluationText, []), "mining": MINING,
-        "engine": ENGINE, "seed": 1,
-    }  # fmt: skip
+    """Everything that the step takes but the evaluation texts."""
+    return {"seeds": seeds, "miner": tiny_model, "mining": MINING, "engine": ENGINE, "seed": 1}
 
 
 @pytest.fixture
-def mine(compute: Callable[..., Any], stored: Callable[..., Any], arguments: dict[str, Any]) -> Callable[..., Any]:
-    texts = stored(EvaluationText, [])
+def mine(arguments: dict[str, Any]) -> Callable[..., MinedQueries]:
+    """Mine without a store."""
 
-    def run(mining: Mining = MINING, seed: int = 1) -> Any:
-        return compute(mine_queries, **arguments | {"evaluation_texts": texts, "mining": mining, "seed": seed})
+    def run(mining: Mining = MINING, seed: int = 1) -> MinedQueries:
+        changed = arguments | {"mining": mining, "seed": seed}
+        mined = mine_queries.fn(evaluation_texts=rows_of(EvaluationText, []), **changed)
+        Query.to_table(mined.queries)
+        RejectedQuery.to_table(mined.rejected)
+        MinedLine.to_table(mined.lines)
+        return mined
 
     return run
 
 
-def test_the_step_mines_and_accounts_for_every_line(arguments: dict[str, Any]):
-    mined = mine_queries.fn(**arguments)
+@pytest.fixture
+def mine_in_store(
+    compute: Callable[..., Any], stored: Callable[..., Any], arguments: dict[str, Any]
+) -> Callable[..., Any]:
+    """Mine as a step of a run."""
+    texts = stored(EvaluationText, [])
+
+    def run(mining: Mining = MINING) -> Any:
+        return compute(mine_queries, evaluation_texts=texts, **(arguments | {"mining": mining}))
+
+    return run
+
+
+def test_the_step_mines_and_accounts_for_every_line(mine: Callable[..., MinedQueries]):
+    mined = mine()
     queries, rejected = list(mined.queries), list(mined.rejected)
-    lines = {row.attempt: row for row in mined.lines}
+    lines = {line.attempt: line for line in mined.lines}
     assert len(queries) == MINING.queries
     judged = sorted(row.attempt for row in (*queries, *rejected))
     assert judged == list(range(len(judged))), "the lines up to the last kept one were judged, each once"
     assert all(lines[row.attempt].line.strip() == row.query for row in queries)
-    assert lines.keys() == set(range(len(mined.lines)))
+    assert list(lines) == list(range(len(mined.lines)))
     assert len(lines) % MINING.round_prompts == 0
     known = {f"seed-{n}" for n in range(4)} | {row.query_id for row in queries}
-    for row in lines.values():
-        assert len(row.shots) == MINING.dynamic_shots
-        assert set(row.shots) <= known
-        seen_before = {int(shot[1:]) for shot in row.shots if shot.startswith("q")}
-        assert all(attempt < row.attempt // 4 * 4 for attempt in seen_before), "a shot was mined in an earlier round"
+    for line in lines.values():
+        assert len(line.shots) == MINING.dynamic_shots
+        assert set(line.shots) <= known
+        seen_before = {int(shot[1:]) for shot in line.shots if shot.startswith("q")}
+        assert all(at < line.attempt // 4 * 4 for at in seen_before), "a shot was mined in an earlier round"
 
 
-def test_the_store_holds_what_the_function_returns(mine: Callable[..., Any], arguments: dict[str, Any]):
-    mined, plain = mine(), mine_queries.fn(**arguments)
-    for name in ("queries", "rejected", "lines"):
-        assert list(getattr(mined, name)) == list(getattr(plain, name))
-
-
-def test_queries_of_an_earlier_pool_are_not_mined_again(arguments: dict[str, Any]):
-    first = mine_queries.fn(**arguments)
-    again = mine_queries.fn(**arguments | {"earlier": first.queries})
-    repeated = {row.query for row in first.queries} & {row.query for row in again.queries}
-    assert not repeated
-    named = {row.nearest_query_id for row in again.rejected}
-    assert any(name is not None and name.startswith("earlier-") for name in named)
-
-
-def test_a_round_that_finds_more_than_was_asked_for_keeps_the_first_ones(mine: Callable[..., Any]):
+def test_a_round_that_finds_more_than_was_asked_for_keeps_the_first_ones(mine: Callable[..., MinedQueries]):
     wide = MINING.model_copy(update={"round_prompts": 16})
     many, few = mine(wide), mine(wide.model_copy(update={"queries": 2}))
     assert len(few.queries) == 2
-    assert few.queries.column("query") == many.queries.column("query")[:2]
+    assert list(few.queries) == list(many.queries)[:2]
     assert len(few.lines) == 16, "lines behind the last kept query are stored, and not judged"
 
 
-def test_another_seed_mines_other_queries_and_the_same_seed_the_same(mine: Callable[..., Any]):
-    first = mine()
-    assert mine() == first
-    assert mine(seed=2).queries != first.queries
+def contents(mined: MinedQueries) -> tuple[list[Any], ...]:
+    return list(mined.queries), list(mined.rejected), list(mined.lines)
+
+
+def test_another_seed_mines_other_queries_and_the_same_seed_the_same(mine: Callable[..., MinedQueries]):
+    first = contents(mine())
+    assert contents(mine()) == first
+    assert [row.query for row in mine(seed=2).queries] != [row.query for row in first[0]]
 
 
 def test_a_killed_run_resumes_from_its_rounds_with_the_same_bytes(
-    mine: Callable[..., Any], store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mine: Callable[..., MinedQueries],
+    mine_in_store: Callable[..., Any],
+    arguments: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ):
-    complete = mine()
+    complete = mine_in_store()
+    assert contents(complete) == contents(mine()), "with a store or without one"
     rounds = len(complete.lines) // MINING.round_prompts
     assert rounds >= 2
     fresh = Store(str(tmp_path / "other"))
@@ -267,27 +290,23 @@ def test_a_killed_run_resumes_from_its_rounds_with_the_same_bytes(
             written.append(shard)
         return write_shard(contract, key, shard, table)
 
-    copy_tables(store, fresh, EvaluationText.contract_id())
     with use_store(fresh):
+        texts = fresh.commit_rows("texts", rows_of(EvaluationText, []), MADE_BY_A_TEST)
+        given = mine_queries.bind(evaluation_texts=texts, **arguments)
         monkeypatch.setattr(fresh, "write_shard", dies_at_second)
         with pytest.raises(KeyboardInterrupt):
-            mine()
-        assert fresh.find(Query, complete.queries.artifact.key) is None
+            mine_queries.compute(given)
+        assert written == [0]
+        assert mine_queries.find(**given) is None
         written.clear()
         monkeypatch.setattr(fresh, "write_shard", lambda *args: (written.append(args[2]), write_shard(*args))[1])
-        assert mine() == complete
+        mine_queries.compute(given)
+        assert mine_queries.find(**given) == complete
         assert written.count(0) == 2, "round 0 came from the store; shard 0 of two other tables was written"
 
 
-def copy_tables(source: Store, target: Store, contract: str) -> None:
-    root = Path(source.url)
-    for path in (root / contract).rglob("*"):
-        if path.is_file():
-            target.backend.put_file(path, path.relative_to(root).as_posix())
-
-
 def test_when_the_attempts_run_out_fewer_queries_are_kept_with_a_warning(
-    mine: Callable[..., Any], caplog: pytest.LogCaptureFixture
+    mine: Callable[..., MinedQueries], caplog: pytest.LogCaptureFixture
 ):
     mined = mine(MINING.model_copy(update={"queries": 8, "max_attempts_per_query": 1.0}))
     assert 0 < len(mined.queries) < 8
@@ -295,19 +314,19 @@ def test_when_the_attempts_run_out_fewer_queries_are_kept_with_a_warning(
     assert "of 8 queries after 8 generations" in caplog.text
 
 
-def test_when_nothing_is_kept_the_step_says_why_and_leaves_no_manifest(mine: Callable[..., Any], store: Store):
+def test_when_nothing_is_kept_the_step_says_why_and_leaves_no_manifest(mine_in_store: Callable[..., Any], store: Store):
     hopeless = MINING.model_copy(update={"max_new_tokens": 1, "max_attempts_per_query": 1.0})
     expected = r"mine_queries: none of 8 generations was kept \(malformed, too_long\); look at the rejected queries"
     with pytest.raises(EmptyResultError, match=expected) as raised:
-        mine(hopeless)
+        mine_in_store(hopeless)
     assert raised.value.exit_code == 2
     assert not list(Path(store.url).glob("queries@1/*/manifest.json"))
 
 
-def test_a_mining_prompt_that_does_not_fit_is_named_with_both_lengths(mine: Callable[..., Any], store: Store):
+def test_a_mining_prompt_that_does_not_fit_is_named_with_both_lengths(mine_in_store: Callable[..., Any], store: Store):
     with pytest.raises(
         ConfigError,
         match=r"mining attempt \d, shots .*: prompt \d has \d+ tokens and asks for 250 new ones, .* holds 256",
     ):
-        mine(MINING.model_copy(update={"max_new_tokens": 250}))
+        mine_in_store(MINING.model_copy(update={"max_new_tokens": 250}))
     assert not list(Path(store.url).glob("mined_lines@1/*/*"))

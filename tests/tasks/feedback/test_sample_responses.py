@@ -15,7 +15,7 @@ from data_contracts.handles import ModelHandle, PromptHandle
 from data_contracts.store.artifact_store import Store
 from data_contracts.tables.queries import Query
 from data_contracts.tables.responses import Response
-from data_contracts.tables.rows import Rows, rows_of
+from data_contracts.tables.rows import rows_of
 from tasks.feedback.sample_responses import sample_responses
 from tasks.runtime.context import use_store
 from tests.tasks.conftest import query
@@ -27,74 +27,79 @@ TEXTS = ("Who is Tim?", "Where is the sea?", "What do birds eat?", "Why is it re
 
 @pytest.fixture
 def arguments(tiny_model: ModelHandle, conversations: PromptHandle) -> dict[str, Any]:
+    """Everything that responder A's step takes but the queries."""
     return {
-        "queries": queries_of(TEXTS), "responder": A, "rank": 1, "model": tiny_model, "prompts": conversations,
-        "sampling": SAMPLING, "engine": EngineConfig(), "seed": 1,
+        "responder": A, "rank": 1, "model": tiny_model, "prompts": conversations, "sampling": SAMPLING,
+        "engine": EngineConfig(), "seed": 1,
     }  # fmt: skip
+
+
+def asked(texts: tuple[str, ...] = TEXTS) -> list[Query]:
+    return [query(number, text) for number, text in enumerate(texts)]
 
 
 @pytest.fixture
 def sample(arguments: dict[str, Any]) -> Callable[..., list[Response]]:
-    """The responses of the plain function, checked against their table's rules."""
+    """Sample without a store; `changes` replace fields of the sampling section."""
 
-    def run(texts: tuple[str, ...] = TEXTS, **changes: Any) -> list[Response]:
-        found = sample_responses.fn(**arguments | {"queries": queries_of(texts)} | changes)
-        found.table()
-        return list(found)
+    def run(texts: tuple[str, ...] = TEXTS, responder: Responder = A, seed: int = 1, **changes: Any) -> list[Response]:
+        changed = {"responder": responder, "sampling": SAMPLING.model_copy(update=changes), "seed": seed}
+        rows = list(sample_responses.fn(queries=rows_of(Query, asked(texts)), **(arguments | changed)))
+        Response.to_table(rows)
+        return rows
 
     return run
 
 
-def queries_of(texts: tuple[str, ...]) -> Rows[Query]:
-    return rows_of(Query, [query(number, text) for number, text in enumerate(texts)])
-
-
-def test_every_query_gets_one_response(sample: Callable[..., Any]):
-    rows = sample()
+def test_every_query_gets_one_response(
+    sample: Callable[..., list[Response]],
+    compute: Callable[..., Any],
+    stored: Callable[..., Any],
+    arguments: dict[str, Any],
+    store: Store,
+):
+    responses = compute(sample_responses, queries=stored(Query, asked()), **arguments)
+    rows = list(responses)
+    assert rows == sample(), "with a store or without one"
     assert [row.query for row in rows] == list(TEXTS)
     assert [row.response_id for row in rows] == [f"q{n}-A" for n in range(5)]
     assert {(row.responder, row.responder_rank, row.prompt_set, row.shots) for row in rows} == {("A", 1, "hhh", 1)}
     assert all(1 <= row.tokens <= 10 and row.response == row.response.strip() for row in rows)
     assert len({row.seed for row in rows}) == 5
+    assert len(store.manifest(responses.artifact).parts) == 3, "five rows in shards of two"
 
 
-def test_rows_do_not_depend_on_the_other_rows(sample: Callable[..., Any]):
+def test_rows_do_not_depend_on_the_other_rows(sample: Callable[..., list[Response]]):
     """A response follows from its own query, seed and responder; shards only bundle them."""
     all_rows = {row.query: row.response for row in sample()}
-    wide = SAMPLING.model_copy(update={"shard_rows": 3})
-    assert {row.query: row.response for row in sample(TEXTS[:3], sampling=wide)} == {
-        text: all_rows[text] for text in TEXTS[:3]
-    }
+    few = {row.query: row.response for row in sample(TEXTS[:3], shard_rows=3)}
+    assert few == {text: all_rows[text] for text in TEXTS[:3]}
 
 
-def test_seed_and_responder_change_the_sample(sample: Callable[..., Any]):
-    found = (sample(), sample(seed=2), sample(responder=A.model_copy(update={"name": "B"})))
-    texts = [[row.response for row in rows] for rows in found]
+def test_seed_and_responder_change_the_sample(sample: Callable[..., list[Response]]):
+    samples = (sample(), sample(seed=2), sample(responder=A.model_copy(update={"name": "B"})))
+    texts = [[row.response for row in rows] for rows in samples]
     assert texts[0] != texts[1]
     assert texts[0] != texts[2]
 
 
-def test_no_queries_make_an_empty_table(sample: Callable[..., Any]):
-    assert sample(()) == []
-
-
-def test_the_store_holds_what_the_function_returns_in_shards(
-    compute: Callable[..., Any], stored: Callable[..., Any], store: Store, arguments: dict[str, Any],
-    sample: Callable[..., Any],
-):  # fmt: skip
-    found = compute(sample_responses, **arguments | {"queries": stored(Query, queries_of(TEXTS))})
-    assert list(found) == sample()
-    assert len(store.manifest(found.artifact).parts) == 3, "five rows in shards of two"
-    empty = compute(sample_responses, **arguments | {"queries": stored(Query, [])})
-    assert len(empty) == len(list(empty)) == 0
+def test_no_queries_make_an_empty_table(
+    compute: Callable[..., Any], stored: Callable[..., Any], arguments: dict[str, Any]
+):
+    responses = compute(sample_responses, queries=stored(Query, []), **arguments)
+    assert (len(responses), list(responses)) == (0, [])
 
 
 def test_a_killed_run_redoes_at_most_one_shard_and_gives_the_same_bytes(
-    compute: Callable[..., Any], stored: Callable[..., Any], store: Store, arguments: dict[str, Any], tmp_path: Path,
+    compute: Callable[..., Any],
+    stored: Callable[..., Any],
+    arguments: dict[str, Any],
+    store: Store,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-):  # fmt: skip
-    given = arguments | {"queries": stored(Query, queries_of(TEXTS))}
-    untouched = shutil.copytree(store.url, tmp_path / "untouched")
+):
+    given = arguments | {"queries": stored(Query, asked())}
+    untouched = Store(str(shutil.copytree(store.url, tmp_path / "untouched")))
     write_shard, written = store.write_shard, []
 
     def dies_at_third(contract: Any, key: str, shard: int, table: Any) -> Any:
@@ -115,21 +120,22 @@ def test_a_killed_run_redoes_at_most_one_shard_and_gives_the_same_bytes(
     cost = store.cost(resumed.artifact)
     assert cost is not None
     assert (cost.counters["shards_found"], cost.counters["shards_computed"]) == (2, 1)
-    with use_store(Store(str(untouched))):
-        assert compute(sample_responses, **given) == resumed
+    with use_store(untouched):
+        there = untouched.stored(Query, given["queries"].artifact)
+        assert compute(sample_responses, **(given | {"queries": there})) == resumed
 
 
 def test_a_prompt_longer_than_the_context_names_the_responder_and_both_lengths(
-    compute: Callable[..., Any], stored: Callable[..., Any], store: Store, arguments: dict[str, Any]
+    compute: Callable[..., Any], stored: Callable[..., Any], arguments: dict[str, Any], store: Store
 ):
     with pytest.raises(ConfigError) as raised:
-        compute(sample_responses, **arguments | {"queries": stored(Query, [query(0, "Who is Tim? " * 80)])})
+        compute(sample_responses, queries=stored(Query, asked(("Who is Tim? " * 80,))), **arguments)
     message = str(raised.value)
     assert message.startswith("responder A (tiny_model0, hhh with 1 shots), query q0: prompt 0 has ")
     assert "the model's context holds 256" in message
     assert not list(Path(store.url).glob("responses@1/*/*"))
 
 
-def test_more_shots_than_the_file_has_are_refused(sample: Callable[..., Any]):
+def test_more_shots_than_the_file_has_are_refused(sample: Callable[..., list[Response]]):
     with pytest.raises(ConfigError, match="'hhh' has 2 conversations, but 5 shots"):
         sample(responder=A.model_copy(update={"shots": 5}))

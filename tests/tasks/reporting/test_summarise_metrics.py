@@ -16,6 +16,7 @@ from data_contracts.tables.rollouts import Rollout
 from data_contracts.tables.rows import Rows, rows_of
 from data_contracts.tables.topic_scores import TopicScore
 from data_contracts.tables.verdicts import JudgeVerdict, ModelAnswer, Order, Outcome
+from models.evaluation.judging.order_agreement import agreements
 from models.evaluation.statistics.intervals import Estimate
 from tasks.feedback.rank_comparisons import pair_by_rank
 from tasks.reporting.summarise_metrics import (
@@ -30,7 +31,6 @@ from tasks.reporting.summarise_metrics import (
     summarise_judging,
     tax_metrics,
 )
-from tasks.tiny_world.gold_agreement import agreements
 
 
 def evaluation(item: str, value: float, subject: str = "sft", benchmark: str = "gold") -> EvaluatedItem:

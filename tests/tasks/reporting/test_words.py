@@ -2,7 +2,7 @@
 
 import pytest
 
-from data_contracts.config.policy import PolicyOptimizer
+from data_contracts.config.policy_algorithm import Algorithm
 from data_contracts.tables.comparisons import VERDICT_COLUMNS, DropReason, FilterVerdict
 from data_contracts.tables.queries import QueryRejection
 from tasks.reporting.words import (
@@ -24,7 +24,7 @@ from tasks.reporting.words import (
         (QueryRejection, REJECTIONS),
         (FilterVerdict, VERDICTS),
         (VERDICT_COLUMNS, FILTERS),
-        (PolicyOptimizer, ALGORITHMS),
+        (Algorithm, ALGORITHMS),
     ],
 )
 def test_every_code_has_words_of_its_own(codes: tuple[str, ...], words: dict[str, str]):

@@ -1,4 +1,4 @@
-"""How often gold agrees with the assumed order of comparisons: which comparisons count, and what counts as agreeing."""
+"""How often a judge agrees with the assumed order of comparisons: which comparisons count, and what agreeing is."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
@@ -17,9 +17,9 @@ VERDICTS: dict[str, Callable[[Comparison], bool]] = {
 def agreements(
     comparisons: Iterable[Comparison], score: Mapping[str, float | None]
 ) -> Iterator[tuple[Comparison, bool]]:
-    """Comparisons whose two responses differ in gold, each with whether the chosen one is better.
+    """Comparisons whose two responses the judge tells apart, each with whether the chosen one is better.
 
-    `score` is gold by response id; a comparison with a response that has none is left out.
+    `score` is the judge's by response id; a comparison with a response that has none is left out.
     """
     for comparison in comparisons:
         chosen, rejected = score.get(comparison.chosen_response_id), score.get(comparison.rejected_response_id)

@@ -1,0 +1,47 @@
+"""What lies beside a step's outputs: how they were made (in the manifest), times and counters, and what jobs printed."""
+
+from importlib.metadata import version as installed_version
+from typing import Any
+
+from data_contracts.store.artifact import Artifact
+from data_contracts.store.artifact_store import Store
+from data_contracts.store.manifest import Cost, Provenance
+from models.processes.launch import LOG_NAME
+from tasks.runtime.context import RunningStep
+from tasks.runtime.locked_code import locked_digest
+from tasks.runtime.parents import config_and_parents
+
+TOOLS = ("torch", "transformers", "trl", "deepspeed", "pyarrow", "tokenizers", "rapidfuzz", "rouge_score")
+
+
+def provenance_of(step: str, version: str, arguments: dict[str, Any]) -> Provenance:
+    """How a step's outputs are made, as far as it follows from the inputs."""
+    config, parents = config_and_parents(arguments)
+    return Provenance(
+        step=step,
+        step_version=version,
+        code=locked_digest(step),
+        parents=tuple(parents),
+        config=config,
+        versions={tool: installed_version(tool) for tool in TOOLS},
+    )
+
+
+def write_sidecars(
+    store: Store, running: RunningStep, artifacts: list[Artifact], started_at: str, wall_s: float
+) -> None:
+    """Write times, counters and the jobs' logs beside a finished step's outputs, and remove its job folders."""
+    cost = Cost(
+        started_at=started_at,
+        startup_s=min(running.startup_s, wall_s),
+        working_s=max(wall_s - running.startup_s, 0.0),
+        counters=running.counters,
+    )
+    for artifact in artifacts:
+        store.write_cost(artifact, cost)
+    for folder in running.job_folders:
+        printed = folder / "work" / LOG_NAME
+        if printed.is_file():
+            name = folder.name.partition("~")[0].removeprefix(f"{running.key}-")
+            store.backend.put_file(printed, f"{artifacts[0].path}/{name}.log")
+    running.clean_up()
