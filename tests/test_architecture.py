@@ -1,18 +1,32 @@
 """The tree: imports run one way, names say what a file is, files stay small, and no step changes unnoticed."""
 
 import ast
+import inspect
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tasks.runtime.step_lock import all_steps, changed_steps
+from tasks.runtime.registry import all_steps
+from tasks.runtime.step_lock import changed_steps
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ("data_contracts", "models", "tasks", "flows", "deployments")  # each may import those before it
 FORBIDDEN_NAMES = ("util", "utils", "helper", "helpers", "manager", "handler", "common", "misc")
 LONGEST_FILE = 265
 LONGEST_FUNCTION = 60
+MOST_FILES_IN_A_FOLDER = 22
+CROWDED = {"data_contracts/config": 29, "data_contracts/tables": 25}  # today's numbers; the goal is none
+MOST_LONG_POSITIONAL_CALLS = 52  # today's number; the goal is 10
+LONG_POSITIONAL_CALL = 6
+# Who turns a table into dictionaries outside data_contracts/: readers of files that are not ours, figures over columns.
+READ_FOREIGN_FILES = {"models/evaluation/benchmarks/benchmark_files.py", "tasks/feedback/load_community_answers.py"}
+COUNT_COLUMN_VALUES = {
+    "tasks/reporting/sample_rows.py",
+    "tasks/reporting/column_figures.py",
+    "tasks/reporting/funnel.py",
+}
 FILES = sorted(path for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))
 
 
@@ -97,6 +111,55 @@ def test_nothing_executes_text_or_loads_pickles():
             for keyword in node.keywords:
                 trusts = keyword.arg == "trust_remote_code" and getattr(keyword.value, "value", None) is True
                 assert not trusts, f"{name_of(path)}:{node.lineno}"
+
+
+def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
+    """The calls in a file, with the last part of what is called."""
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func).rsplit(".", 1)[-1], node
+
+
+def test_every_step_takes_keywords_and_says_what_it_does():
+    assert all_steps()
+    for name, one in all_steps().items():
+        kinds = {parameter.kind for parameter in inspect.signature(one.fn).parameters.values()}
+        assert kinds <= {inspect.Parameter.KEYWORD_ONLY}, f"step {name} has positional arguments"
+        assert inspect.getdoc(one.fn), f"step {name} has no docstring"
+
+
+def test_every_step_belongs_to_a_phase():
+    assert [name for name, one in all_steps().items() if one.declared.phase is None] == []
+
+
+def test_there_is_exactly_one_context_variable():
+    made = [name_of(path) for path in FILES for called, _ in calls(path) if called.split("[")[0] == "ContextVar"]
+    assert made == ["tasks/runtime/context.py"]
+
+
+def test_folders_stay_readable():
+    numbers = Counter(name_of(path.parent) for path in FILES)
+    crowded = {folder: number for folder, number in numbers.items() if number > MOST_FILES_IN_A_FOLDER}
+    assert crowded == CROWDED, "divide the folder, or lower the number"
+
+
+def test_calls_with_many_positional_arguments_are_rare():
+    found = [
+        f"{name_of(path)}:{call.lineno} {called}"
+        for path in FILES
+        for called, call in calls(path)
+        if sum(not isinstance(argument, ast.Starred) for argument in call.args) >= LONG_POSITIONAL_CALL
+    ]
+    assert len(found) <= MOST_LONG_POSITIONAL_CALLS, "\n".join(found)
+
+
+def test_tables_become_rows_and_rows_no_dictionaries():
+    """`Row.from_table` gives rows; a table as dictionaries is no business of steps, flows and models."""
+    outside = [path for path in FILES if path.relative_to(ROOT).parts[0] != "data_contracts"]
+    lists = {name_of(path) for path in outside for called, _ in calls(path) if called == "to_pylist"}
+    assert lists == READ_FOREIGN_FILES | COUNT_COLUMN_VALUES
+    from_dictionaries = {name_of(path) for path in FILES for called, _ in calls(path) if called == "from_rows"}
+    assert from_dictionaries == set(), "build rows with their class"
 
 
 def test_every_step_is_locked_at_its_present_source():

@@ -109,6 +109,9 @@ class StoredShards(Sharded[R]):
         for part in self.parts:
             yield from self.row.from_table(self._store.read_shard(self.row, self._key, part))
 
+    def __len__(self) -> int:
+        return sum(part.rows for part in self.parts)
+
 
 class RepeatedKeys:
     """Keys that occur in more than one part of a table: each part's own are checked when it is written."""

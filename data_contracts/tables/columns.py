@@ -33,14 +33,14 @@ class Column:
         return None if self.values is None else one_of(self.field.name, self.values)
 
 
-def column_of(name: str, annotation: Any) -> Column:
-    """The column of a field.
+def column_of(name: str, annotation: Any, nested: bool = False) -> Column:
+    """The column of a field; `nested`: of a dataclass inside a row, where an enum converts its values itself.
 
     Raises:
         TypeError: the annotation has no column type.
     """
     inner, nullable = _without_none(annotation)
-    arrow, encode, decode = _type_of(name, inner)
+    arrow, encode, decode = _type_of(name, inner, nested)
     values = tuple(inner) if isinstance(inner, type) and issubclass(inner, StrEnum) else None
     return Column(pa.field(name, arrow, nullable=nullable), _or_none(encode), _or_none(decode), values)
 
@@ -58,13 +58,14 @@ def _or_none(convert: Convert | None) -> Convert | None:
     return lambda value: None if value is None else convert(value)
 
 
-def _type_of(name: str, annotation: Any) -> tuple[pa.DataType, Convert | None, Convert | None]:
+def _type_of(name: str, annotation: Any, nested: bool = False) -> tuple[pa.DataType, Convert | None, Convert | None]:
     if annotation in _LEAVES:
         return _LEAVES[annotation], None, None
     if isinstance(annotation, type) and issubclass(annotation, StrEnum):
-        return pa.string(), None, _member(annotation)
+        # No rule of a table sees inside a list or a struct: there, a value that is no member raises ValueError.
+        return (pa.string(), annotation, annotation) if nested else (pa.string(), None, _member(annotation))
     if get_origin(annotation) is tuple and get_args(annotation)[1:] == (Ellipsis,):
-        inner, encode, decode = _type_of(name, get_args(annotation)[0])
+        inner, encode, decode = _type_of(name, get_args(annotation)[0], nested=True)
         return pa.list_(inner), _each(encode, list), _each(decode, tuple)
     if isinstance(annotation, type) and is_dataclass(annotation):
         return _struct(annotation)
@@ -90,7 +91,7 @@ def _each(convert: Convert | None, container: type) -> Convert:
 
 def _struct(record: type) -> tuple[pa.DataType, Convert, Convert]:
     hints = get_type_hints(record)
-    columns = {field.name: column_of(field.name, hints[field.name]) for field in fields(record)}
+    columns = {field.name: column_of(field.name, hints[field.name], nested=True) for field in fields(record)}
 
     def encode(value: Any) -> dict[str, Any]:
         return {n: c.encode(getattr(value, n)) if c.encode else getattr(value, n) for n, c in columns.items()}

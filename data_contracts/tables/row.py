@@ -17,7 +17,7 @@ from dataclasses import dataclass, fields
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, ClassVar, Self, dataclass_transform, get_type_hints
+from typing import ClassVar, Self, dataclass_transform, get_type_hints
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -54,6 +54,7 @@ class Row:
             cls.key = key
         if version is not None:
             cls.version = version
+        cls.columns()  # refuses a type that has no column
 
     # -- what the table is -----------------------------------------------------------------------------------------
 
@@ -68,7 +69,8 @@ class Row:
         """The columns by name: the fields in their order, then the derived ones (`@column`)."""
         hints = get_type_hints(cls)
         named = {field.name: column_of(field.name, hints[field.name]) for field in fields(cls)}  # type: ignore[arg-type]
-        for name, value in vars(cls).items():
+        members = (member for base in reversed(cls.__mro__) for member in vars(base).items())
+        for name, value in members:
             if isinstance(value, column):
                 named[name] = column_of(name, get_type_hints(value.fget)["return"])
         return named
@@ -108,7 +110,7 @@ class Row:
             try:
                 encoded = values if one.encode is None else [one.encode(value) for value in values]
                 arrays.append(pa.array(encoded, one.field.type))
-            except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, TypeError, AttributeError) as error:
+            except (TypeError, ValueError, OverflowError, AttributeError) as error:  # Arrow's are the first two
                 raise ContractError(f"{cls.contract_id()}: column '{name}': {error}") from error
         return cls.check(pa.Table.from_arrays(arrays, schema=_nullable(cls.schema())))
 
@@ -123,20 +125,6 @@ class Row:
         names = [field.name for field in fields(cls)]  # type: ignore[arg-type]
         for values in zip(*given, strict=True):
             yield cls(**dict(zip(names, values, strict=True)))
-
-    @classmethod
-    def from_rows(cls, rows: Sequence[dict[str, Any]]) -> pa.Table:
-        """Build a checked table from dictionaries that have exactly the contract's columns."""
-        columns = set(cls.schema().names)
-        for row in rows:
-            if set(row) != columns:
-                missing, unknown = sorted(columns - set(row)), sorted(set(row) - columns)
-                raise ContractError(f"{cls.contract_id()}: a row lacks {missing} and has unknown {unknown}")
-        try:
-            table = pa.Table.from_pylist(list(rows), schema=_nullable(cls.schema()))
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise ContractError(f"{cls.contract_id()}: {error}") from error
-        return cls.check(table)
 
     @classmethod
     def empty(cls) -> pa.Table:

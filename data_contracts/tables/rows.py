@@ -124,6 +124,13 @@ class FileRows(Rows[R]):
     def __iter__(self) -> Iterator[R]:
         return self.row.read_files(self.paths)
 
+    def __len__(self) -> int:
+        rows = 0
+        for path in self.paths:
+            with self.row.open_part(path) as part:
+                rows += part.metadata.num_rows
+        return rows
+
 
 class Sharded(Rows[R]):
     """Rows that were computed shard by shard: after a crash only the missing shards are computed again."""
@@ -134,6 +141,9 @@ class Sharded(Rows[R]):
     def __iter__(self) -> Iterator[R]:
         for shard in self._shards:
             yield from shard
+
+    def __len__(self) -> int:
+        return sum(len(shard) for shard in self._shards)
 
 
 def rows_of(row: type[R], rows: Iterable[R]) -> Rows[R]:

@@ -111,7 +111,7 @@ StopAfter = Annotated[
 ]
 StartFrom = Annotated[
     Phase | None,
-    *_labelled("Start from", "Steps before it must be in the store already; empty: any", PHASE, EMPTY),
+    *_labelled("Start from", "Phases before it must be in the store already; empty: any", PHASE, EMPTY),
 ]
 Overrides = Annotated[
     tuple[Annotated[str, WithJsonSchema({"type": "string", "pattern": OVERRIDE})], ...],

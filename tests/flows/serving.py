@@ -120,8 +120,9 @@ class Serving:
         return [p for p in self.processes() if _environment(p).get("PREFECT__FLOW_RUN_ID") == run]
 
     def jobs(self, module: str) -> list[psutil.Process]:
-        """Job processes of a module, their guards aside."""
-        return [p for p in self.processes(module) if not any("job_guard" in word for word in _words(p))]
+        """The processes of a module's jobs: what their guards keep, started or forked (a fork shows another command)."""
+        guards = [p for p in self.processes(module) if any("job_guard" in word for word in _words(p))]
+        return [child for guard in guards for child in _children(guard)]
 
 
 def kill(processes: list[psutil.Process]) -> None:
@@ -140,5 +141,12 @@ def _environment(process: psutil.Process) -> dict[str, str]:
 def _words(process: psutil.Process) -> list[str]:
     try:
         return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def _children(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children(recursive=True)
     except psutil.Error:
         return []

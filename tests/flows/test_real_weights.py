@@ -40,7 +40,7 @@ def test_the_chain_runs_on_pretrained_weights(almost: Command, tmp_path: Path) -
     assert summary["metrics"]["queries.kept"] == 24
     assert summary["metrics"]["preferences:harmless-base_test.jsonl.gz.reward.n"] > 0
     assert not any(name.startswith("gold") for name in summary["metrics"]), "there is no gold outside the tiny world"
-    checkpoint = next(path for path in outputs_of(home, "optimize_policy") if path.parent.name == "checkpoint@1")
+    checkpoint = next(path for path in outputs_of(home, "optimize_policy") if path.parent.name == "policy@1")
     [folder] = checkpoint.glob("files-*")
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder)

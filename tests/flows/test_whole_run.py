@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import data_contracts
+from data_contracts.folder_contracts import LastPolicyCheckpoint, PolicyCheckpoint, RewardCheckpoint, VanillaCheckpoint
 from data_contracts.tables.row import CONTRACT_METADATA, Row
 from tasks.reporting.metric_titles import metric_of
 from tests.flows.command import Command, digests, outputs_of, step_of, summary_of
@@ -42,7 +43,10 @@ def known_contracts() -> dict[str, type[Row]]:
 
 
 def checkpoints(home: Path) -> list[Path]:
-    return sorted(path.parent for path in home.glob("checkpoint@1/*/files-*/config.json"))
+    contracts = (VanillaCheckpoint, RewardCheckpoint, PolicyCheckpoint, LastPolicyCheckpoint)
+    return sorted(
+        path.parent for contract in contracts for path in home.glob(f"{contract.contract_id()}/*/files-*/config.json")
+    )
 
 
 def test_summary_tells_what_happened(finished: Path):

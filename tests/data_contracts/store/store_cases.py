@@ -27,7 +27,7 @@ class AnimalsChanged(Animals):
 
 
 def animals(*legs: int) -> pa.Table:
-    return Animals.from_rows([{"animal_id": f"a{n}", "legs": n_legs} for n, n_legs in enumerate(legs)])
+    return Animals.to_table(Animals(animal_id=f"a{n}", legs=n_legs) for n, n_legs in enumerate(legs))
 
 
 class Opener:

@@ -54,7 +54,7 @@ def test_finished_shards_are_found_again_and_become_the_artifact(store: Store, o
     assert other.find_shard(Animals, KEY, 0) == first
     assert other.find_shard(Animals, KEY, 1) is None
     assert other.read_shard(Animals, KEY, first).to_pylist() == animals(4).to_pylist()
-    table = Animals.from_rows([{"animal_id": "b0", "legs": 6}])
+    table = Animals.to_table([Animals(animal_id="b0", legs=6)])
     second = other.write_shard(Animals, KEY, 1, table)
     artifact = other.commit_parts(Animals, KEY, [first, second], MADE)
     assert artifact.rows == 2
@@ -165,7 +165,7 @@ def test_whatever_is_killed_or_spoilt_a_rerun_gives_the_same_artifact(
     """An uninterrupted run, and one that dies after some shards and then has one of them damaged, agree."""
 
     def table(place: int) -> pa.Table:
-        return Animals.from_rows([{"animal_id": f"{place}-{n}", "legs": v} for n, v in enumerate(shards[place])])
+        return Animals.to_table(Animals(animal_id=f"{place}-{n}", legs=v) for n, v in enumerate(shards[place]))
 
     def run(store: Store, stop: int | None = None) -> Artifact | None:
         parts = []

@@ -1,4 +1,4 @@
-"""prefect.yaml: one deployment per heavy stage on the GPU pool, the whole paper on the CPU pool, no machine's path."""
+"""prefect.yaml: one deployment per heavy step on the GPU pool, the whole paper on the CPU pool, no machine's path."""
 
 import re
 from importlib import import_module
@@ -10,7 +10,8 @@ import yaml
 from data_contracts.store.home import PROJECT_ROOT
 from deployments.server.automations import HEARTBEAT_S, ZOMBIE_S, zombie_automation
 from flows.almost import almost
-from flows.running.run_stage import GPU_DEPLOYMENT, Stage
+from flows.running.pool import GPU_DEPLOYMENT, deployment_of
+from tasks.runtime.registry import heavy_steps
 
 TEXT = (PROJECT_ROOT / "prefect.yaml").read_text(encoding="utf-8")
 FILE: dict[str, Any] = yaml.safe_load(TEXT)
@@ -22,13 +23,25 @@ def flow_of(deployment: dict[str, Any]) -> Any:
     return getattr(import_module(module), name)
 
 
-def test_every_heavy_stage_has_its_gpu_deployment():
-    stages = {value.name for value in vars(import_module("flows.running.stages")).values() if isinstance(value, Stage)}
-    assert {flow_of(d).name for d in DEPLOYMENTS if d["name"] == GPU_DEPLOYMENT} == stages
-    assert len(stages) == 15
+def test_every_heavy_step_has_exactly_one_gpu_deployment():
+    gpu = [d for d in DEPLOYMENTS if d["name"] == GPU_DEPLOYMENT]
+    deployed = {d["entrypoint"]: f"{flow_of(d).name}/{d['name']}" for d in gpu}
+    steps = heavy_steps()
+    assert deployed == {f"flows.running.heavy_steps.{name}": deployment_of(step) for name, step in steps.items()}
+    assert len(gpu) == len(deployed) == len(steps) == 15
+    assert {d["work_pool"]["name"] for d in gpu} == {"almost-gpu"}
 
 
-def test_the_paper_runs_on_the_cpu_pool_and_sends_heavy_stages_to_the_other():
+def test_nothing_but_heavy_steps_and_whole_flows_is_deployed():
+    assert {d["name"] for d in DEPLOYMENTS} == {GPU_DEPLOYMENT, "full", "regenerate", "train", "models"}
+
+
+def test_a_step_that_is_not_heavy_has_no_entrypoint():
+    with pytest.raises(AttributeError, match="rank_comparisons is no heavy step; they are "):
+        _ = import_module("flows.running.heavy_steps").rank_comparisons
+
+
+def test_the_paper_runs_on_the_cpu_pool_and_sends_heavy_steps_to_the_other():
     [full] = [d for d in DEPLOYMENTS if d["name"] == "full"]
     assert flow_of(full) is almost
     assert full["work_pool"]["name"] == "almost-cpu"

@@ -6,11 +6,12 @@ from data_contracts.config.profiles import load_profile
 from data_contracts.store.home import PROJECT_ROOT
 from flows.running.approval import POLICY_TRAINING, SYNTHETIC_FEEDBACK, describe
 from models.run_bill import bill
-from tasks.runtime.stage_range import StageName, StageRange, covering
+from tasks.runtime.context import within
+from tasks.runtime.phases import Phase, PhaseRange
 from tests.flows.command import MINI
 
 CONFIG = load_profile(str(MINI))
-BILL = {work.stage: work for work in bill(CONFIG)}
+BILL = {work.step: work for work in bill(CONFIG)}
 
 
 def cells(text: str) -> dict[str, list[str]]:
@@ -34,7 +35,7 @@ def test_another_algorithm_is_billed_as_policy_training():
 def test_what_the_store_holds_is_not_in_the_sum():
     found = {"mine_queries", "sample_responses-A"}
     shown = cells(describe(CONFIG, SYNTHETIC_FEEDBACK, found, {}))
-    assert all(shown[stage] == ["in the store", "", ""] for stage in found)
+    assert all(shown[step] == ["in the store", "", ""] for step in found)
     left = [work for name, work in BILL.items() if name in shown and name not in found]
     tokens, flops, hours = shown["**together**"]
     assert tokens == f"{sum(work.tokens for work in left):,}"
@@ -42,8 +43,8 @@ def test_what_the_store_holds_is_not_in_the_sum():
     assert float(hours) > 0
 
 
-def test_stages_behind_the_last_one_asked_for_are_not_billed():
-    with covering(StageRange(until=StageName.SFT)):
+def test_steps_behind_the_last_one_asked_for_are_not_billed():
+    with within(phases=PhaseRange(until=Phase.SFT)):
         shown = cells(describe(CONFIG, POLICY_TRAINING, set(), {"reward.heldout_accuracy": 0.75}))
     assert "finetune_policy" in shown
     assert "optimize_policy" not in shown

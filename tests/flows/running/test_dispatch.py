@@ -1,4 +1,4 @@
-"""Dispatch to a pool where something is missing: the stage's deployment, or a worker; with a real API, without workers."""
+"""Dispatch to a pool where something is missing: the step's deployment, or a worker; with a real API, without workers."""
 
 import json
 import subprocess
@@ -16,30 +16,39 @@ SCRIPT = """
 import json, sys, time
 from prefect import flow, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
-from data_contracts.errors import AlmostError
+from data_contracts.config.engine import EngineConfig
 from data_contracts.config.placement import Placement
-from data_contracts.store.artifact_store import Store
-from flows.running.run_stage import run_stage
-from flows.running.stages import JUDGE_BY_AS_IS, judge_by_as_is_flow
+from data_contracts.errors import AlmostError
+from data_contracts.folder_contracts import RewardCheckpoint
 from data_contracts.store.artifact import Artifact
-from data_contracts.config.sections import EngineConfig
-from tasks.runtime.context import use_store
+from data_contracts.store.artifact_store import Store
+from data_contracts.tables.comparisons import Comparison
+from flows.running import heavy_steps
+from flows.running.pool import run_on_pool
+from tasks.feedback.judge_by_as_is import judge_by_as_is
+from tasks.runtime.context import within
 
-def missing(contract):
-    return Artifact(contract=contract, path=f"{contract}/none", digest="0" * 64, rows=1)
+def missing(store, contract):
+    name = contract.contract_id()
+    return store.stored(contract, Artifact(contract=name, path=f"{name}/none", digest="0" * 64, rows=1))
 
 @flow(name="caller", log_prints=False)
 def caller():
     told = []
     placement = Placement(heavy="pool", dispatch_timeout_s=2)
-    with use_store(Store(sys.argv[1])), get_client(sync_client=True) as client:
+    store = Store(sys.argv[1])
+    comparisons, model = missing(store, Comparison), missing(store, RewardCheckpoint)
+    with (
+        within(store=store, placement=placement, dispatch=run_on_pool),
+        get_client(sync_client=True) as client,
+    ):
         for ready in (False, True):
             if ready:
                 client.create_work_pool(WorkPoolCreate(name="idle", type="process"))
-                client.create_deployment(client.create_flow(judge_by_as_is_flow), "gpu", work_pool_name="idle")
+                client.create_deployment(client.create_flow(heavy_steps.judge_by_as_is), "gpu", work_pool_name="idle")
             started = time.monotonic()
             try:
-                run_stage(JUDGE_BY_AS_IS, placement, missing("comparisons@1"), missing("checkpoint@1"), EngineConfig())
+                judge_by_as_is(comparisons=comparisons, as_is=model, engine=EngineConfig())
             except AlmostError as error:
                 told.append([type(error).__name__, str(error), time.monotonic() - started])
         runs = client.read_flow_runs()

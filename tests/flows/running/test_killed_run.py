@@ -15,12 +15,15 @@ from tests.flows.command import MINI, Command, digests, outputs_of, step_of, unt
 pytestmark = pytest.mark.flow
 
 START_LIMIT_S, TRIES = 120, 5
-SAVE_EVERY, SFT_STEPS, SHARDS = 2, 18, 12
+SAVE_EVERY, SFT_STEPS, SHARDS = 2, 180, 12
+LONGER = ("--set", "sft.epochs=30", "--until", "sft")  # else training ends before the kill is felt
 
 
-def start_and_kill(almost: Command, home: Path, log: Path, reached: Callable[[], object], what: str) -> None:
+def start_and_kill(
+    almost: Command, home: Path, log: Path, reached: Callable[[], object], what: str, *arguments: str
+) -> None:
     """Start the mini profile, and kill the flow's process, and nothing else, as soon as `reached()`."""
-    process = almost.start("run", "--profile", str(MINI), "--home", str(home), log=log)
+    process = almost.start("run", "--profile", str(MINI), "--home", str(home), *arguments, log=log)
     try:
         until(lambda: reached() or process.poll() is not None, START_LIMIT_S, what, poll_s=0.001)
     finally:
@@ -60,6 +63,9 @@ def test_killed_while_sampling(almost: Command, copied: Callable[[], Path], tmp_
 
 def test_killed_while_finetuning(almost: Command, copied: Callable[[], Path], tmp_path: Path):
     home = copied()
+    remove_outputs(home, "finetune_policy")
+    undisturbed = almost.mini(home, *LONGER)
+    assert undisturbed.returncode == 0, undisturbed.stdout
     before = digests(home)
     remove_outputs(home, "finetune_policy")
 
@@ -67,14 +73,14 @@ def test_killed_while_finetuning(almost: Command, copied: Callable[[], Path], tm
         markers = home.glob(f"scratch/jobs/*-finetune_policy/work/checkpoints-*/checkpoint-*/{MARKER}")
         return sorted(int(marker.parent.name.removeprefix("checkpoint-")) for marker in markers)
 
-    start_and_kill(almost, home, tmp_path / "killed.log", complete, "a checkpoint")
+    start_and_kill(almost, home, tmp_path / "killed.log", complete, "a checkpoint", *LONGER)
     until(lambda: not job_processes(home), 30, "the job to end with its launcher")
     saved = complete()[-1]
-    assert SAVE_EVERY <= saved < SFT_STEPS, "the kill came after training; raise sft.epochs in mini.yaml"
+    assert SAVE_EVERY <= saved < SFT_STEPS, "the kill came after training; raise sft.epochs of LONGER"
     [log] = home.glob("scratch/jobs/*-finetune_policy/work/job.log")
     reached = max(int(step) for step in re.findall(r'"done": ?(\d+)', log.read_text()))
     assert reached - saved <= SAVE_EVERY
-    done = almost.mini(home)
+    done = almost.mini(home, *LONGER)
     assert done.returncode == 0, done.stdout
     assert f"finetune_policy: {saved + 1}/{SFT_STEPS} steps" in done.stdout  # its first report
     assert digests(home) == before

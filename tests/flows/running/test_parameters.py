@@ -2,6 +2,7 @@
 
 import inspect
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,12 +16,18 @@ from data_contracts.config.policy_pairs import LearningFromPairs
 from data_contracts.config.profiles import PROFILE_FOLDER, profile_names
 from data_contracts.config.run_config import RunConfig
 from data_contracts.errors import ConfigError
-from data_contracts.folder_contracts import Checkpoint
+from data_contracts.folder_contracts import FolderContract, PolicyCheckpoint, RewardCheckpoint
 from data_contracts.store.artifact import Artifact
+from data_contracts.store.artifact_store import Store
+from data_contracts.tables.comparisons import Comparison
+from data_contracts.tables.demonstrations import Demonstration
+from data_contracts.tables.row import Row
 from flows.almost import almost
 from flows.running.parameters import ModelSources, PromptSources, configure
-from flows.running.run_stage import Stage
-from flows.running.stages import OPTIMIZE_BY_PREFERENCES, OPTIMIZE_POLICY
+from tasks.policy.optimize_by_preferences import optimize_by_preferences
+from tasks.policy.optimize_policy import optimize_policy
+from tasks.runtime.context import use_store
+from tasks.runtime.step import Step
 
 SCHEMA: dict[str, Any] = parameter_schema(almost.fn).model_dump()
 FIELDS = SCHEMA["properties"]
@@ -132,24 +139,33 @@ def test_an_algorithm_is_chosen_in_the_form_as_by_set(algorithm: Algorithm):
 
 
 @pytest.mark.parametrize("algorithm", Algorithm)
-def test_a_dispatched_call_brings_back_the_algorithms_own_settings(algorithm: Algorithm):
+def test_a_dispatched_call_brings_back_the_algorithms_own_settings(algorithm: Algorithm, tmp_path: Path):
     """What a GPU pool's worker gets is JSON: the settings come back as the same class."""
-    config = configure("smoke", algorithm=algorithm, overrides=[])
-    model = Artifact[Checkpoint](contract="checkpoint@1", path="checkpoint@1/abc", digest="d1", rows=0)
-    given: dict[str, Any] = {"policy": model, "optimization": config.policy, "training": config.training, "seed": 1}
+    config, store = configure("smoke", algorithm=algorithm, overrides=[]), Store(str(tmp_path))
+
+    def stored(contract: type[Row] | type[FolderContract]) -> Any:
+        name = contract.contract_id()
+        return store.stored(contract, Artifact(contract=name, path=f"{name}/abc", digest="d1", rows=0))
+
+    given: dict[str, Any] = {"optimization": config.policy, "training": config.training, "seed": 1}
+    given["policy"] = stored(PolicyCheckpoint)
     if isinstance(config.policy, LearningFromPairs):
-        stage: Stage[..., Any] = OPTIMIZE_BY_PREFERENCES
-        given |= {"comparisons": model}
+        step: Step[..., Any] = optimize_by_preferences
+        given["comparisons"] = stored(Comparison)
     else:
-        stage = OPTIMIZE_POLICY
+        step = optimize_policy
         judged = configure("smoke", algorithm=algorithm, overrides=["policy.score_source=gold_judge"])
-        given |= {"demonstrations": model, "reward_model": model, "other_scorer": judged.other_scorer()}
-    back = stage.decode(json.loads(json.dumps(stage.encode(**given))))
-    assert back == given
+        given["demonstrations"] = stored(Demonstration)
+        given |= {"reward_model": stored(RewardCheckpoint), "other_scorer": judged.other_scorer()}
+    with use_store(store):
+        back = step.decode(json.loads(json.dumps(step.encode(step.bind(**given)))))
+        assert step.key(**back) == step.key(**given)
+    assert step.encode(back) == step.encode(given)
     assert type(back["optimization"]) is type(config.policy)
+    assert back["optimization"] == config.policy
 
 
-def test_where_heavy_stages_run(monkeypatch: pytest.MonkeyPatch):
+def test_where_heavy_steps_run(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("ALMOST_PLACEMENT", raising=False)
     assert configure("smoke").placement.heavy is Target.INLINE
     monkeypatch.setenv("ALMOST_PLACEMENT", "pool")

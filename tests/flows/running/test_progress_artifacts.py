@@ -1,4 +1,4 @@
-"""A flow run's long stages show how far they are, and the time left, among its artifacts in Prefect."""
+"""A flow run's long steps show how far they are, and the time left, among its artifacts in Prefect."""
 
 import json
 import subprocess
@@ -16,19 +16,23 @@ from prefect import flow, get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.runtime import flow_run
 from tasks.runtime import progress_artifact
-from tasks.runtime.context import ProgressReporter
-from tasks.runtime.run_listener import logging_progress
+from tasks.runtime.context import ProgressReporter, RunningStep, within
+from tasks.runtime.run_log import run_observers
 
 progress_artifact.FIRST_AFTER_S = 0.0
 progress_artifact.EVERY_S = 0.0
 
 @flow
 def run():
-    with logging_progress():
-        slow = ProgressReporter(8, "shards", stage="sample_responses-A")
-        for done in (1, 2, 4):
-            slow.update(done, acceptance=0.5)
-        ProgressReporter(3, "rows", stage="quick").update(3)
+    slow = RunningStep("sample_responses", "sample_responses-A", "key")
+    quick = RunningStep("quick", "quick", "key")
+    with run_observers() as observers, within(observers=observers):
+        with within(step=slow):
+            reporter = ProgressReporter(8, "shards")
+            for done in (1, 2, 4):
+                reporter.update(done, acceptance=0.5)
+        with within(step=quick):
+            ProgressReporter(3, "rows").update(3)
     with get_client(sync_client=True) as client:
         found = client.read_artifacts(
             artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run.id]))
@@ -39,7 +43,7 @@ run()
 """
 
 
-def test_a_stage_under_way_is_an_artifact_of_the_run(almost: Command):
+def test_a_step_under_way_is_an_artifact_of_the_run(almost: Command):
     environment = almost.environment | {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120"}
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300,

@@ -91,7 +91,7 @@ def test_a_run_waits_for_approval_without_a_process_and_then_goes_on_or_ends(ser
     assert step_of(serving.home, "pretrain_model-large")["cached"]
     assert not step_of(serving.home, "finetune_policy")["cached"]
     edges = serving.graph(approved)
-    assert edges["finetune-policy / almost-mini"] == {"self-play / almost-mini", "pretrain-model / almost-mini-large"}
+    assert edges["finetune-policy / almost-mini"] == {"self-play / almost-mini", "pretrain-model / almost-mini-small"}
     assert edges["judge-by-as-is / almost-mini"] == {"filter_comparisons", "train-as-is-reward-model / almost-mini"}
 
 

@@ -1,4 +1,4 @@
-"""Stages that start a model server of their own, `transformers serve`, ask it, and end it, within a real run."""
+"""Steps that start a model server of their own, `transformers serve`, ask it, and end it, within a real run."""
 
 import json
 import sys
@@ -52,7 +52,7 @@ def profile(tmp_path: Path) -> Path:
     return path
 
 
-def test_queries_and_responses_come_from_servers_that_end_with_their_stages(
+def test_queries_and_responses_come_from_servers_that_end_with_their_steps(
     almost: Command, profile: Path, tmp_path: Path
 ):
     home = tmp_path / "home"

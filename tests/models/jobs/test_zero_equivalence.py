@@ -90,7 +90,13 @@ def sampled(folder: Path) -> list[tuple[str, str, int]]:
 def assert_same(found: Path, expected: Path, name: str, atol: float = 1e-4) -> None:
     """Same rollouts, same metrics within 1e-4, same weights up to what Adam makes of rounding."""
     assert sampled(found) == sampled(expected), name
-    assert measured(found) == pytest.approx(measured(expected), abs=atol), name
+    ours, theirs = measured(found), measured(expected)
+    counted = {key for key in theirs if key[1].endswith("clip_fraction")}
+    assert {key: ours[key] for key in ours.keys() - counted} == pytest.approx(
+        {key: theirs[key] for key in theirs.keys() - counted}, abs=atol
+    ), name
+    # A token whose change is within rounding of the clip range counts on either side of it: one of some hundred tokens.
+    assert {key: ours[key] for key in counted} == pytest.approx({key: theirs[key] for key in counted}, abs=0.01), name
     weights, whole = (load_file(folder / "model" / "model.safetensors") for folder in (found, expected))
     assert weights.keys() == whole.keys()
     for key, value in whole.items():

@@ -15,9 +15,9 @@ import pytest
 
 from data_contracts.config.training import TrainingSettings
 from data_contracts.errors import JobError, TransientJobError
+from data_contracts.store.home import PROJECT_ROOT
 from models.processes import forked_job, launch
 from models.processes.forked_job import may_fork
-from data_contracts.store.home import PROJECT_ROOT
 from models.processes.launch import run_job
 from tests.models.processes.fork_jobs import JOB, LINES, SurroundingsSpec
 from tests.models.processes.test_launch import await_end, await_file

@@ -1,7 +1,7 @@
-"""@step without Prefect: keys, outputs, damage, lookup, stage range, provenance; then once under Prefect."""
+"""@step without Prefect: keys, outputs, damage, lookup, provenance, calls as data; then once under Prefect."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,66 +10,72 @@ import pytest
 
 from data_contracts.config.run_config import RunConfig
 from data_contracts.errors import AlmostError, ConfigError, ContractError, EngineError, JobError, TransientJobError
+from data_contracts.folder_contracts import PolicyCheckpoint, RewardCheckpoint
 from data_contracts.handles import ModelHandle
 from data_contracts.store.artifact import Artifact
 from data_contracts.store.artifact_store import Store
+from data_contracts.store.stored import Folder, LocalFolder, StoredFolder, StoredRows
 from data_contracts.tables.row import Row
-from tasks.runtime import step_context
-from tasks.runtime.context import add_startup, count, job_folder
-from tasks.runtime.run_record import RunRecord, recording
-from tasks.runtime.stage_range import (
-    StageName,
-    StageRange,
-    StageReached,
-    check_reached,
-    covering,
-    require_found,
-    stage_named,
-)
-from tasks.runtime.step import NotInStoreError, Outputs, lookup_only, step
+from data_contracts.tables.rows import Rows, rows_of, stream
+from tasks.runtime.context import add_startup, count, current, job_folder, use_store, within
+from tasks.runtime.outputs import Outputs
+from tasks.runtime.phases import Phase, PhaseRange, PhaseReached
+from tasks.runtime.run_record import RunRecord
+from tasks.runtime.step import NotInStoreError, step
+from tests.tasks.conftest import MADE_BY_A_TEST, prompt
 
 
-class Numbers(Row, table="numbers", key="number_id"):
+class Number(Row, table="numbers", key="number_id"):
     number_id: str
     value: int
 
 
-class Squares(Numbers, table="squares"):
+class Square(Number, table="squares"):
     """Numbers times themselves."""
 
 
 class Both(Outputs):
     """Numbers and their squares."""
 
-    numbers: Artifact[Numbers]
-    squares: Artifact[Squares]
+    numbers: Rows[Number]
+    squares: Rows[Square]
 
 
 CALLS: list[str] = []
 
 
-def table(contract: type[Row], values: list[int]) -> pa.Table:
-    return contract.from_rows([{"number_id": f"n{place}", "value": value} for place, value in enumerate(values)])
+def numbered(values: list[int]) -> Rows[Number]:
+    return rows_of(Number, [Number(number_id=f"n{place}", value=value) for place, value in enumerate(values)])
 
 
-@step(version="1")
-def make_numbers(size: int, seed: int = 1) -> Artifact[Numbers]:
+def squares_of(numbers: Rows[Number]) -> Iterator[Square]:
+    return (Square(number_id=number.number_id, value=number.value**2) for number in numbers)
+
+
+@step(version="1", phase=Phase.RESPONSES)
+def make_numbers(*, size: int, seed: int = 1) -> Rows[Number]:
     """Numbers from seed."""
     CALLS.append("make_numbers")
     count(made=size)
     add_startup(0.0)
-    return write(Numbers, table(Numbers, list(range(seed, seed + size))))
+    return numbered(list(range(seed, seed + size)))
 
 
-@step(version="1", run_name="{kind}")
-def square_numbers(numbers: Artifact[Numbers], kind: str = "plain") -> Both:
+@step(version="1", phase=Phase.COMPARISONS, run_name="{kind}")
+def square_numbers(*, numbers: Rows[Number], kind: str = "plain") -> Both:
     """Numbers and their squares."""
     CALLS.append("square_numbers")
-    values = read(Numbers, numbers)["value"].to_pylist()
     (job_folder("scratch") / "file").write_text("left over")
     return Both(
-        numbers=write(Numbers, table(Numbers, values)), squares=write(Squares, table(Squares, [v * v for v in values]))
+        numbers=numbered([number.value for number in numbers]), squares=stream(Square, lambda: squares_of(numbers))
     )
+
+
+@step(version="1")
+def score_with(*, model: Folder[PolicyCheckpoint], numbers: list[Rows[Number]]) -> Folder[RewardCheckpoint]:
+    """A model from another."""
+    CALLS.append("score_with")
+    return LocalFolder(RewardCheckpoint, model.local())
 
 
 @pytest.fixture(autouse=True)
@@ -77,35 +83,55 @@ def _no_calls() -> None:
     CALLS.clear()
 
 
-# --- keys and outputs -------------------------------------------------------------------------------------------
+def values(rows: Rows[Any]) -> list[int]:
+    return [row.value for row in rows]
 
 
-def test_a_step_is_computed_once_per_input(compute: Callable[..., Any]):
-    first = compute(make_numbers, 3)
-    assert read(Numbers, first)["value"].to_pylist() == [1, 2, 3]
-    assert compute(make_numbers, 3) == compute(make_numbers, size=3, seed=1) == first
-    assert CALLS == ["make_numbers"]
-    assert compute(make_numbers, 3, seed=2) != first
-    assert CALLS == ["make_numbers"] * 2
+def model_folder(folder: Path) -> Path:
+    folder.mkdir()
+    for name in ("config.json", "tokenizer_config.json", "model.safetensors"):
+        (folder / name).write_text("{}")
+    return folder
 
 
-def test_several_outputs_come_back_by_name(compute: Callable[..., Any], store: Store):
-    both = compute(square_numbers, compute(make_numbers, 3))
-    assert isinstance(both, Both)
-    assert both.squares.contract == "squares@1"
-    assert read(Squares, both.squares)["value"].to_pylist() == [1, 4, 9]
-    assert both.numbers.key == both.squares.key
-    assert not list((store.scratch / "jobs").iterdir()), "the job folder of a finished step is gone"
+# --- declaration ------------------------------------------------------------------------------------------------
 
 
-def test_the_plain_function_needs_a_step_around_it(store: Store):
-    with pytest.raises(AlmostError, match="works inside a step only"):
-        make_numbers.fn(3)
+def test_a_step_s_arguments_are_keyword_only():
+    with pytest.raises(TypeError, match="step wrong: argument 'size' is positional; begin the signature with"):
+
+        @step(version="1")
+        def wrong(size: int) -> Rows[Number]:
+            """Positional."""
+            return numbered([size])
+
+    for variadic in (lambda *sizes: numbered([]), lambda **sizes: numbered([])):
+        with pytest.raises(TypeError, match="argument 'sizes' is positional"):
+            step(version="1")(variadic)
+    with pytest.raises(TypeError, match="positional"):
+        make_numbers.fn(3)  # pyright: ignore[reportCallIssue]
 
 
-def test_without_a_store_steps_say_so():
-    with pytest.raises(AlmostError, match="no store is open"):
-        make_numbers.find(3)
+def test_what_a_step_must_return():
+    with pytest.raises(
+        TypeError, match=r"a step returns Rows\[...\], Folder\[...\] or Outputs of them, not <class 'int'>"
+    ):
+
+        @step(version="1")
+        def wrong() -> int:
+            """Not rows."""
+            return 1
+
+    class Wrong(Outputs):
+        numbers: Rows[Number]
+        size: int
+
+    with pytest.raises(TypeError, match="a step returns Rows"):
+
+        @step(version="1")
+        def wrong_too() -> Wrong:
+            """Rows and something else."""
+            return Wrong(numbers=numbered([1]), size=1)
 
 
 def test_labels_and_descriptions(store: Store):
@@ -114,25 +140,94 @@ def test_labels_and_descriptions(store: Store):
     assert make_numbers.__doc__ == "Numbers from seed."
 
 
-def test_what_a_step_must_return():
-    with pytest.raises(TypeError, match="a step returns Artifact"):
+# --- without a run ----------------------------------------------------------------------------------------------
 
-        @step(version="1")
-        def wrong() -> int:
-            """Not an artifact."""
-            return 1
+
+def test_the_plain_function_works_without_a_store():
+    numbers = make_numbers.fn(size=3)
+    assert values(numbers) == [1, 2, 3]
+    both = square_numbers.fn(numbers=numbers)
+    assert (values(both.numbers), values(both.squares)) == ([1, 2, 3], [1, 4, 9])
+
+
+def test_without_a_store_steps_say_so():
+    with pytest.raises(AlmostError, match="no store is open"):
+        make_numbers.find(size=3)
+    with pytest.raises(AlmostError, match="no store is open"):
+        make_numbers(size=3)
+
+
+# --- keys and outputs -------------------------------------------------------------------------------------------
+
+
+def test_a_step_is_computed_once_per_input(compute: Callable[..., Any]):
+    first = compute(make_numbers, size=3)
+    assert isinstance(first, StoredRows)
+    assert values(first) == [1, 2, 3]
+    assert compute(make_numbers, size=3) == compute(make_numbers, size=3, seed=1) == first
+    assert CALLS == ["make_numbers"]
+    assert compute(make_numbers, size=3, seed=2) != first
+    assert CALLS == ["make_numbers"] * 2
+
+
+def test_several_outputs_come_back_by_name(compute: Callable[..., Any], store: Store):
+    both = compute(square_numbers, numbers=compute(make_numbers, size=3))
+    assert isinstance(both, Both)
+    assert isinstance(both.squares, StoredRows)
+    assert isinstance(both.numbers, StoredRows)
+    assert both.squares.artifact.contract == "squares@1"
+    assert values(both.squares) == [1, 4, 9]
+    assert both.numbers.artifact.key == both.squares.artifact.key
+    assert not list((store.scratch / "jobs").iterdir()), "the job folder of a finished step is gone"
+
+
+def test_a_folder_of_a_step_goes_into_the_store(compute: Callable[..., Any], store: Store, tmp_path: Path):
+    artifact = store.commit_folder(PolicyCheckpoint, "k" * 32, model_folder(tmp_path / "model"), MADE_BY_A_TEST)
+    policy, numbers = StoredFolder(PolicyCheckpoint, artifact, store), compute(make_numbers, size=1)
+    scorer = compute(score_with, model=policy, numbers=[numbers])
+    assert isinstance(scorer, StoredFolder)
+    assert scorer.artifact.contract == "reward_model@1"
+    assert (scorer.local() / "model.safetensors").read_text() == "{}"
+    parents = store.manifest(scorer.artifact).provenance.parents
+    assert [(parent.argument, parent.path) for parent in parents] == [
+        ("model", artifact.path), ("numbers", numbers.artifact.path),
+    ]  # fmt: skip
+
+
+# --- calls as data ----------------------------------------------------------------------------------------------
+
+
+def test_a_call_travels_as_json_and_is_the_same_call(compute: Callable[..., Any], store: Store):
+    arguments = square_numbers.bind(numbers=compute(make_numbers, size=3))
+    sent = square_numbers.encode(arguments)
+    assert sent == {"numbers": arguments["numbers"].artifact.model_dump(mode="json"), "kind": "plain"}
+    received = square_numbers.decode(sent)
+    assert received == arguments
+    assert square_numbers.key(**received) == square_numbers.key(**arguments)
+    assert values(received["numbers"]) == [1, 2, 3]
+
+
+def test_a_call_with_an_artifact_of_another_contract_is_refused(store: Store, tmp_path: Path):
+    reward = store.commit_folder(RewardCheckpoint, "k" * 32, model_folder(tmp_path / "model"), MADE_BY_A_TEST)
+    with pytest.raises(ContractError, match="is a reward_model@1, not a policy@1"):
+        score_with.decode({"model": reward.model_dump(mode="json"), "numbers": []})
+    with pytest.raises(ContractError, match="is a reward_model@1, not a numbers@1"):
+        score_with.decode({"numbers": [reward.model_dump(mode="json")]})
+
+
+# --- damage and failure -----------------------------------------------------------------------------------------
 
 
 def test_the_manifest_tells_how_it_was_made(compute: Callable[..., Any], store: Store):
-    numbers = compute(make_numbers, 3)
-    both = compute(square_numbers, numbers, "fine")
-    made = store.manifest(both.squares).provenance
+    numbers = compute(make_numbers, size=3)
+    both = compute(square_numbers, numbers=numbers, kind="fine")
+    made = store.manifest(both.squares.artifact).provenance
     assert (made.step, made.step_version, made.config) == ("square_numbers", "1", {"kind": "fine"})
     (parent,) = made.parents
-    assert (parent.argument, parent.path) == ("numbers", numbers.path)
-    assert parent.identity == f"numbers@1:{numbers.digest}"
+    assert (parent.argument, parent.path) == ("numbers", numbers.artifact.path)
+    assert parent.identity == f"numbers@1:{numbers.artifact.digest}"
     assert made.versions["pyarrow"] == pa.__version__
-    cost = store.cost(numbers)
+    cost = store.cost(numbers.artifact)
     assert cost is not None
     assert cost.counters == {"made": 3.0}
     assert cost.working_s >= 0
@@ -141,11 +236,11 @@ def test_the_manifest_tells_how_it_was_made(compute: Callable[..., Any], store: 
 def test_one_damaged_output_of_two_is_rebuilt_with_the_same_bytes(
     compute: Callable[..., Any], store: Store, caplog: pytest.LogCaptureFixture
 ):
-    both = compute(square_numbers, compute(make_numbers, 3))
-    (part,) = store.materialise(both.squares)
+    both = compute(square_numbers, numbers=compute(make_numbers, size=3))
+    (part,) = both.squares.paths
     part.write_bytes(b"spoilt")
-    assert square_numbers.find(compute(make_numbers, 3)) is None
-    again = compute(square_numbers, compute(make_numbers, 3))
+    assert square_numbers.find(numbers=compute(make_numbers, size=3)) is None
+    again = compute(square_numbers, numbers=compute(make_numbers, size=3))
     assert again == both
     assert CALLS == ["make_numbers", "square_numbers", "square_numbers"]
     assert "rebuilt with the same bytes" in caplog.text
@@ -153,95 +248,86 @@ def test_one_damaged_output_of_two_is_rebuilt_with_the_same_bytes(
 
 def test_a_step_that_fails_leaves_no_manifest_and_keeps_its_job_folder(compute: Callable[..., Any], store: Store):
     @step(version="1")
-    def fails(size: int) -> Both:
+    def fails(*, size: int) -> Both:
         """Fails between its outputs."""
         (job_folder("train") / "checkpoint").write_text("half way")
-        numbers = write(Numbers, table(Numbers, [size]))
-        raise JobError(f"after {numbers.rows}")
+        return Both(numbers=numbered([size]), squares=stream(Square, no_squares))
+
+    def no_squares() -> Iterator[Square]:
+        raise JobError("after the numbers")
 
     with pytest.raises(JobError):
-        compute(fails, 3)
-    assert fails.find(3) is None
+        compute(fails, size=3)
+    assert fails.find(size=3) is None
     (folder,) = (store.scratch / "jobs").iterdir()
     assert (folder / "checkpoint").read_text() == "half way"
 
 
-# --- lookup and stage range -------------------------------------------------------------------------------------
+# --- lookup and phases ------------------------------------------------------------------------------------------
 
 
 def test_lookup_finds_or_raises_and_computes_nothing(compute: Callable[..., Any], store: Store):
     record = RunRecord()
-    with lookup_only(), recording(record):
+    with within(lookup_only=True, record=record):
         with pytest.raises(NotInStoreError, match="make_numbers: the store has no verified outputs"):
-            make_numbers(3)
+            make_numbers(size=3)
         assert CALLS == []
-    numbers = compute(make_numbers, 3)
-    with lookup_only(), recording(record):
-        assert make_numbers(3) == numbers
-        assert make_numbers.submit(3).result() == numbers
+    numbers = compute(make_numbers, size=3)
+    with within(lookup_only=True, record=record):
+        assert make_numbers(size=3) == numbers
+        assert make_numbers.submit(size=3).result() == numbers
     assert CALLS == ["make_numbers"]
-    assert [entry.stage for entry in record.stages] == ["make_numbers"] * 2
-    assert (record.stages[0].rows, record.stages[0].artifacts) == (3, {numbers.path: 3})
+    assert [entry.label for entry in record.steps] == ["make_numbers"] * 2
+    assert (record.steps[0].rows, record.steps[0].artifacts) == (3, {numbers.artifact.path: 3})
 
 
-def test_until_stops_before_the_first_step_behind_it():
-    with covering(StageRange(until=StageName.RESPONSES)):
-        for inside in ("build_tiny_world", "mine_queries", "sample_responses"):
-            check_reached(inside)
-        for behind in ("rank_comparisons", "train_reward_model", "optimize_policy", "judge_model_by_gold"):
-            with pytest.raises(StageReached, match="responses"):
-                check_reached(behind)
-    check_reached("optimize_policy")
+def test_a_step_behind_the_last_phase_is_not_begun_even_if_it_is_done(compute: Callable[..., Any], store: Store):
+    numbers = compute(make_numbers, size=3)
+    compute(square_numbers, numbers=numbers)
+    with within(phases=PhaseRange(until=Phase.RESPONSES), lookup_only=True):
+        assert make_numbers(size=3) == numbers
+        with pytest.raises(PhaseReached, match="responses"):
+            square_numbers(numbers=numbers)
 
 
-def test_from_asks_that_earlier_steps_are_there():
-    with covering(StageRange(from_=StageName.COMPARISONS)):
-        require_found("rank_comparisons")
-        require_found("optimize_policy")
-        with pytest.raises(ConfigError, match="--from comparisons: the outputs of mine_queries are not in the store"):
-            require_found("mine_queries")
-    require_found("mine_queries")
-
-
-def test_stage_names_and_ranges_are_checked():
-    assert stage_named("--until", None) is None
-    assert stage_named("--until", "sft") is StageName.SFT
-    with pytest.raises(ConfigError, match="--until lunch: unknown stage; known: world, queries"):
-        stage_named("--until", "lunch")
-    StageRange(StageName.SFT, StageName.SFT)
-    with pytest.raises(ConfigError, match="--from policy lies behind --until queries"):
-        StageRange(StageName.QUERIES, StageName.POLICY)
-
-
-def test_every_step_of_the_flow_belongs_to_a_stage():
-    from tasks.runtime.stage_range import STEPS
-    from tasks.runtime.step_lock import all_steps
-
-    named = [name for names in STEPS.values() for name in names]
-    assert sorted(named) == sorted(all_steps()), "--until and --from do not know every step"
+def test_a_step_before_the_first_phase_is_found_or_refused(compute: Callable[..., Any], store: Store):
+    with within(phases=PhaseRange(from_=Phase.COMPARISONS)):
+        with pytest.raises(ConfigError, match="--from comparisons: the outputs of make_numbers are not in the store"):
+            make_numbers(size=3)
+        numbers = compute(make_numbers, size=3)
+        with within(lookup_only=True):
+            assert make_numbers(size=3) == numbers
 
 
 # --- seeds ------------------------------------------------------------------------------------------------------
 
 
-def test_a_new_data_seed_does_not_retrain_the_ladder():
+def test_a_new_data_seed_does_not_retrain_the_ladder(store: Store):
     from data_contracts.config.profiles import load_profile
     from data_contracts.folder_contracts import TokenizerFiles
     from data_contracts.tables.documents import Document
+    from data_contracts.tables.evaluation_texts import EvaluationText
     from tasks.feedback.mine_queries import mine_queries
     from tasks.tiny_world.pretrain_model import pretrain_model
 
-    def handle(contract: Any, digest: str) -> Any:
+    def artifact(contract: Any, digest: str) -> Any:
         return Artifact(contract=contract.contract_id(), path="x/y", digest=digest, rows=1)
+
+    documents = StoredRows(Document, artifact(Document, "d"), store)
+    tokenizer = StoredFolder(TokenizerFiles, artifact(TokenizerFiles, "t"), store)
+    texts = StoredRows(EvaluationText, artifact(EvaluationText, "e"), store)
 
     def keys(config: RunConfig) -> tuple[str, str]:
         assert config.pretraining is not None
         ladder = pretrain_model.key(
-            "small", handle(Document, "d"), handle(TokenizerFiles, "t"), config.pretraining.sizes["small"],
-            config.pretraining, config.training, config.seeds.ladder,
+            name="small", documents=documents, tokenizer=tokenizer, size=config.pretraining.sizes["small"],
+            pretraining=config.pretraining, training=config.training, seed=config.seeds.ladder,
         )  # fmt: skip
-        model = ModelHandle(name="m", digest="m")
-        return ladder, mine_queries.key(model, model, model, config.mining, config.engine, config.seeds.data)
+        mined = mine_queries.key(
+            seeds=prompt("seed_queries", "Who?"), miner=ModelHandle(name="m", digest="m"), evaluation_texts=texts,
+            mining=config.mining, engine=config.engine, seed=config.seeds.data,
+        )  # fmt: skip
+        return ladder, mined
 
     base, fresh = keys(load_profile("smoke")), keys(load_profile("smoke", ["seeds.data=7"]))
     assert base[0] == fresh[0]
@@ -266,12 +352,12 @@ ERRORS: dict[str, Exception] = {
 
 
 @step(version="1", run_name="{kind}")
-def fails_at_first(kind: str) -> Artifact[Numbers]:
+def fails_at_first(*, kind: str) -> Rows[Number]:
     """Fails once with the error of its kind, then succeeds."""
     ATTEMPTS.append(kind)
     if ATTEMPTS.count(kind) == 1:
         raise ERRORS[kind]
-    return write(Numbers, table(Numbers, [1]))
+    return numbered([1])
 
 
 @pytest.mark.flow
@@ -288,10 +374,10 @@ def test_under_prefect_only_transient_errors_are_retried_and_the_store_is_the_on
 
     @flow
     def run() -> None:
-        with step_context.use_store(store):
+        with use_store(store):
             for kind in ERRORS:
                 try:
-                    fails_at_first(kind)
+                    fails_at_first(kind=kind)
                     outcomes[kind] = "succeeded"
                 except Exception as error:  # noqa: BLE001 - whatever was raised is what is looked at
                     outcomes[kind] = type(error).__name__
@@ -299,18 +385,18 @@ def test_under_prefect_only_transient_errors_are_retried_and_the_store_is_the_on
     @flow
     def twice() -> list[Any]:
         record = RunRecord()
-        with step_context.use_store(store), recording(record):
-            first = square_numbers(make_numbers(3))
-            beside = [make_numbers.submit(size) for size in (4, 5)]
-            rows = [future.result().rows for future in beside]
-            (part,) = active_store().materialise(first.squares)
+        with use_store(store), within(record=record):
+            first = square_numbers(numbers=make_numbers(size=3))
+            beside = [make_numbers.submit(size=size) for size in (4, 5)]
+            rows = [len(future.result()) for future in beside]
+            (part,) = current().open_store().materialise(first.squares.artifact)
             part.write_bytes(b"spoilt")
-            second = square_numbers(make_numbers(3))
-        return [first == second, rows, [(entry.stage, entry.cached) for entry in record.stages]]
+            second = square_numbers(numbers=make_numbers(size=3))
+        return [first == second, rows, [(entry.label, entry.cached) for entry in record.steps]]
 
     with prefect_test_harness(server_startup_timeout=120):
         run()
-        same, rows, stages = twice()
+        same, rows, steps = twice()
     assert outcomes == {
         "transient": "succeeded", "network": "succeeded", "config": "ConfigError", "contract": "ContractError",
         "engine": "EngineError", "job": "JobError", "bug": "KeyError",
@@ -320,7 +406,7 @@ def test_under_prefect_only_transient_errors_are_retried_and_the_store_is_the_on
     }  # fmt: skip
     assert same
     assert rows == [4, 5]
-    assert stages == [
+    assert steps == [
         ("make_numbers", False), ("square_numbers-plain", False), ("make_numbers", False), ("make_numbers", False),
         ("make_numbers", True), ("square_numbers-plain", False),
     ]  # fmt: skip

@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 
 from data_contracts.errors import LockLostError
-from data_contracts.store.artifact import Artifact
 from data_contracts.store.artifact_store import Store
 from data_contracts.store.lock import LockTiming
 from data_contracts.tables.row import Row
+from data_contracts.tables.rows import Rows, rows_of
 from tasks.runtime import step as step_module
-from tasks.runtime.context import use_store
-from tasks.runtime.run_training_job import job_paths
+from tasks.runtime.context import job_folder, use_store
 from tasks.runtime.step import step
 
 WORKING = threading.Event()
@@ -29,24 +28,24 @@ class Counted(Row, table="counted", key="number_id"):
 
 
 @step(version="1")
-def count_slowly(number: int) -> Artifact[Counted]:
+def count_slowly(*, number: int) -> Rows[Counted]:
     """Takes half a second."""
     CALLS.append(threading.current_thread().name)
-    folder = job_paths("job")["work_dir"]
+    folder = job_folder("job") / "work"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "job.log").write_text(f"counted {number}\n")
     WORKING.set()
     time.sleep(0.5)
     if threading.current_thread().name == "hangs":
         time.sleep(1.5)
-    return write(Counted, Counted.from_rows([{"number_id": "n", "value": number}]))
+    return rows_of(Counted, [Counted(number_id="n", value=number)])
 
 
 def run_in_thread(store: Store, name: str, outcomes: dict[str, Any], number: int) -> threading.Thread:
     def run() -> None:
         with use_store(store):
             try:
-                outcomes[name] = count_slowly._execute({"number": number})
+                outcomes[name] = count_slowly.compute({"number": number})
             except LockLostError as error:
                 outcomes[name] = error
 
