@@ -15,7 +15,8 @@ from data_contracts.config.policy_ppo import PPOSettings
 from data_contracts.config.policy_rewards import GRPOSettings, LearningFromRewards, RLOOSettings
 from data_contracts.config.section import explain_invalid
 
-PolicySettings = PPOSettings | RLOOSettings | GRPOSettings | DPOSettings | SigmoidNormSettings
+RewardAlgorithmSettings = PPOSettings | RLOOSettings | GRPOSettings
+PolicySettings = RewardAlgorithmSettings | DPOSettings | SigmoidNormSettings
 SETTINGS: dict[str, type[LearningFromRewards] | type[LearningFromPairs]] = {
     Algorithm.PPO: PPOSettings,
     Algorithm.RLOO: RLOOSettings,

@@ -11,3 +11,12 @@ class Algorithm(StrEnum):
     GRPO = "grpo"
     DPO = "dpo"
     SIGMOID_NORM = "sigmoid_norm"
+
+
+ALGORITHMS: dict[str, str] = {
+    Algorithm.PPO: "PPO",
+    Algorithm.RLOO: "RLOO",
+    Algorithm.GRPO: "GRPO",
+    Algorithm.DPO: "DPO",
+    Algorithm.SIGMOID_NORM: "length-normalised DPO",
+}  # an algorithm -> its name in titles and tables

@@ -111,7 +111,7 @@ def check_compiler(_home: str) -> Finding:
 def check_deepspeed(_home: str) -> Finding:
     """DeepSpeed imports and its process group starts; in a process of its own, as jobs do."""
     code = (
-        "from data_contracts.specs.job_spec import TrainingSettings as S; from models.distributed.deepspeed_config import *; "
+        "from data_contracts.config.training import TrainingSettings as S; from models.distributed.deepspeed_config import *; "
         "prepare_distributed(S(zero_stage=2)); import deepspeed, torch.distributed as d; "
         "print(deepspeed.__version__, d.get_backend())"
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from data_contracts.config.policy import GRPOSettings, PPOSettings, RLOOSettings
+from data_contracts.config.policy import RewardAlgorithmSettings
 from data_contracts.config.training import TrainingSettings
 from data_contracts.config.world import GoldJudgeSource
 from data_contracts.errors import EmptyResultError
@@ -43,7 +43,7 @@ def optimize_policy(
     demonstrations: Rows[Demonstration],
     policy: Folder[PolicyCheckpoint],
     reward_model: Folder[RewardCheckpoint],
-    optimization: PPOSettings | RLOOSettings | GRPOSettings,
+    optimization: RewardAlgorithmSettings,
     training: TrainingSettings,
     seed: int,
     other_scorer: GoldJudgeSource | None = None,

@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 
+from data_contracts.config.policy_algorithm import ALGORITHMS
 from data_contracts.tables.comparisons import DropReason, FilterVerdict
 from data_contracts.tables.queries import QueryRejection
 
@@ -34,13 +35,6 @@ FILTERS = {
     "verdict_pairing": "pairing filter",
     "verdict_as_is": "as-is reward model",
 }  # column of a comparison -> who gave the verdict
-ALGORITHMS = {
-    "ppo": "PPO",
-    "rloo": "RLOO",
-    "grpo": "GRPO",
-    "dpo": "DPO",
-    "sigmoid_norm": "length-normalised DPO",
-}
 MODELS = {
     "base": "the base model",
     "sft": "the SFT model",

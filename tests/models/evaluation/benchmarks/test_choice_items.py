@@ -98,7 +98,7 @@ def test_mmlu_has_another_template_behind_shots():
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_a_benchmark_has_as_many_published_figures_as_columns(name: str):
     paper = BENCHMARKS[name].paper
-    assert {len(figures) for figures in paper.published.values()} == {len(paper.columns)}
+    assert {len(figures) for figures in paper.published.values()} <= {len(paper.columns)}  # one of our own has none
 
 
 def test_published_losses_are_those_of_the_papers_table_2():
