@@ -114,7 +114,7 @@ def test_it_is_said_when_rebuilt_bytes_differ(store: Store, open_store: Opener, 
     assert other.find(Animals, KEY) is None
     rebuilt = other.commit_table(Animals, KEY, animals(3), MADE)
     assert rebuilt.digest != artifact.digest
-    assert "its rebuilt bytes differ from what later stages were built on" in caplog.text
+    assert "its rebuilt bytes differ from what later steps were built on" in caplog.text
     with pytest.raises(DamagedArtifactError, match="holds other bytes than its handle says"):
         other.read(Animals, artifact)
 

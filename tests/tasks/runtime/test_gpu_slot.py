@@ -43,7 +43,7 @@ def test_the_second_on_a_device_waits_and_a_killed_holder_lets_go(tmp_path: Path
     assert said(first.stdout) == "holds"
     elsewhere, by_hand, second = start(tmp_path, "2"), start(tmp_path, "0", flow_run=""), start(tmp_path, "1,3")
     assert said(elsewhere.stdout) == said(by_hand.stdout) == "holds"
-    assert said(second.stderr) == "GPU 1 is in use by another stage on this machine; waiting for it"
+    assert said(second.stderr) == "GPU 1 is in use by another step on this machine; waiting for it"
     first.kill()
     assert said(second.stdout) == "holds"
     for process in (first, elsewhere, by_hand, second):
