@@ -21,14 +21,14 @@ from typing import Any
 from data_contracts.config.filter import HeuristicFilter
 from data_contracts.config.ranking import Ranking
 from data_contracts.finish_reason import FinishReason
+from data_contracts.rows.row import Row
+from data_contracts.rows.rows import Rows, stream
 from data_contracts.store.artifact import Artifact
 from data_contracts.store.artifact_store import Store
 from data_contracts.store.manifest import Provenance
 from data_contracts.store.stored import StoredRows
 from data_contracts.tables.comparisons import Comparison
 from data_contracts.tables.responses import Response
-from data_contracts.tables.row import Row
-from data_contracts.tables.rows import Rows, stream
 from models.reward.preference_pairs import pairs_of_comparisons
 from models.text.rouge_l_index import RougeLIndex
 from tasks.feedback.filter_comparisons import filter_comparisons

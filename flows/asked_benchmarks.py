@@ -7,8 +7,8 @@ from data_contracts.config.engine import EngineConfig
 from data_contracts.config.evaluation import BenchmarkSettings
 from data_contracts.errors import ConfigError
 from data_contracts.handles import BenchmarkHandle, FileHandle, ModelHandle
+from data_contracts.rows.rows import Rows
 from data_contracts.tables.evaluations import EvaluatedItem
-from data_contracts.tables.rows import Rows
 from models.evaluation.benchmarks.catalogue import BENCHMARKS, benchmark_named
 from models.evaluation.benchmarks.preferences import PREFERENCES
 from tasks.evaluation.evaluate_benchmark import evaluate_benchmark, reward_benchmark

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from data_contracts.config.run_config import RunConfig
 from data_contracts.folder_contracts import RewardCardFiles
 from data_contracts.handles import ModelHandle
+from data_contracts.rows.rows import Rows
 from data_contracts.store.stored import Folder
 from data_contracts.tables.evaluations import EvaluatedItem
-from data_contracts.tables.rows import Rows
 from data_contracts.tables.topic_scores import TopicScore
 from data_contracts.tables.verdicts import JudgeVerdict, ModelAnswer
 from flows.ingredients import Ingredients

@@ -6,10 +6,10 @@ from data_contracts.config.reward import LikelihoodFeature, RewardTraining
 from data_contracts.config.run_config import RunConfig
 from data_contracts.folder_contracts import VanillaCheckpoint
 from data_contracts.handles import ModelHandle, PromptHandle
+from data_contracts.rows.rows import Rows
 from data_contracts.store.stored import Folder
 from data_contracts.tables.community_answers import CommunityAnswer
 from data_contracts.tables.evaluation_texts import EvaluationText
-from data_contracts.tables.rows import Rows
 from tasks.feedback.gather_evaluation_texts import gather_evaluation_texts
 from tasks.feedback.load_community_answers import load_community_answers
 from tasks.inputs.resolve_evaluation_sets import resolve_evaluation_sets

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from data_contracts.config.run_config import RunConfig
+from data_contracts.rows.rows import Rows
 from data_contracts.tables.comparisons import Comparison
 from data_contracts.tables.evaluation_texts import ContaminationVerdict
 from data_contracts.tables.queries import Query
 from data_contracts.tables.responses import Response
-from data_contracts.tables.rows import Rows
 from flows.ingredients import Ingredients
 from tasks.feedback import mine_queries as mining
 from tasks.feedback.check_contamination import check_contamination

@@ -5,17 +5,17 @@
 
 from dataclasses import dataclass
 
-from data_contracts.config.policy_algorithm import Algorithm
-from data_contracts.config.policy_pairs import LearningFromPairs
-from data_contracts.config.policy_rewards import LearningFromRewards
+from data_contracts.config.algorithm import Algorithm
+from data_contracts.config.policy.pairs import LearningFromPairs
+from data_contracts.config.policy.rewards import LearningFromRewards
 from data_contracts.config.run_config import RunConfig
 from data_contracts.folder_contracts import PolicyCheckpoint, RewardCheckpoint
+from data_contracts.rows.rows import Rows
 from data_contracts.store.stored import Folder
 from data_contracts.tables.comparisons import Comparison
 from data_contracts.tables.demonstrations import Demonstration
 from data_contracts.tables.queries import Query
 from data_contracts.tables.rollouts import Rollout
-from data_contracts.tables.rows import Rows
 from flows.ingredients import Ingredients
 from flows.synthetic_feedback import SyntheticFeedback
 from tasks.policy.finetune_policy import FinetunedPolicy, finetune_policy

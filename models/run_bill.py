@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
-from data_contracts.config.policy_pairs import LearningFromPairs
+from data_contracts.config.policy.pairs import LearningFromPairs
 from data_contracts.config.pretraining import LadderSize
 from data_contracts.config.run_config import TINY_PREFIX, RunConfig
 from models.hub import cached_folder, hub_parameters

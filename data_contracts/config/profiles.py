@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from data_contracts.config.policy import switch_algorithm
+from data_contracts.config.policy.settings import switch_algorithm
 from data_contracts.config.run_config import FORMER_SECTIONS, RunConfig
 from data_contracts.config.section import explain_invalid
 from data_contracts.errors import ConfigError

@@ -11,9 +11,9 @@ from data_contracts.config.filter import HeuristicFilter
 from data_contracts.config.mining import Mining
 from data_contracts.config.models import Models
 from data_contracts.config.placement import Placement
-from data_contracts.config.policy import PolicySection
-from data_contracts.config.policy_ppo import PPOSettings
-from data_contracts.config.policy_rewards import LearningFromRewards, ScoreSource
+from data_contracts.config.policy.ppo import PPOSettings
+from data_contracts.config.policy.rewards import LearningFromRewards, ScoreSource
+from data_contracts.config.policy.settings import PolicySection
 from data_contracts.config.pretraining import LadderLayout, PretrainingConfig
 from data_contracts.config.prompts import Prompts
 from data_contracts.config.ranking import Ranking

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
-from data_contracts.config.policy_algorithm import Algorithm
+from data_contracts.config.algorithm import Algorithm
 
 # A blank word would be found in every text.
 Word = Annotated[str, StringConstraints(pattern=r"\S")]

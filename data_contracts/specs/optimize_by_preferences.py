@@ -4,8 +4,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from data_contracts.config.policy_algorithm import Algorithm
-from data_contracts.config.policy_pairs import DPOSettings, LearningFromPairs, SigmoidNormSettings
+from data_contracts.config.algorithm import Algorithm
+from data_contracts.config.policy.pairs import DPOSettings, LearningFromPairs, SigmoidNormSettings
 from data_contracts.specs.training_job import TrainingJobSpec
 
 

@@ -5,9 +5,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from data_contracts.config.policy_algorithm import Algorithm
-from data_contracts.config.policy_ppo import PPOSettings
-from data_contracts.config.policy_rewards import GRPOSettings, LearningFromRewards, RLOOSettings
+from data_contracts.config.algorithm import Algorithm
+from data_contracts.config.policy.ppo import PPOSettings
+from data_contracts.config.policy.rewards import GRPOSettings, LearningFromRewards, RLOOSettings
 from data_contracts.config.section import Section
 from data_contracts.config.world import GoldJudgeSource
 from data_contracts.specs.training_job import TrainingJobSpec

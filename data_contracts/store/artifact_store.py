@@ -19,6 +19,8 @@ import pyarrow as pa
 
 from data_contracts.errors import ConfigError, ContractError, DamagedArtifactError
 from data_contracts.folder_contracts import FolderContract
+from data_contracts.rows.row import Row
+from data_contracts.rows.rows import Rows
 from data_contracts.store.artifact import Artifact
 from data_contracts.store.backends import Backend, LocalBackend, open_backend
 from data_contracts.store.damage import PartChecks, warn_when_rebuilt_differently
@@ -28,8 +30,6 @@ from data_contracts.store.keys import file_digest
 from data_contracts.store.lock import StoreLock
 from data_contracts.store.manifest import COST_FILE, MANIFEST_FILE, Cost, Manifest, Part, Provenance, content_digest
 from data_contracts.store.stored import RepeatedKeys, StoredFolder, StoredRows, StoredShards
-from data_contracts.tables.row import Row
-from data_contracts.tables.rows import Rows
 
 log = logging.getLogger("almost.store")
 AnyContract = type[Row] | type[FolderContract]

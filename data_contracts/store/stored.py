@@ -13,10 +13,10 @@ from pydantic_core import CoreSchema, core_schema
 
 from data_contracts.errors import ContractError
 from data_contracts.folder_contracts import FolderContract
+from data_contracts.rows.row import ROW_GROUP_ROWS, Row
+from data_contracts.rows.rows import Rows, Sharded
 from data_contracts.store.artifact import Artifact
 from data_contracts.store.manifest import Part
-from data_contracts.tables.row import ROW_GROUP_ROWS, Row
-from data_contracts.tables.rows import Rows, Sharded
 
 R = TypeVar("R", bound=Row)
 F = TypeVar("F", bound=FolderContract)

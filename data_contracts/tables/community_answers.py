@@ -1,8 +1,8 @@
 """Question-and-answer pairs with community votes, for the as-is reward model (ALMoST section 2.1, StackExchange)."""
 
-from data_contracts.tables.arrow import compute as pc
-from data_contracts.tables.row import Row
-from data_contracts.tables.rules import Rule, not_blank
+from data_contracts.rows.arrow import compute as pc
+from data_contracts.rows.row import Row
+from data_contracts.rows.rules import Rule, not_blank
 
 
 class CommunityAnswer(Row, table="community_answers", key="pair_id"):

@@ -7,9 +7,9 @@ from enum import StrEnum
 
 import pyarrow as pa
 
-from data_contracts.tables.arrow import compute as pc
-from data_contracts.tables.row import Row, column
-from data_contracts.tables.rules import Rule, finite
+from data_contracts.rows.arrow import compute as pc
+from data_contracts.rows.row import Row, column
+from data_contracts.rows.rules import Rule, finite
 
 
 class FilterVerdict(StrEnum):

@@ -5,9 +5,9 @@ from enum import StrEnum
 
 from data_contracts.conversation import Conversation
 from data_contracts.finish_reason import FinishReason
-from data_contracts.tables.arrow import compute as pc
-from data_contracts.tables.row import Row
-from data_contracts.tables.rules import Rule, at_least, finite
+from data_contracts.rows.arrow import compute as pc
+from data_contracts.rows.row import Row
+from data_contracts.rows.rules import Rule, at_least, finite
 
 
 class QuerySplit(StrEnum):

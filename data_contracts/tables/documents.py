@@ -2,8 +2,8 @@
 
 from enum import StrEnum
 
-from data_contracts.tables.row import Row
-from data_contracts.tables.rules import not_blank
+from data_contracts.rows.row import Row
+from data_contracts.rows.rules import not_blank
 
 
 class DocumentKind(StrEnum):

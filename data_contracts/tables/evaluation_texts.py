@@ -2,9 +2,9 @@
 
 from enum import StrEnum
 
-from data_contracts.tables.arrow import compute as pc
-from data_contracts.tables.row import Row
-from data_contracts.tables.rules import Rule, at_least, finite, not_blank
+from data_contracts.rows.arrow import compute as pc
+from data_contracts.rows.row import Row
+from data_contracts.rows.rules import Rule, at_least, finite, not_blank
 
 OVERLAP, CLEAN, UNCHECKED = VERDICTS = ("overlap", "clean", "unchecked")
 

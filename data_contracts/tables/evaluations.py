@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from data_contracts.tables.arrow import compute as pc
-from data_contracts.tables.row import Row
-from data_contracts.tables.rules import Rule, finite
+from data_contracts.rows.arrow import compute as pc
+from data_contracts.rows.row import Row
+from data_contracts.rows.rules import Rule, finite
 
 LONGER_WINS = "longer_wins"  # the subject that prefers the longer answer; its option scores are lengths in characters
 

@@ -1,8 +1,8 @@
 """Everything the miner said, before any check: what a resumed mining step replays (ALMoST section 2.1)."""
 
 from data_contracts.finish_reason import FinishReason
-from data_contracts.tables.row import Row
-from data_contracts.tables.rules import at_least
+from data_contracts.rows.row import Row
+from data_contracts.rows.rules import at_least
 
 
 class MinedLine(Row, table="mined_lines", key="line_id"):

@@ -1,9 +1,9 @@
 """The prompts PPO samples from: half seen in SFT, half not (ALMoST section 2.3)."""
 
 from data_contracts.conversation import Conversation
+from data_contracts.rows.row import Row
+from data_contracts.rows.rules import not_empty
 from data_contracts.tables.demonstrations import QuerySplit
-from data_contracts.tables.row import Row
-from data_contracts.tables.rules import not_empty
 
 
 class PolicyPrompt(Row, table="policy_prompts", key="prompt_id"):

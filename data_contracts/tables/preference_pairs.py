@@ -1,10 +1,10 @@
 """What a reward model is trained and tested on: two answers to one conversation, the better one first."""
 
 from data_contracts.conversation import Conversation
-from data_contracts.tables.arrow import compute as pc
+from data_contracts.rows.arrow import compute as pc
+from data_contracts.rows.row import Row
+from data_contracts.rows.rules import Rule, at_least, finite, not_blank, not_empty
 from data_contracts.tables.reward_scores import PairSplit
-from data_contracts.tables.row import Row
-from data_contracts.tables.rules import Rule, at_least, finite, not_blank, not_empty
 
 
 class PreferencePair(Row, table="preference_pairs", key="pair_id", version=2):

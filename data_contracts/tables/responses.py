@@ -1,9 +1,9 @@
 """Answers of the responders to the mined queries (ALMoST section 2.1)."""
 
 from data_contracts.finish_reason import FinishReason
-from data_contracts.tables.arrow import compute as pc
-from data_contracts.tables.row import Row
-from data_contracts.tables.rules import Rule, at_least, finite, not_blank
+from data_contracts.rows.arrow import compute as pc
+from data_contracts.rows.row import Row
+from data_contracts.rows.rules import Rule, at_least, finite, not_blank
 
 
 class Response(Row, table="responses", key="response_id"):

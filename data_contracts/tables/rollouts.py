@@ -1,9 +1,9 @@
 """What PPO sampled and how it was rewarded, step by step (ALMoST section 2.3)."""
 
 from data_contracts.finish_reason import FinishReason
+from data_contracts.rows.row import Row
+from data_contracts.rows.rules import at_least, finite
 from data_contracts.tables.demonstrations import QuerySplit
-from data_contracts.tables.row import Row
-from data_contracts.tables.rules import at_least, finite
 
 
 class Rollout(Row, table="rollouts", key="rollout_id"):

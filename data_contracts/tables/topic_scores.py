@@ -1,8 +1,8 @@
 """How likely an answer is behind its own question, and behind others: is it on topic? (ALMoST, failure signatures)"""
 
-from data_contracts.tables.arrow import compute as pc
-from data_contracts.tables.row import Row
-from data_contracts.tables.rules import Rule, finite
+from data_contracts.rows.arrow import compute as pc
+from data_contracts.rows.row import Row
+from data_contracts.rows.rules import Rule, finite
 
 
 class TopicScore(Row, table="topic_scores", key="answer_id"):

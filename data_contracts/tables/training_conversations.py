@@ -1,8 +1,8 @@
 """What supervised fine-tuning reads: a context and the one response that is learnt."""
 
 from data_contracts.conversation import Conversation
-from data_contracts.tables.row import Row
-from data_contracts.tables.rules import not_blank, not_empty
+from data_contracts.rows.row import Row
+from data_contracts.rows.rules import not_blank, not_empty
 
 
 class TrainingConversation(Row, table="training_conversations", key="row_id"):

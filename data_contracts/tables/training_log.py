@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
-from data_contracts.tables.row import Row
-from data_contracts.tables.rules import at_least
+from data_contracts.rows.row import Row
+from data_contracts.rows.rules import at_least
 
 
 class TrainingLogEntry(Row, table="training_log", key="log_id"):

@@ -1,7 +1,7 @@
 """Tables the tiny world hands out: questions with their split, follow-ups and critiques."""
 
-from data_contracts.tables.row import Row
-from data_contracts.tables.rules import at_least, not_blank, one_of
+from data_contracts.rows.row import Row
+from data_contracts.rows.rules import at_least, not_blank, one_of
 
 WORLD_SPLITS = ("train", "dev", "test")
 

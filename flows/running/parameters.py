@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from prefect.runtime import flow_run
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from data_contracts.config.policy_algorithm import Algorithm
+from data_contracts.config.algorithm import Algorithm
 from data_contracts.config.profiles import load_profile, profile_names
 from data_contracts.config.run_config import RunConfig
 from tasks.runtime.phases import Phase

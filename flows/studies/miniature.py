@@ -11,7 +11,7 @@ from typing import Any
 from prefect import flow
 from pydantic import ValidationError
 
-from data_contracts.config.policy_rewards import ScoreNormalization, ScoreSource
+from data_contracts.config.policy.rewards import ScoreNormalization, ScoreSource
 from data_contracts.config.profiles import load_profile
 from data_contracts.config.responders import Responder
 from data_contracts.config.reward import LikelihoodFeature
@@ -19,11 +19,11 @@ from data_contracts.config.run_config import RunConfig
 from data_contracts.config.section import explain_invalid
 from data_contracts.errors import ConfigError
 from data_contracts.folder_contracts import PolicyCheckpoint, RewardCheckpoint
+from data_contracts.rows.rows import Rows
 from data_contracts.store.stored import Folder
 from data_contracts.tables.demonstrations import Demonstration
 from data_contracts.tables.effects import Effect
 from data_contracts.tables.evaluations import LONGER_WINS
-from data_contracts.tables.rows import Rows
 from flows.ingredients import Ingredients, prepare_ingredients
 from flows.running.open_run import open_run
 from flows.running.prompt_ending import ending_promptly

@@ -8,10 +8,10 @@ from data_contracts.config.run_config import RunConfig
 from data_contracts.errors import ConfigError
 from data_contracts.folder_contracts import RewardCheckpoint
 from data_contracts.handles import ModelHandle
+from data_contracts.rows.rows import Rows
 from data_contracts.store.stored import Folder
 from data_contracts.tables.effects import EffectQuestion
 from data_contracts.tables.evaluations import EvaluatedItem
-from data_contracts.tables.rows import Rows
 from flows.ingredients import Ingredients
 from tasks.tiny_world.judge_by_gold import judge_model_by_gold
 from tasks.tiny_world.score_gold_pairs import score_answer_pairs, score_world_pairs

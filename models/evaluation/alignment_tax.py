@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from data_contracts.config.policy_algorithm import Algorithm
+from data_contracts.config.algorithm import Algorithm
 from data_contracts.tables.evaluations import EvaluatedItem
 from models.evaluation.benchmarks.catalogue import BENCHMARKS, benchmark_of
 from models.evaluation.paper_tables import PUBLISHED, PaperTable

@@ -7,7 +7,7 @@ The loop itself is in `models/rl/loop.py`. Outputs: `model` (the kept policy), `
 import shutil
 from typing import Any
 
-from data_contracts.config.policy_rewards import KeepModel
+from data_contracts.config.policy.rewards import KeepModel
 from data_contracts.errors import ConfigError
 from data_contracts.specs.optimize_policy import POLICY_SPECS, OptimizePolicySpec
 from data_contracts.tables.training_log import TrainingLogEntry, training_log_entries

@@ -11,11 +11,11 @@ import numpy as np
 
 from data_contracts.conversation import Role, Turn
 from data_contracts.errors import EmptyResultError
+from data_contracts.rows.rows import Rows, stream
 from data_contracts.tables.community_answers import CommunityAnswer
 from data_contracts.tables.comparisons import Comparison
 from data_contracts.tables.preference_pairs import PreferencePair
 from data_contracts.tables.reward_scores import PairSplit
-from data_contracts.tables.rows import Rows, stream
 from models.seeding import derive_seed
 
 

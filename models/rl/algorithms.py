@@ -2,7 +2,7 @@
 
 PPO averages its losses over tokens; RLOO and GRPO average theirs over responses, and have no value head: a response is
 compared with the other responses to its prompt, which stand next to it. The arithmetic is in `ppo_math.py` and
-`group_math.py`. To add an algorithm: its settings (`data_contracts/config/policy.py`), its spec (`data_contracts/specs`),
+`group_math.py`. To add an algorithm: its settings (`data_contracts/config/policy/settings.py`), its spec (`data_contracts/specs`),
 and its class here.
 """
 
@@ -10,7 +10,7 @@ from typing import overload
 
 from torch import Tensor
 
-from data_contracts.config.policy_rewards import KLEstimator
+from data_contracts.config.policy.rewards import KLEstimator
 from data_contracts.specs.optimize_by_preferences import DPOSpec, PreferenceSpec, SigmoidNormSpec
 from data_contracts.specs.optimize_policy import GRPOSpec, OptimizePolicySpec, PPOSpec, RLOOSpec
 from models.rl.algorithm import Advantages, Loss, PairAlgorithm, Part, RewardAlgorithm, SampledStep

@@ -13,7 +13,7 @@ Departures, TRL's both: 1. RLOO's paper updates once per sampling; with several 
 import torch
 from torch import Tensor
 
-from data_contracts.config.policy_rewards import KLEstimator
+from data_contracts.config.policy.rewards import KLEstimator
 from models.rl.ppo_math import kl_per_token, policy_loss
 
 

@@ -2,7 +2,7 @@
 
 The loop is the same for PPO, RLOO and GRPO; what differs is a class of `models/rl/algorithms.py`.
 
-Departures: 1. the paper prints no PPO settings, so trlX's defaults stand in (`data_contracts/config/policy_ppo.py`).
+Departures: 1. the paper prints no PPO settings, so trlX's defaults stand in (`data_contracts/config/policy/ppo.py`).
 2. A share of the queries is kept out of training; the model that is kept is the one whose fresh samples score highest
 on them, the missing-end penalty included (`keep_model: best`; a tie goes to the earlier step, and the SFT model itself
 is only the baseline). This is the reward model's own opinion, not the truth: it cannot see reward hacking.
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_contracts.config.optimizer_settings import Schedule
-from data_contracts.config.policy_rewards import KeepModel, ScoreNormalization
+from data_contracts.config.policy.rewards import KeepModel, ScoreNormalization
 from data_contracts.errors import EngineError, JobError
 from data_contracts.finish_reason import FinishReason
 from data_contracts.specs.optimize_policy import OptimizePolicySpec

@@ -11,7 +11,7 @@ estimated; the estimators are those of Schulman's note "Approximating KL diverge
 import torch
 from torch import Tensor
 
-from data_contracts.config.policy_rewards import KLEstimator
+from data_contracts.config.policy.rewards import KLEstimator
 
 
 def kl_per_token(

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from data_contracts.config.policy_rewards import ScoreNormalization
+from data_contracts.config.policy.rewards import ScoreNormalization
 from data_contracts.conversation import Conversation, Role, Turn
 from data_contracts.errors import ConfigError
 from data_contracts.specs.optimize_policy import OptimizePolicySpec, RewardModelSource

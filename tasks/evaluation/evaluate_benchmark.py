@@ -5,8 +5,8 @@ from typing import Any
 
 from data_contracts.config.engine import EngineConfig
 from data_contracts.handles import BenchmarkHandle, ModelHandle
+from data_contracts.rows.rows import Rows, Sharded, rows_of, shard_ranges
 from data_contracts.tables.evaluations import EvaluatedItem
-from data_contracts.tables.rows import Rows, Sharded, rows_of, shard_ranges
 from models.evaluation.benchmarks.benchmark import Benchmark, Settings
 from models.evaluation.benchmarks.catalogue import benchmark_named
 from models.evaluation.benchmarks.choice_items import score_items

@@ -12,7 +12,7 @@ from data_contracts.config.evaluation import JudgeSettings
 from data_contracts.conversation import Role, Turn
 from data_contracts.errors import ConfigError
 from data_contracts.handles import FileHandle, JudgeHandle, ModelHandle, PromptHandle
-from data_contracts.tables.rows import Rows, rows_of
+from data_contracts.rows.rows import Rows, rows_of
 from data_contracts.tables.verdicts import JudgeQuestion, JudgeVerdict, ModelAnswer, Order, Outcome
 from data_contracts.tables.world_tables import WorldQuestion
 from models.engines.protocol import SamplingSettings

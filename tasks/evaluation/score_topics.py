@@ -5,7 +5,7 @@ import logging
 from data_contracts.config.engine import EngineConfig
 from data_contracts.errors import EngineError
 from data_contracts.handles import ModelHandle
-from data_contracts.tables.rows import Rows, rows_of
+from data_contracts.rows.rows import Rows, rows_of
 from data_contracts.tables.topic_scores import TopicScore
 from data_contracts.tables.verdicts import ModelAnswer
 from models.evaluation.topics import topic_rows

@@ -7,9 +7,9 @@ ones overlapped. It asks the same index, so that any table of queries can be che
 import logging
 
 from data_contracts.config.mining import Mining
+from data_contracts.rows.rows import Rows, rows_of
 from data_contracts.tables.evaluation_texts import Contamination, ContaminationVerdict, EvaluationText
 from data_contracts.tables.queries import Query, QueryRejection, RejectedQuery
-from data_contracts.tables.rows import Rows, rows_of
 from tasks.feedback.evaluation_overlap import overlap_index
 from tasks.runtime.context import count
 from tasks.runtime.phases import Phase

@@ -18,8 +18,8 @@ from statistics import fmean, pstdev
 from data_contracts.config.filter import HeuristicFilter
 from data_contracts.config.ranking import Pairing, Ranking
 from data_contracts.errors import EmptyResultError
+from data_contracts.rows.rows import Rows, stream
 from data_contracts.tables.comparisons import Comparison, DropReason, FilterVerdict
-from data_contracts.tables.rows import Rows, stream
 from tasks.runtime.phases import Phase
 from tasks.runtime.step import step
 

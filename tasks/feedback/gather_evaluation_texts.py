@@ -9,8 +9,8 @@ from typing import Any
 
 from data_contracts.errors import ConfigError
 from data_contracts.handles import EvaluationFile
+from data_contracts.rows.rows import Rows, rows_of
 from data_contracts.tables.evaluation_texts import DATASET_PART, EvaluationText, TextKind
-from data_contracts.tables.rows import Rows, rows_of
 from data_contracts.text_files import json_lines, open_text, reading
 from models.evaluation.benchmarks import benchmark_files
 from tasks.runtime.phases import Phase

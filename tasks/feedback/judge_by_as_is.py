@@ -8,9 +8,9 @@ from data_contracts.config.engine import EngineConfig
 from data_contracts.conversation import Role, Turn
 from data_contracts.errors import EmptyResultError
 from data_contracts.folder_contracts import RewardCheckpoint
+from data_contracts.rows.rows import PART_ROWS, Rows, stream
 from data_contracts.store.stored import Folder
 from data_contracts.tables.comparisons import Comparison, DropReason, FilterVerdict
-from data_contracts.tables.rows import PART_ROWS, Rows, stream
 from models.reward.reward_model import RewardModel
 from tasks.runtime.context import ProgressReporter
 from tasks.runtime.loaded_models import open_reward_model

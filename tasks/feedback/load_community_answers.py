@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 
 from data_contracts.errors import ConfigError
 from data_contracts.handles import FileHandle
+from data_contracts.rows.rows import Rows, rows_of
 from data_contracts.tables.community_answers import CommunityAnswer
-from data_contracts.tables.rows import Rows, rows_of
 from data_contracts.text_files import json_lines, reading
 from tasks.runtime.phases import Phase
 from tasks.runtime.step import step

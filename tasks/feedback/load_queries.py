@@ -10,10 +10,10 @@ from typing import Any
 from data_contracts.config.mining import Mining
 from data_contracts.errors import EmptyResultError
 from data_contracts.handles import FileHandle
+from data_contracts.rows.rows import Rows, rows_of
 from data_contracts.tables.evaluation_texts import EvaluationText
 from data_contracts.tables.mined_lines import MinedLine
 from data_contracts.tables.queries import EARLIER_ID, Query, QueryRejection, RejectedQuery
-from data_contracts.tables.rows import Rows, rows_of
 from models.text.given_queries import FIELD, read_given_queries
 from tasks.feedback.evaluation_overlap import overlap_index
 from tasks.feedback.mined_queries import MinedQueries

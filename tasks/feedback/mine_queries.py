@@ -22,10 +22,10 @@ from data_contracts.config.mining import Mining
 from data_contracts.errors import EmptyResultError
 from data_contracts.finish_reason import FinishReason
 from data_contracts.handles import ModelHandle, PromptHandle
+from data_contracts.rows.rows import Rows, rows_of
 from data_contracts.tables.evaluation_texts import EvaluationText
 from data_contracts.tables.mined_lines import MinedLine
 from data_contracts.tables.queries import EARLIER_ID, SEED_ID, Query, QueryRejection, RejectedQuery
-from data_contracts.tables.rows import Rows, rows_of
 from models.engines.protocol import SamplingSettings, naming_rows
 from models.prompts.few_shot_prompt import MINING_STOPS, SeedQueries, mining_prefix, mining_suffix, parse_seed_queries
 from models.seeding import derive_seed

@@ -1,8 +1,8 @@
 """What mining leaves behind, or a file of one's own queries in its place."""
 
+from data_contracts.rows.rows import Rows
 from data_contracts.tables.mined_lines import MinedLine
 from data_contracts.tables.queries import Query, RejectedQuery
-from data_contracts.tables.rows import Rows
 from tasks.runtime.outputs import Outputs
 
 

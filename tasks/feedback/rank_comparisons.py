@@ -10,9 +10,9 @@ from itertools import combinations, zip_longest
 
 from data_contracts.errors import ContractError
 from data_contracts.finish_reason import FinishReason
+from data_contracts.rows.rows import Rows, stream
 from data_contracts.tables.comparisons import Comparison
 from data_contracts.tables.responses import Response
-from data_contracts.tables.rows import Rows, stream
 from tasks.runtime.context import count
 from tasks.runtime.phases import Phase
 from tasks.runtime.step import step

@@ -11,9 +11,9 @@ from data_contracts.config.responders import Responder
 from data_contracts.config.sampling import Sampling
 from data_contracts.conversation import Role, Turn
 from data_contracts.handles import ModelHandle, PromptHandle
+from data_contracts.rows.rows import Rows, Sharded, shard_ranges
 from data_contracts.tables.queries import Query
 from data_contracts.tables.responses import Response
-from data_contracts.tables.rows import Rows, Sharded, shard_ranges
 from models.engines.protocol import Completion, SamplingSettings, naming_rows
 from models.prompts.few_shot_prompt import ASSISTANT_STOPS, assistant_suffix, parse_prompt_set
 from models.seeding import derive_seed

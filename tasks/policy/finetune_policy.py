@@ -7,10 +7,10 @@ from data_contracts.config.training import TrainingSettings
 from data_contracts.errors import EmptyResultError
 from data_contracts.folder_contracts import PolicyCheckpoint
 from data_contracts.handles import ModelHandle
+from data_contracts.rows.rows import Rows, stream
 from data_contracts.specs.finetune_policy import FinetuneSpec
 from data_contracts.store.stored import Folder
 from data_contracts.tables.demonstrations import Demonstration, QuerySplit
-from data_contracts.tables.rows import Rows, stream
 from data_contracts.tables.training_conversations import TrainingConversation
 from data_contracts.tables.training_log import TrainingLogEntry
 from tasks.runtime.loaded_models import folder_of

@@ -3,13 +3,13 @@
 It needs no reward model: the rule of thumb's own pairs are what it learns from (delta learning, 2507.06187).
 """
 
-from data_contracts.config.policy import DPOSettings, SigmoidNormSettings
+from data_contracts.config.policy.settings import DPOSettings, SigmoidNormSettings
 from data_contracts.config.training import TrainingSettings
 from data_contracts.folder_contracts import PolicyCheckpoint
+from data_contracts.rows.rows import Rows
 from data_contracts.specs.optimize_by_preferences import PREFERENCE_SPECS
 from data_contracts.store.stored import Folder
 from data_contracts.tables.comparisons import Comparison
-from data_contracts.tables.rows import Rows
 from data_contracts.tables.training_log import TrainingLogEntry
 from models.reward.preference_pairs import pairs_of_comparisons
 from tasks.runtime.phases import Phase

@@ -8,17 +8,17 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from data_contracts.config.policy import RewardAlgorithmSettings
+from data_contracts.config.policy.settings import RewardAlgorithmSettings
 from data_contracts.config.training import TrainingSettings
 from data_contracts.config.world import GoldJudgeSource
 from data_contracts.errors import EmptyResultError
 from data_contracts.folder_contracts import LastPolicyCheckpoint, PolicyCheckpoint, RewardCheckpoint
+from data_contracts.rows.rows import Rows, stream
 from data_contracts.specs.optimize_policy import POLICY_SPECS, RewardModelSource
 from data_contracts.store.stored import Folder
 from data_contracts.tables.demonstrations import Demonstration, QuerySplit
 from data_contracts.tables.policy_prompts import PolicyPrompt
 from data_contracts.tables.rollouts import Rollout
-from data_contracts.tables.rows import Rows, stream
 from data_contracts.tables.training_log import TrainingLogEntry
 from models.seeding import derive_seed
 from tasks.runtime.phases import Phase

@@ -15,10 +15,10 @@ from data_contracts.config.self_play import SelfPlay
 from data_contracts.conversation import Conversation, Role, Turn
 from data_contracts.folder_contracts import RewardCheckpoint
 from data_contracts.handles import ModelHandle, PromptHandle
+from data_contracts.rows.rows import Rows, Sharded, shard_ranges
 from data_contracts.store.stored import Folder
 from data_contracts.tables.demonstrations import Candidate, Demonstration, QuerySplit
 from data_contracts.tables.queries import Query
-from data_contracts.tables.rows import Rows, Sharded, shard_ranges
 from models.engines.protocol import Completion, SamplingSettings, naming_rows
 from models.prompts.few_shot_prompt import ASSISTANT_STOPS, USER_STOPS, assistant_suffix, parse_prompt_set, user_suffix
 from models.reward.reward_model import RewardModel

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
 
+from data_contracts.rows.rows import Rows, stream
 from data_contracts.tables.comparisons import Comparison
 from data_contracts.tables.queries import EARLIER_ID, SEED_ID, Query
-from data_contracts.tables.rows import Rows, stream
 from tasks.runtime.phases import Phase
 from tasks.runtime.step import step
 

@@ -13,11 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from data_contracts.config.profiles import config_from
 from data_contracts.config.run_config import RunConfig
 from data_contracts.errors import ConfigError
+from data_contracts.rows.rows import Rows
 from data_contracts.store.artifact_store import Store
 from data_contracts.tables.comparisons import Comparison
 from data_contracts.tables.queries import Query
 from data_contracts.tables.responses import Response
-from data_contracts.tables.rows import Rows
 from tasks.feedback.mined_queries import MinedQueries
 from tasks.reward.train_reward_model import TrainedRewardModel
 

@@ -3,9 +3,9 @@
 from collections import Counter
 from typing import Any, TypeVar
 
-from data_contracts.tables.arrow import compute as pc
-from data_contracts.tables.row import Row
-from data_contracts.tables.rows import Rows
+from data_contracts.rows.arrow import compute as pc
+from data_contracts.rows.row import Row
+from data_contracts.rows.rows import Rows
 
 R = TypeVar("R", bound=Row)
 

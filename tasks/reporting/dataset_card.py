@@ -10,9 +10,9 @@ from typing import Any
 import yaml
 
 from data_contracts.config.run_config import LADDER, TINY_PREFIX
+from data_contracts.rows.row import Row
 from data_contracts.tables.comparisons import Comparison
 from data_contracts.tables.demonstrations import Demonstration
-from data_contracts.tables.row import Row
 from tasks.reporting.funnel import FunnelRow
 from tasks.reporting.run_summary import RunSummary
 

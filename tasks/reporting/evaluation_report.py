@@ -9,9 +9,9 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.exceptions import MissingContextError
 from prefect.runtime import flow_run
 
+from data_contracts.rows.rows import Rows, joined
 from data_contracts.store.artifact_store import Store
 from data_contracts.tables.evaluations import EvaluatedItem
-from data_contracts.tables.rows import Rows, joined
 from models.evaluation.paper_tables import PaperTable, paper_tables
 from models.evaluation.statistics.aggregates import Aggregate, aggregate
 from tasks.reporting.run_summary import RUNS, SUMMARY, RunSummary

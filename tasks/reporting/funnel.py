@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from data_contracts.rows.row import Row
+from data_contracts.rows.rows import Rows
 from data_contracts.tables.comparisons import Comparison
 from data_contracts.tables.demonstrations import Demonstration, QuerySplit
 from data_contracts.tables.queries import Query, RejectedQuery
 from data_contracts.tables.responses import Response
 from data_contracts.tables.reward_scores import PairSplit, RewardScore
 from data_contracts.tables.rollouts import Rollout
-from data_contracts.tables.row import Row
-from data_contracts.tables.rows import Rows
 from tasks.reporting.column_figures import counts
 from tasks.reporting.words import DROPS, REJECTIONS, reasons_in_words
 

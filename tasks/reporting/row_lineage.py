@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from data_contracts.rows.rows import Rows
 from data_contracts.tables.comparisons import Comparison
 from data_contracts.tables.demonstrations import Demonstration
 from data_contracts.tables.queries import Query, RejectedQuery
 from data_contracts.tables.responses import Response
 from data_contracts.tables.reward_scores import RewardScore
 from data_contracts.tables.rollouts import Rollout
-from data_contracts.tables.rows import Rows
 from tasks.reporting.column_figures import rows_where
 from tasks.reporting.plain_text import plain
 from tasks.reporting.run_tables import RunTables

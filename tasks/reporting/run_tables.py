@@ -4,13 +4,13 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from data_contracts.errors import AlmostError
+from data_contracts.rows.arrow import compute as pc
+from data_contracts.rows.row import Row
+from data_contracts.rows.rows import Rows, joined, rows_of
 from data_contracts.store.artifact import Artifact
 from data_contracts.store.artifact_store import Store
 from data_contracts.store.manifest import MANIFEST_FILE, Manifest
 from data_contracts.store.stored import StoredRows
-from data_contracts.tables.arrow import compute as pc
-from data_contracts.tables.row import Row
-from data_contracts.tables.rows import Rows, joined, rows_of
 from tasks.runtime.run_record import StepRecord
 
 R = TypeVar("R", bound=Row)

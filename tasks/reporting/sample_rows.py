@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 
+from data_contracts.rows.rows import Rows
 from data_contracts.tables.comparisons import Comparison
 from data_contracts.tables.demonstrations import Candidate, Demonstration
 from data_contracts.tables.evaluations import EvaluatedItem
 from data_contracts.tables.queries import Query, RejectedQuery
 from data_contracts.tables.responses import Response
 from data_contracts.tables.rollouts import Rollout
-from data_contracts.tables.rows import Rows
 from tasks.reporting.column_figures import counts, mean, rows_where
 from tasks.reporting.funnel import Tables
 from tasks.reporting.metric_titles import shown_metric

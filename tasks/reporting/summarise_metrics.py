@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from data_contracts.tables.arrow import compute as pc
+from data_contracts.rows.arrow import compute as pc
+from data_contracts.rows.rows import Rows, joined
 from data_contracts.tables.comparisons import Comparison
 from data_contracts.tables.demonstrations import Demonstration
 from data_contracts.tables.effects import Effect
@@ -17,7 +18,6 @@ from data_contracts.tables.evaluations import EvaluatedItem
 from data_contracts.tables.queries import Query, RejectedQuery
 from data_contracts.tables.reward_scores import PairSplit, RewardScore
 from data_contracts.tables.rollouts import Rollout
-from data_contracts.tables.rows import Rows, joined
 from data_contracts.tables.topic_scores import TopicScore
 from data_contracts.tables.verdicts import JudgeVerdict, ModelAnswer, Outcome
 from models.evaluation.alignment_tax import Taxes, alignment_tax

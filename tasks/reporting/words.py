@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from data_contracts.config.policy_algorithm import ALGORITHMS
+from data_contracts.config.algorithm import ALGORITHMS
 from data_contracts.tables.comparisons import DropReason, FilterVerdict
 from data_contracts.tables.queries import QueryRejection
 

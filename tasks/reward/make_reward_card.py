@@ -8,11 +8,11 @@ from typing import Any
 from data_contracts.config.evaluation import RewardCardSettings
 from data_contracts.config.responders import Responder
 from data_contracts.folder_contracts import RewardCardFiles
+from data_contracts.rows.rows import Rows
 from data_contracts.store.stored import Folder, LocalFolder
 from data_contracts.tables.comparisons import Comparison
 from data_contracts.tables.evaluations import LONGER_WINS, EvaluatedItem
 from data_contracts.tables.reward_scores import PairSplit, RewardScore
-from data_contracts.tables.rows import Rows
 from data_contracts.tables.training_log import TrainingLogEntry
 from models.evaluation.reward_card import ScoredPair, make_card
 from models.evaluation.reward_card_page import card_page, ensemble_lines

@@ -8,8 +8,8 @@ from pathlib import Path
 from data_contracts.config.engine import EngineConfig
 from data_contracts.errors import ConfigError
 from data_contracts.handles import FileHandle, ModelHandle
+from data_contracts.rows.rows import Rows, rows_of
 from data_contracts.tables.evaluations import LONGER_WINS, EvaluatedItem, evaluated_item
-from data_contracts.tables.rows import Rows, rows_of
 from models.evaluation.benchmarks.preferences import FIELD, read_preference_file, turns_group
 from tasks.runtime.context import count
 from tasks.runtime.loaded_models import open_reward_model

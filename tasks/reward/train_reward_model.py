@@ -14,6 +14,7 @@ from data_contracts.config.training import TrainingSettings
 from data_contracts.errors import EmptyResultError
 from data_contracts.folder_contracts import RewardCheckpoint
 from data_contracts.handles import ModelHandle
+from data_contracts.rows.rows import Rows, file_rows, rows_of
 from data_contracts.specs.combine_reward_models import EnsembleSpec
 from data_contracts.specs.train_reward_model import RewardSpec
 from data_contracts.store.stored import Folder
@@ -21,7 +22,6 @@ from data_contracts.tables.community_answers import CommunityAnswer
 from data_contracts.tables.comparisons import Comparison
 from data_contracts.tables.preference_pairs import PreferencePair
 from data_contracts.tables.reward_scores import RewardScore
-from data_contracts.tables.rows import Rows, file_rows, rows_of
 from data_contracts.tables.training_log import TrainingLogEntry, training_log_entries
 from models.reward.preference_pairs import pairs_of_community_answers, pairs_of_comparisons
 from models.seeding import derive_seed

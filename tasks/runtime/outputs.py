@@ -4,11 +4,11 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
+from data_contracts.rows.rows import Rows
 from data_contracts.store.artifact import Artifact
 from data_contracts.store.artifact_store import Store
 from data_contracts.store.manifest import Provenance
 from data_contracts.store.stored import Folder, Stored, StoredFolder, StoredRows
-from data_contracts.tables.rows import Rows
 
 
 class Outputs(BaseModel):

@@ -13,10 +13,10 @@ from typing import Any, Generic, TypeVar
 
 from data_contracts.config.training import TrainingSettings
 from data_contracts.folder_contracts import FolderContract
+from data_contracts.rows.row import Row
+from data_contracts.rows.rows import FileRows, Rows, file_rows
 from data_contracts.specs.job_spec import JobManifest, JobSpec
 from data_contracts.store.stored import Folder, LocalFolder, StoredRows
-from data_contracts.tables.row import Row
-from data_contracts.tables.rows import FileRows, Rows, file_rows
 from data_contracts.tables.training_log import TrainingLogEntry
 from models.processes.launch import run_job
 from models.seeding import derive_seed

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
+from data_contracts.rows.row import Row
+from data_contracts.rows.rows import Sharded
 from data_contracts.store.manifest import Part
 from data_contracts.store.stored import StoredShards
-from data_contracts.tables.row import Row
-from data_contracts.tables.rows import Sharded
 from tasks.runtime.context import count, current
 
 R = TypeVar("R", bound=Row)

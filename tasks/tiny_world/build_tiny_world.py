@@ -8,10 +8,10 @@ from pathlib import Path
 
 from data_contracts.config.world import WorldConfig
 from data_contracts.folder_contracts import PromptFiles, TokenizerFiles
+from data_contracts.rows.rows import Rows, rows_of
 from data_contracts.store.stored import Folder, LocalFolder
 from data_contracts.tables.community_answers import CommunityAnswer
 from data_contracts.tables.documents import Document
-from data_contracts.tables.rows import Rows, rows_of
 from data_contracts.tables.world_tables import Critique, FollowUp, WorldQuestion
 from models.tiny_world.corpus import write_corpus
 from models.tiny_world.seeds_and_prompts import (

@@ -12,10 +12,10 @@ from data_contracts.config.world import WorldConfig
 from data_contracts.conversation import Role, Turn
 from data_contracts.finish_reason import FinishReason
 from data_contracts.handles import ModelHandle, PromptHandle
+from data_contracts.rows.rows import Rows, rows_of, stream
 from data_contracts.tables.demonstrations import Demonstration
 from data_contracts.tables.evaluations import EvaluatedItem, evaluated_item
 from data_contracts.tables.responses import Response
-from data_contracts.tables.rows import Rows, rows_of, stream
 from data_contracts.tables.world_tables import WorldQuestion
 from models.engines.protocol import SamplingSettings
 from models.prompts.few_shot_prompt import ASSISTANT_STOPS, assistant_suffix, parse_prompt_set

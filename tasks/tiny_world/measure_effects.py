@@ -4,10 +4,10 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
+from data_contracts.rows.rows import Rows, rows_of, stream
 from data_contracts.tables.comparisons import Comparison
 from data_contracts.tables.effects import Effect, EffectQuestion
 from data_contracts.tables.evaluations import EvaluatedItem, evaluated_item
-from data_contracts.tables.rows import Rows, rows_of, stream
 from models.evaluation.judging.order_agreement import VERDICTS, agreements
 from models.evaluation.statistics.cluster_bootstrap import difference_of_means
 from models.tiny_world.questions import parse_question

@@ -5,10 +5,10 @@ import logging
 from data_contracts.config.pretraining import LadderSize, PretrainingConfig
 from data_contracts.config.training import TrainingSettings
 from data_contracts.folder_contracts import TokenizerFiles, VanillaCheckpoint
+from data_contracts.rows.rows import Rows
 from data_contracts.specs.pretrain import PretrainSpec
 from data_contracts.store.stored import Folder
 from data_contracts.tables.documents import Document
-from data_contracts.tables.rows import Rows
 from data_contracts.tables.training_log import TrainingLogEntry
 from tasks.runtime.outputs import Outputs
 from tasks.runtime.phases import Phase

@@ -13,11 +13,11 @@ from data_contracts.config.engine import EngineConfig
 from data_contracts.config.world import WorldConfig
 from data_contracts.conversation import Conversation, Role, Turn
 from data_contracts.folder_contracts import RewardCheckpoint
+from data_contracts.rows.rows import Rows, stream
 from data_contracts.store.stored import Folder
 from data_contracts.tables.evaluations import LONGER_WINS, EvaluatedItem, evaluated_item
 from data_contracts.tables.responses import Response
 from data_contracts.tables.reward_scores import PairSplit, RewardScore
-from data_contracts.tables.rows import Rows, stream
 from data_contracts.tables.world_tables import WorldQuestion
 from models.tiny_world.answers import write_answer
 from models.tiny_world.corpus import draw_style

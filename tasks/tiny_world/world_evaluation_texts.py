@@ -1,8 +1,8 @@
 """What the tiny world's models are tested on, as evaluation texts: mined queries must not overlap it."""
 
 from data_contracts.config.world import WorldConfig
+from data_contracts.rows.rows import Rows, rows_of
 from data_contracts.tables.evaluation_texts import EvaluationText, TextKind
-from data_contracts.tables.rows import Rows, rows_of
 from data_contracts.tables.world_tables import WorldQuestion
 from models.tiny_world.world import Split, build_world
 from tasks.runtime.phases import Phase

@@ -14,7 +14,7 @@ import pytest
 
 import data_contracts
 from data_contracts.folder_contracts import LastPolicyCheckpoint, PolicyCheckpoint, RewardCheckpoint, VanillaCheckpoint
-from data_contracts.tables.row import CONTRACT_METADATA, Row
+from data_contracts.rows.row import CONTRACT_METADATA, Row
 from tasks.reporting.metric_titles import metric_of
 from tests.flows.command import Command, digests, outputs_of, step_of, summary_of
 

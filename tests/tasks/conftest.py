@@ -9,12 +9,12 @@ import pytest
 
 from data_contracts.folder_contracts import RewardCheckpoint
 from data_contracts.handles import ModelHandle, PromptHandle
+from data_contracts.rows.row import Row
+from data_contracts.rows.rows import rows_of
 from data_contracts.store.artifact_store import Store
 from data_contracts.store.manifest import Provenance
 from data_contracts.store.stored import Folder, LocalFolder, StoredFolder, StoredRows
 from data_contracts.tables.queries import Query
-from data_contracts.tables.row import Row
-from data_contracts.tables.rows import rows_of
 from tasks.runtime.context import RunningStep, computing, use_store
 from tasks.runtime.step import Step
 

@@ -19,7 +19,7 @@ from data_contracts.store.stored import Folder
 from data_contracts.tables.comparisons import Comparison
 from data_contracts.tables.queries import Query
 from data_contracts.tables.responses import Response
-from data_contracts.tables.rows import Rows
+from data_contracts.rows.rows import Rows
 from tasks.feedback.judge_by_as_is import judge_by_as_is
 from tasks.feedback.rank_comparisons import rank_comparisons
 

@@ -8,11 +8,11 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from data_contracts.config.policy import ALTERNATIVES, SETTINGS, switch_algorithm
-from data_contracts.config.policy_algorithm import Algorithm
-from data_contracts.config.policy_pairs import DPOSettings, SigmoidNormSettings
-from data_contracts.config.policy_ppo import PPOSettings
-from data_contracts.config.policy_rewards import GRPOSettings, RLOOSettings
+from data_contracts.config.algorithm import Algorithm
+from data_contracts.config.policy.pairs import DPOSettings, SigmoidNormSettings
+from data_contracts.config.policy.ppo import PPOSettings
+from data_contracts.config.policy.rewards import GRPOSettings, RLOOSettings
+from data_contracts.config.policy.settings import ALTERNATIVES, SETTINGS, switch_algorithm
 from data_contracts.config.profiles import PROFILE_FOLDER, load_profile
 from data_contracts.config.reward import LikelihoodFeature, RewardTraining
 from data_contracts.errors import ConfigError

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from data_contracts.rows.row import Row
+from data_contracts.rows.rules import at_least
 from data_contracts.store.artifact import Artifact
 from data_contracts.store.artifact_store import Store
 from data_contracts.store.manifest import Provenance
-from data_contracts.tables.row import Row
-from data_contracts.tables.rules import at_least
 
 KEY = "k" * 32
 MADE = Provenance(step="count_animals", step_version="1", code="abc", config={"seed": 1})

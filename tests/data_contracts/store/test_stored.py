@@ -8,11 +8,11 @@ from pydantic import TypeAdapter
 
 from data_contracts.errors import ContractError, DamagedArtifactError
 from data_contracts.folder_contracts import PolicyCheckpoint, RewardCheckpoint
+from data_contracts.rows import rows as rows_module
+from data_contracts.rows.row import Row
+from data_contracts.rows.rows import Rows, rows_of, stream
 from data_contracts.store.artifact_store import Store
 from data_contracts.store.stored import Folder, LocalFolder, StoredFolder, StoredRows, StoredShards
-from data_contracts.tables import rows as rows_module
-from data_contracts.tables.row import Row
-from data_contracts.tables.rows import Rows, rows_of, stream
 from tests.data_contracts.store.store_cases import KEY, MADE, Animals, Opener, animals, names, spoil
 from tests.data_contracts.store.test_store_folders import checkpoint
 
@@ -92,8 +92,8 @@ def test_stored_rows_are_read_in_pieces(store: Store):
 
 
 def test_one_large_part_is_read_a_row_group_at_a_time(store: Store, monkeypatch: pytest.MonkeyPatch):
+    from data_contracts.rows import row
     from data_contracts.store import stored
-    from data_contracts.tables import row
 
     monkeypatch.setattr(stored, "ROW_GROUP_ROWS", 4)
     monkeypatch.setattr(row, "ROW_GROUP_ROWS", 4)

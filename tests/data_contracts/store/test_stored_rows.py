@@ -5,10 +5,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from data_contracts.rows.rows import Rows, joined, rows_of
 from data_contracts.store.artifact_store import Store
 from data_contracts.store.manifest import Provenance
 from data_contracts.tables.evaluation_texts import EvaluationText
-from data_contracts.tables.rows import Rows, joined, rows_of
 from data_contracts.tables.training_log import TrainingLogEntry
 
 MADE = Provenance(step="test", step_version="1", code="none")

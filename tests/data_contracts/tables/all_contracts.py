@@ -4,7 +4,7 @@ import importlib
 import pkgutil
 
 import data_contracts
-from data_contracts.tables.row import Row
+from data_contracts.rows.row import Row
 
 
 def all_contracts() -> list[type[Row]]:

@@ -10,6 +10,7 @@ import pytest
 from data_contracts.conversation import Role, Turn
 from data_contracts.errors import ContractError
 from data_contracts.finish_reason import FinishReason
+from data_contracts.rows.row import Row
 from data_contracts.tables.community_answers import CommunityAnswer
 from data_contracts.tables.comparisons import Comparison
 from data_contracts.tables.demonstrations import Candidate, Demonstration, QuerySplit
@@ -21,7 +22,6 @@ from data_contracts.tables.queries import Query, QueryRejection, RejectedQuery
 from data_contracts.tables.responses import Response
 from data_contracts.tables.reward_scores import PairSplit, RewardScore
 from data_contracts.tables.rollouts import Rollout
-from data_contracts.tables.row import Row
 from data_contracts.tables.training_conversations import TrainingConversation
 
 

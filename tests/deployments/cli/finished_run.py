@@ -5,6 +5,8 @@ from typing import Any
 
 from data_contracts.conversation import Role, Turn
 from data_contracts.finish_reason import FinishReason
+from data_contracts.rows.row import Row
+from data_contracts.rows.rows import rows_of
 from data_contracts.store.artifact import Artifact
 from data_contracts.store.artifact_store import Store
 from data_contracts.store.manifest import Parent, Provenance
@@ -14,8 +16,6 @@ from data_contracts.tables.queries import Query, RejectedQuery
 from data_contracts.tables.responses import Response
 from data_contracts.tables.reward_scores import PairSplit, RewardScore
 from data_contracts.tables.rollouts import Rollout
-from data_contracts.tables.row import Row
-from data_contracts.tables.rows import rows_of
 from data_contracts.tables.training_log import TrainingLogEntry, training_log_entries
 from tasks.reporting.run_summary import RUNS, RunSummary
 from tasks.runtime.run_record import StepRecord

@@ -7,11 +7,11 @@ from typing import cast
 import pytest
 
 from data_contracts.errors import AlmostError, ConfigError
+from data_contracts.rows.rows import Rows, rows_of
 from data_contracts.store.manifest import MANIFEST_FILE
 from data_contracts.tables.comparisons import Comparison
 from data_contracts.tables.queries import Query
 from data_contracts.tables.rollouts import Rollout
-from data_contracts.tables.rows import Rows, rows_of
 from deployments.cli.show_command import find_summary, show_run
 from tasks.reporting.plain_text import plain
 from tasks.reporting.run_tables import RunTables

@@ -10,18 +10,18 @@ import yaml
 from jsonschema import Draft202012Validator
 from prefect.utilities.callables import parameter_schema
 
+from data_contracts.config.algorithm import Algorithm
 from data_contracts.config.placement import Placement, Target
-from data_contracts.config.policy_algorithm import Algorithm
-from data_contracts.config.policy_pairs import LearningFromPairs
+from data_contracts.config.policy.pairs import LearningFromPairs
 from data_contracts.config.profiles import PROFILE_FOLDER, profile_names
 from data_contracts.config.run_config import RunConfig
 from data_contracts.errors import ConfigError
 from data_contracts.folder_contracts import FolderContract, PolicyCheckpoint, RewardCheckpoint
+from data_contracts.rows.row import Row
 from data_contracts.store.artifact import Artifact
 from data_contracts.store.artifact_store import Store
 from data_contracts.tables.comparisons import Comparison
 from data_contracts.tables.demonstrations import Demonstration
-from data_contracts.tables.row import Row
 from flows.almost import almost
 from flows.running.parameters import ModelSources, PromptSources, configure
 from tasks.policy.optimize_by_preferences import optimize_by_preferences

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from data_contracts.config.policy_algorithm import Algorithm
+from data_contracts.config.algorithm import Algorithm
 from data_contracts.config.pretraining import LadderSize
 from data_contracts.config.training import TrainingSettings
 from data_contracts.conversation import Conversation, Role, Turn

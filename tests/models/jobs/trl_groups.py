@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from data_contracts.config.policy_algorithm import Algorithm
+from data_contracts.config.algorithm import Algorithm
 from data_contracts.specs.optimize_policy import GRPOSpec, RLOOSpec
 from models.processes.job_protocol import read_spec
 

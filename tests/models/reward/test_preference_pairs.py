@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from data_contracts.conversation import Role, Turn
 from data_contracts.errors import EmptyResultError
+from data_contracts.rows.rows import rows_of, stream
 from data_contracts.tables.community_answers import CommunityAnswer
 from data_contracts.tables.comparisons import Comparison, DropReason, FilterVerdict
 from data_contracts.tables.preference_pairs import PreferencePair
 from data_contracts.tables.reward_scores import PairSplit
-from data_contracts.tables.rows import rows_of, stream
 from models.reward.preference_pairs import heldout_queries, pairs_of, pairs_of_community_answers, pairs_of_comparisons
 
 # --- held-out queries -------------------------------------------------------------------------------------------

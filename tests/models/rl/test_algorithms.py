@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from data_contracts.config.policy_algorithm import Algorithm
+from data_contracts.config.algorithm import Algorithm
 from data_contracts.errors import ConfigError
 from data_contracts.specs.optimize_by_preferences import PREFERENCE_SPECS
 from data_contracts.specs.optimize_policy import POLICY_SPECS, OptimizePolicySpec, RewardModelSource

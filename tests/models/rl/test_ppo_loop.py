@@ -9,7 +9,7 @@ import torch
 from pydantic import ValidationError
 
 from data_contracts.config.optimizer_settings import Schedule
-from data_contracts.config.policy_rewards import ScoreNormalization
+from data_contracts.config.policy.rewards import ScoreNormalization
 from data_contracts.config.training import TrainingSettings
 from data_contracts.errors import JobError
 from data_contracts.finish_reason import FinishReason

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_contracts.config.policy_rewards import KLEstimator
+from data_contracts.config.policy.rewards import KLEstimator
 from models.rl.ppo_math import adapt_kl_coefficient, gae, kl_per_token, policy_loss, rewards_with_kl, value_loss, whiten
 
 

@@ -14,8 +14,8 @@ from data_contracts.config.profiles import load_profile
 from data_contracts.errors import ConfigError, EngineError, TransientEngineError
 from data_contracts.finish_reason import FinishReason
 from data_contracts.handles import PromptHandle
+from data_contracts.rows.rows import Rows
 from data_contracts.store.artifact_store import Store
-from data_contracts.tables.rows import Rows
 from data_contracts.tables.verdicts import JudgeVerdict, ModelAnswer, Order, Outcome
 from models.evaluation.benchmarks.prompt_template import builtin_template
 from models.evaluation.judging.judging_table import judging_table

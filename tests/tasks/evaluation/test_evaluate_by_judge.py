@@ -16,8 +16,8 @@ from data_contracts.config.world import GoldJudgeSource, WorldConfig
 from data_contracts.errors import ConfigError
 from data_contracts.finish_reason import FinishReason
 from data_contracts.handles import JudgeHandle, ModelHandle, PromptHandle
+from data_contracts.rows.rows import Rows, rows_of
 from data_contracts.store.artifact_store import Store
-from data_contracts.tables.rows import Rows, rows_of
 from data_contracts.tables.verdicts import JudgeVerdict, ModelAnswer, Order, Outcome
 from data_contracts.tables.world_tables import WorldQuestion
 from models.evaluation.benchmarks.prompt_template import builtin_template

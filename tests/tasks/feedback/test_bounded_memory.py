@@ -8,13 +8,13 @@ import pytest
 from data_contracts.config.filter import HeuristicFilter
 from data_contracts.config.ranking import Ranking
 from data_contracts.finish_reason import FinishReason
+from data_contracts.rows import row as row_module
+from data_contracts.rows import rows as rows_module
+from data_contracts.rows.row import Row
+from data_contracts.rows.rows import Rows, stream
 from data_contracts.store.artifact_store import Store
-from data_contracts.tables import row as row_module
-from data_contracts.tables import rows as rows_module
 from data_contracts.tables.comparisons import Comparison
 from data_contracts.tables.responses import Response
-from data_contracts.tables.row import Row
-from data_contracts.tables.rows import Rows, stream
 from tasks.feedback.filter_comparisons import filter_comparisons
 from tasks.feedback.rank_comparisons import rank_comparisons
 from tests.tasks.conftest import MADE_BY_A_TEST

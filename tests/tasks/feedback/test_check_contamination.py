@@ -10,6 +10,7 @@ import pytest
 from data_contracts.config.evaluation import BenchmarkSettings, Evaluation, JudgeSettings
 from data_contracts.config.mining import Mining
 from data_contracts.errors import ConfigError
+from data_contracts.rows.rows import Rows, rows_of
 from data_contracts.tables.evaluation_texts import (
     Contamination,
     ContaminationVerdict,
@@ -18,7 +19,6 @@ from data_contracts.tables.evaluation_texts import (
     TextKind,
 )
 from data_contracts.tables.queries import Query, QueryRejection, RejectedQuery
-from data_contracts.tables.rows import Rows, rows_of
 from models.evaluation.contamination_table import contamination_table
 from tasks.feedback.check_contamination import check_contamination
 from tasks.feedback.gather_evaluation_texts import gather_evaluation_texts

@@ -13,9 +13,9 @@ from data_contracts.config.filter import HeuristicFilter
 from data_contracts.config.ranking import Pairing, Ranking
 from data_contracts.errors import EmptyResultError
 from data_contracts.finish_reason import FinishReason
+from data_contracts.rows.rows import rows_of
 from data_contracts.tables.comparisons import VERDICT_COLUMNS, Comparison, DropReason, FilterVerdict
 from data_contracts.tables.responses import Response
-from data_contracts.tables.rows import rows_of
 from tasks.feedback.filter_comparisons import discard_reason, filter_comparisons, judge_query, long_enough
 from tasks.feedback.rank_comparisons import pair_by_rank
 

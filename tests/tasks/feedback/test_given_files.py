@@ -16,9 +16,9 @@ from data_contracts.config.world import WorldConfig
 from data_contracts.conversation import Role, Turn
 from data_contracts.errors import ConfigError
 from data_contracts.handles import EvaluationFile, FileHandle
+from data_contracts.rows.rows import Rows, rows_of
 from data_contracts.tables.community_answers import CommunityAnswer
 from data_contracts.tables.evaluation_texts import EvaluationText, OverlapKind, TextKind
-from data_contracts.tables.rows import Rows, rows_of
 from data_contracts.tables.world_tables import WorldQuestion
 from models.evaluation.benchmarks.preferences import read_preference_file
 from models.evaluation.benchmarks.transcripts import parse_transcript

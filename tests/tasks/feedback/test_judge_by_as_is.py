@@ -9,9 +9,9 @@ import pytest
 from data_contracts.config.engine import EngineConfig
 from data_contracts.errors import EmptyResultError
 from data_contracts.folder_contracts import RewardCheckpoint
+from data_contracts.rows.rows import rows_of
 from data_contracts.store.stored import Folder, LocalFolder
 from data_contracts.tables.comparisons import Comparison, DropReason, FilterVerdict
-from data_contracts.tables.rows import rows_of
 from tasks.feedback import judge_by_as_is as module
 from tasks.feedback.judge_by_as_is import judge_by_as_is
 

@@ -12,9 +12,9 @@ import pytest
 
 from data_contracts.config.mining import Mining
 from data_contracts.errors import ConfigError, EmptyResultError
+from data_contracts.rows.rows import Rows, rows_of
 from data_contracts.tables.evaluation_texts import EvaluationText, TextKind
 from data_contracts.tables.queries import Query, QueryRejection, RejectedQuery
-from data_contracts.tables.rows import Rows, rows_of
 from models.text.given_queries import read_given_queries
 from tasks.feedback.load_queries import load_queries
 from tasks.feedback.mined_queries import MinedQueries

@@ -13,11 +13,11 @@ from data_contracts.config.mining import Mining
 from data_contracts.errors import ConfigError, EmptyResultError
 from data_contracts.finish_reason import FinishReason
 from data_contracts.handles import ModelHandle, PromptHandle
+from data_contracts.rows.rows import rows_of
 from data_contracts.store.artifact_store import Store
 from data_contracts.tables.evaluation_texts import EvaluationText
 from data_contracts.tables.mined_lines import MinedLine
 from data_contracts.tables.queries import Query, RejectedQuery
-from data_contracts.tables.rows import rows_of
 from models.prompts.few_shot_prompt import SeedQueries
 from models.text.overlap import OverlapIndex
 from models.text.rouge_l_index import rouge_tokens

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from data_contracts.errors import ContractError
 from data_contracts.finish_reason import FinishReason
+from data_contracts.rows.rows import Rows, rows_of
 from data_contracts.tables.comparisons import Comparison, FilterVerdict
 from data_contracts.tables.responses import Response
-from data_contracts.tables.rows import Rows, rows_of
 from tasks.feedback.rank_comparisons import pair_by_rank, rank_comparisons
 
 

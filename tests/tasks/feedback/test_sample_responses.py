@@ -12,10 +12,10 @@ from data_contracts.config.responders import Responder
 from data_contracts.config.sampling import Sampling
 from data_contracts.errors import ConfigError
 from data_contracts.handles import ModelHandle, PromptHandle
+from data_contracts.rows.rows import rows_of
 from data_contracts.store.artifact_store import Store
 from data_contracts.tables.queries import Query
 from data_contracts.tables.responses import Response
-from data_contracts.tables.rows import rows_of
 from tasks.feedback.sample_responses import sample_responses
 from tasks.runtime.context import use_store
 from tests.tasks.conftest import query

@@ -15,12 +15,12 @@ from data_contracts.config.sampling import Sampling
 from data_contracts.finish_reason import FinishReason
 from data_contracts.folder_contracts import RewardCheckpoint
 from data_contracts.handles import EvaluationFile, ModelHandle, PromptHandle
+from data_contracts.rows.rows import Rows, rows_of
 from data_contracts.store.stored import Folder, StoredFolder
 from data_contracts.tables.comparisons import Comparison
 from data_contracts.tables.evaluation_texts import EvaluationText, TextKind
 from data_contracts.tables.queries import Query
 from data_contracts.tables.responses import Response
-from data_contracts.tables.rows import Rows, rows_of
 from tasks.feedback.rank_comparisons import pair_by_rank
 from tasks.feedback.sample_responses import sample_responses
 from tasks.inputs.resolve_files import resolve_file

@@ -10,9 +10,9 @@ from data_contracts.conversation import Role, Turn
 from data_contracts.errors import EmptyResultError
 from data_contracts.finish_reason import FinishReason
 from data_contracts.handles import ModelHandle
+from data_contracts.rows.rows import rows_of
 from data_contracts.tables.demonstrations import Candidate, Demonstration, QuerySplit
 from data_contracts.tables.policy_prompts import PolicyPrompt
-from data_contracts.tables.rows import rows_of
 from data_contracts.tables.training_conversations import TrainingConversation
 from tasks.policy.finetune_policy import finetune_policy, seen_conversations
 from tasks.policy.optimize_policy import balanced_prompts

@@ -13,11 +13,11 @@ from data_contracts.config.self_play import SelfPlay
 from data_contracts.errors import ConfigError
 from data_contracts.folder_contracts import RewardCheckpoint
 from data_contracts.handles import ModelHandle, PromptHandle
+from data_contracts.rows.rows import rows_of
 from data_contracts.store.artifact_store import Store
 from data_contracts.store.stored import Folder, StoredFolder
 from data_contracts.tables.demonstrations import Demonstration, QuerySplit
 from data_contracts.tables.queries import Query
-from data_contracts.tables.rows import rows_of
 from models.reward.reward_model import RewardModel
 from tasks.policy.self_play import best_candidate, self_play, split_queries
 from tests.tasks.conftest import query

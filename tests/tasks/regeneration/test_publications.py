@@ -7,14 +7,14 @@ import pytest
 
 from data_contracts.config.profiles import load_profile
 from data_contracts.errors import ConfigError, ContractError
+from data_contracts.rows.row import Row
+from data_contracts.rows.rows import Rows, rows_of
 from data_contracts.store.artifact_store import Store
 from data_contracts.store.stored import StoredRows
 from data_contracts.tables.comparisons import Comparison
 from data_contracts.tables.mined_lines import MinedLine
 from data_contracts.tables.queries import Query, RejectedQuery
 from data_contracts.tables.responses import Response
-from data_contracts.tables.row import Row
-from data_contracts.tables.rows import Rows, rows_of
 from tasks.feedback.mined_queries import MinedQueries
 from tasks.regeneration import publications
 from tasks.regeneration.accumulate_data import accumulate_comparisons, accumulate_queries

@@ -6,6 +6,7 @@ import pytest
 
 from data_contracts.conversation import Role, Turn
 from data_contracts.finish_reason import FinishReason
+from data_contracts.rows.rows import Rows, rows_of
 from data_contracts.tables.comparisons import Comparison, DropReason, FilterVerdict
 from data_contracts.tables.demonstrations import Candidate, Demonstration, QuerySplit
 from data_contracts.tables.evaluations import EvaluatedItem, evaluated_item
@@ -13,7 +14,6 @@ from data_contracts.tables.queries import Query, QueryRejection, RejectedQuery
 from data_contracts.tables.responses import Response
 from data_contracts.tables.reward_scores import PairSplit, RewardScore
 from data_contracts.tables.rollouts import Rollout
-from data_contracts.tables.rows import Rows, rows_of
 from data_contracts.tables.topic_scores import TopicScore
 from data_contracts.tables.verdicts import JudgeVerdict, ModelAnswer, Order, Outcome
 from models.evaluation.judging.order_agreement import agreements

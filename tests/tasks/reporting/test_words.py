@@ -2,7 +2,7 @@
 
 import pytest
 
-from data_contracts.config.policy_algorithm import Algorithm
+from data_contracts.config.algorithm import Algorithm
 from data_contracts.tables.comparisons import VERDICT_COLUMNS, DropReason, FilterVerdict
 from data_contracts.tables.queries import QueryRejection
 from tasks.reporting.words import (

@@ -9,12 +9,12 @@ from data_contracts.config.evaluation import RewardCardSettings
 from data_contracts.config.responders import Responder
 from data_contracts.finish_reason import FinishReason
 from data_contracts.folder_contracts import RewardCardFiles
+from data_contracts.rows.rows import Rows, rows_of
 from data_contracts.store.stored import Folder
 from data_contracts.tables.comparisons import Comparison
 from data_contracts.tables.evaluations import LONGER_WINS, EvaluatedItem, evaluated_item
 from data_contracts.tables.responses import Response
 from data_contracts.tables.reward_scores import PairSplit, RewardScore
-from data_contracts.tables.rows import Rows, rows_of
 from data_contracts.tables.training_log import TrainingLogEntry, training_log_entries
 from models.evaluation.reward_card_page import ensemble_lines
 from tasks.feedback.rank_comparisons import pair_by_rank

@@ -9,6 +9,7 @@ from data_contracts.config.reward import EnsembleScore, RewardTraining
 from data_contracts.config.training import TrainingSettings
 from data_contracts.errors import EmptyResultError
 from data_contracts.handles import ModelHandle
+from data_contracts.rows.rows import rows_of
 from data_contracts.specs.combine_reward_models import EnsembleSpec
 from data_contracts.specs.job_spec import JobManifest
 from data_contracts.specs.train_reward_model import RewardSpec
@@ -16,7 +17,6 @@ from data_contracts.tables.community_answers import CommunityAnswer
 from data_contracts.tables.comparisons import Comparison
 from data_contracts.tables.preference_pairs import PreferencePair
 from data_contracts.tables.reward_scores import PairSplit, RewardScore
-from data_contracts.tables.rows import rows_of
 from data_contracts.tables.training_log import TrainingLogEntry, training_log_entries
 from models.seeding import derive_seed
 from tasks.reward.train_reward_model import (

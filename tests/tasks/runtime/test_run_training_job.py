@@ -10,10 +10,10 @@ from data_contracts.config.sft import SupervisedFinetuning
 from data_contracts.config.training import TrainingSettings
 from data_contracts.conversation import Role, Turn
 from data_contracts.folder_contracts import PolicyCheckpoint
+from data_contracts.rows import rows as rows_module
+from data_contracts.rows.rows import file_rows, rows_of, stream
 from data_contracts.specs.finetune_policy import FinetuneSpec
 from data_contracts.specs.job_spec import JobManifest
-from data_contracts.tables import rows as rows_module
-from data_contracts.tables.rows import file_rows, rows_of, stream
 from data_contracts.tables.training_conversations import TrainingConversation
 from data_contracts.tables.training_log import TrainingLogEntry, training_log_entries
 from models.seeding import derive_seed

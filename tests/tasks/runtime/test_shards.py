@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from data_contracts.rows.row import Row
+from data_contracts.rows.rows import Sharded, shard_ranges
 from data_contracts.store.artifact_store import Store
 from data_contracts.store.stored import StoredShards
-from data_contracts.tables.row import Row
-from data_contracts.tables.rows import Sharded, shard_ranges
 from tasks.runtime.context import RunningStep, computing, current
 from tasks.runtime.shards import Shards, compute_shards
 from tasks.runtime.step import step

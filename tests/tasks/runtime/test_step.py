@@ -12,11 +12,11 @@ from data_contracts.config.run_config import RunConfig
 from data_contracts.errors import AlmostError, ConfigError, ContractError, EngineError, JobError, TransientJobError
 from data_contracts.folder_contracts import PolicyCheckpoint, RewardCheckpoint
 from data_contracts.handles import ModelHandle
+from data_contracts.rows.row import Row
+from data_contracts.rows.rows import Rows, rows_of, stream
 from data_contracts.store.artifact import Artifact
 from data_contracts.store.artifact_store import Store
 from data_contracts.store.stored import Folder, LocalFolder, StoredFolder, StoredRows
-from data_contracts.tables.row import Row
-from data_contracts.tables.rows import Rows, rows_of, stream
 from tasks.runtime.context import add_startup, count, current, job_folder, use_store, within
 from tasks.runtime.outputs import Outputs
 from tasks.runtime.phases import Phase, PhaseRange, PhaseReached

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from data_contracts.errors import LockLostError
+from data_contracts.rows.row import Row
+from data_contracts.rows.rows import Rows, rows_of
 from data_contracts.store.artifact_store import Store
 from data_contracts.store.lock import LockTiming
-from data_contracts.tables.row import Row
-from data_contracts.tables.rows import Rows, rows_of
 from tasks.runtime import step as step_module
 from tasks.runtime.context import job_folder, use_store
 from tasks.runtime.step import step

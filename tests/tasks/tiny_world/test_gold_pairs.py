@@ -9,11 +9,11 @@ from data_contracts.config.engine import EngineConfig
 from data_contracts.config.world import WorldConfig
 from data_contracts.finish_reason import FinishReason
 from data_contracts.folder_contracts import RewardCheckpoint
+from data_contracts.rows.rows import rows_of
 from data_contracts.store.stored import LocalFolder
 from data_contracts.tables.evaluations import EvaluatedItem, evaluated_item
 from data_contracts.tables.responses import Response
 from data_contracts.tables.reward_scores import PairSplit, RewardScore
-from data_contracts.tables.rows import rows_of
 from data_contracts.tables.world_tables import WorldQuestion
 from models.tiny_world.judge import HEDGE_COST
 from models.tiny_world.seeds_and_prompts import question_rows

@@ -2,10 +2,10 @@
 
 import pytest
 
+from data_contracts.rows.rows import rows_of
 from data_contracts.tables.comparisons import Comparison, FilterVerdict
 from data_contracts.tables.effects import EffectQuestion
 from data_contracts.tables.evaluations import EvaluatedItem, evaluated_item
-from data_contracts.tables.rows import rows_of
 from tasks.tiny_world.measure_effects import judge_comparisons_by_gold, measure_effects
 
 

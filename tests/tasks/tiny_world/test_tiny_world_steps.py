@@ -13,10 +13,10 @@ from data_contracts.config.world import CommunityConfig, WorldConfig
 from data_contracts.conversation import Role, Turn
 from data_contracts.finish_reason import FinishReason
 from data_contracts.handles import ModelHandle
+from data_contracts.rows.rows import rows_of
 from data_contracts.store.artifact_store import Store
 from data_contracts.tables.demonstrations import Candidate, Demonstration, QuerySplit
 from data_contracts.tables.responses import Response
-from data_contracts.tables.rows import rows_of
 from models.prompts.few_shot_prompt import parse_prompt_set, parse_seed_queries
 from models.tiny_world.judge import GoldJudge
 from models.tiny_world.world import Split, build_world

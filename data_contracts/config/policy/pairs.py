@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from data_contracts.config.algorithm import Algorithm
 from data_contracts.config.optimizer_settings import OptimizerSettings, Schedule
-from data_contracts.config.policy_algorithm import Algorithm
 
 Beta = Annotated[
     float,

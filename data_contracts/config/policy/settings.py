@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
-from data_contracts.config.policy_algorithm import Algorithm
-from data_contracts.config.policy_pairs import DPOSettings, LearningFromPairs, SigmoidNormSettings
-from data_contracts.config.policy_ppo import PPOSettings
-from data_contracts.config.policy_rewards import GRPOSettings, LearningFromRewards, RLOOSettings
+from data_contracts.config.algorithm import Algorithm
+from data_contracts.config.policy.pairs import DPOSettings, LearningFromPairs, SigmoidNormSettings
+from data_contracts.config.policy.ppo import PPOSettings
+from data_contracts.config.policy.rewards import GRPOSettings, LearningFromRewards, RLOOSettings
 from data_contracts.config.section import explain_invalid
 
 RewardAlgorithmSettings = PPOSettings | RLOOSettings | GRPOSettings

@@ -13,7 +13,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import pyarrow as pa
 
 from data_contracts.errors import ContractError
-from data_contracts.tables.rules import Rule, one_of
+from data_contracts.rows.rules import Rule, one_of
 
 _LEAVES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 Convert = Callable[[Any], Any]
@@ -69,7 +69,7 @@ def _type_of(name: str, annotation: Any, nested: bool = False) -> tuple[pa.DataT
         return pa.list_(inner), _each(encode, list), _each(decode, tuple)
     if isinstance(annotation, type) and is_dataclass(annotation):
         return _struct(annotation)
-    raise TypeError(f"field '{name}' has type {annotation}, which has no column; see data_contracts/tables/columns.py")
+    raise TypeError(f"field '{name}' has type {annotation}, which has no column; see data_contracts/rows/columns.py")
 
 
 def _member(enum: type[Enum]) -> Convert:

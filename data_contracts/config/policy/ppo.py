@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from data_contracts.config.policy_algorithm import Algorithm
-from data_contracts.config.policy_rewards import KLInReward
+from data_contracts.config.algorithm import Algorithm
+from data_contracts.config.policy.rewards import KLInReward
 
 
 class PPOSettings(KLInReward):

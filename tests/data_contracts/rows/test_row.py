@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from data_contracts.errors import ContractError
-from data_contracts.tables.arrow import compute as pc
-from data_contracts.tables.row import CONTRACT_METADATA, Row
-from data_contracts.tables.rules import Rule, at_least, finite, not_blank, one_of
+from data_contracts.rows.arrow import compute as pc
+from data_contracts.rows.row import CONTRACT_METADATA, Row
+from data_contracts.rows.rules import Rule, at_least, finite, not_blank, one_of
 from tests.data_contracts.tables.all_contracts import all_contracts
 
 

@@ -23,9 +23,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_contracts.errors import ContractError
-from data_contracts.tables.arrow import compute as pc
-from data_contracts.tables.columns import Column, column_of
-from data_contracts.tables.rules import Rule
+from data_contracts.rows.arrow import compute as pc
+from data_contracts.rows.columns import Column, column_of
+from data_contracts.rows.rules import Rule
 
 CONTRACT_METADATA = b"almost.contract"
 ROW_GROUP_ROWS = 10_000

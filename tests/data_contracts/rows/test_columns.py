@@ -9,9 +9,9 @@ import pyarrow as pa
 import pytest
 
 from data_contracts.errors import ContractError
-from data_contracts.tables.columns import column_of
+from data_contracts.rows.columns import column_of
+from data_contracts.rows.row import Row, column
 from data_contracts.tables.comparisons import Comparison, DropReason, FilterVerdict
-from data_contracts.tables.row import Row, column
 from tests.data_contracts.tables.test_contract_rules import comparison
 
 

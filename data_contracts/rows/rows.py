@@ -14,7 +14,7 @@ import pyarrow as pa
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from data_contracts.tables.row import Row
+from data_contracts.rows.row import Row
 
 R = TypeVar("R", bound=Row)
 PART_ROWS = 20_000

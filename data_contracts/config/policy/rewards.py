@@ -1,6 +1,6 @@
 """Settings of the algorithms that learn from the rewards of their own samples: what all share, RLOO and GRPO.
 
-PPO's own settings are in `data_contracts/config/policy_ppo.py`. The paper prints none: "trlX" marks defaults of trlX's PPO, "ours" marks the project's own.
+PPO's own settings are in `data_contracts/config/policy/ppo.py`. The paper prints none: "trlX" marks defaults of trlX's PPO, "ours" marks the project's own.
 """
 
 from enum import StrEnum
@@ -8,8 +8,8 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from data_contracts.config.algorithm import Algorithm
 from data_contracts.config.optimizer_settings import OptimizerSettings, Schedule
-from data_contracts.config.policy_algorithm import Algorithm
 from data_contracts.config.training import TrainingSettings
 from data_contracts.store.keys import NOT_IN_KEY
 

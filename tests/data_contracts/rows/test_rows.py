@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from data_contracts.errors import ContractError
-from data_contracts.tables import rows as rows_module
-from data_contracts.tables.row import Row
-from data_contracts.tables.rows import (
+from data_contracts.rows import rows as rows_module
+from data_contracts.rows.row import Row
+from data_contracts.rows.rows import (
     FileRows,
     ListedRows,
     Rows,
@@ -20,7 +20,7 @@ from data_contracts.tables.rows import (
     shard_ranges,
     stream,
 )
-from data_contracts.tables.rules import at_least
+from data_contracts.rows.rules import at_least
 
 
 class Animal(Row, table="animals", key="animal_id"):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from data_contracts.tables.arrow import compute as pc
+from data_contracts.rows.arrow import compute as pc
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Algorithm(StrEnum):
-    """How the SFT policy is optimised. Each algorithm has settings of its own (`data_contracts/config/policy.py`)."""
+    """How the SFT policy is optimised. Each algorithm has settings of its own (`data_contracts/config/policy/settings.py`)."""
 
     PPO = "ppo"
     RLOO = "rloo"
