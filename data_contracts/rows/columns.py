@@ -62,8 +62,8 @@ def _type_of(name: str, annotation: Any, nested: bool = False) -> tuple[pa.DataT
     if annotation in _LEAVES:
         return _LEAVES[annotation], None, None
     if isinstance(annotation, type) and issubclass(annotation, StrEnum):
-        # No rule of a table sees inside a list or a struct: there, a value that is no member is refused when it is encoded.
-        return pa.string(), annotation if nested else None, _member(annotation)
+        # No rule of a table sees inside a list or a struct: there, values are checked on the way in, too.
+        return pa.string(), _member(annotation) if nested else None, _member(annotation)
     if get_origin(annotation) is tuple and get_args(annotation)[1:] == (Ellipsis,):
         inner, encode, decode = _type_of(name, get_args(annotation)[0], nested=True)
         return pa.list_(inner), _each(encode, list), _each(decode, tuple)
@@ -75,12 +75,12 @@ def _type_of(name: str, annotation: Any, nested: bool = False) -> tuple[pa.DataT
 def _member(enum: type[Enum]) -> Convert:
     members = {member.value: member for member in enum}
 
-    def decode(value: Any) -> Enum:
+    def member(value: Any) -> Enum:
         if value not in members:
             raise ContractError(f"'{value}' is no {enum.__name__}; known: {', '.join(members)}")
         return members[value]
 
-    return decode
+    return member
 
 
 def _each(convert: Convert | None, container: type) -> Convert:

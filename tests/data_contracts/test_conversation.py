@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,12 +26,9 @@ def test_a_conversation_survives_its_column(turns: list[Turn]):
     assert list(TrainingConversation.from_table(TrainingConversation.to_table([row]))) == [row]
 
 
-def test_an_unknown_role_is_neither_written_nor_read():
-    with pytest.raises(ContractError, match="column 'context': 'robot' is not a valid Role"):
-        TrainingConversation.to_table([said(Turn("robot", "Hi"))])  # type: ignore[arg-type]
-    row = {"row_id": "r1", "context": [{"role": "robot", "text": "Hi"}], "response": "Yes."}
+def test_an_unknown_role_is_refused():
     with pytest.raises(ContractError, match="'robot' is no Role; known: human, assistant"):
-        list(TrainingConversation.from_table(pa.Table.from_pylist([row], TrainingConversation.schema())))
+        TrainingConversation.to_table([said(Turn("robot", "Hi"))])  # type: ignore[arg-type]
 
 
 def test_the_home_is_the_argument_else_the_environment_else_the_checkout(

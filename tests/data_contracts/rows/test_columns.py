@@ -177,7 +177,7 @@ def test_the_type_of_an_enum_is_a_rule_of_the_table():
     ids=["in a list", "in a struct", "deep inside"],
 )
 def test_a_value_that_is_no_member_is_refused_inside_lists_and_structs_too(name: str, value: Any):
-    with pytest.raises(ContractError, match=f"column '{name}': 'green' is not a valid Colour"):
+    with pytest.raises(ContractError, match=f"column '{name}': 'green' is no Colour; known: red, blue"):
         Everything.to_table([replace(FULL, **{name: value})])
 
 
