@@ -4,7 +4,8 @@ A field may be `str`, `int`, `float`, `bool`, a StrEnum, a frozen dataclass (a s
 may be null when the type says `| None`. Anything else is refused when the row class is defined.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum, StrEnum
 from types import NoneType, UnionType
@@ -45,6 +46,15 @@ def column_of(name: str, annotation: Any, nested: bool = False) -> Column:
     return Column(pa.field(name, arrow, nullable=nullable), _or_none(encode), _or_none(decode), values)
 
 
+@contextmanager
+def naming(contract: str, column: str) -> Iterator[None]:
+    """Turn what a conversion raises into a ContractError that names contract and column."""
+    try:
+        yield
+    except (TypeError, ValueError, OverflowError, AttributeError) as error:  # Arrow's are the first two
+        raise ContractError(f"{contract}: column '{column}': {error}") from error
+
+
 def _without_none(annotation: Any) -> tuple[Any, bool]:
     if get_origin(annotation) in (Union, UnionType) and NoneType in get_args(annotation):
         (inner,) = (argument for argument in get_args(annotation) if argument is not NoneType)
@@ -77,7 +87,7 @@ def _member(enum: type[Enum]) -> Convert:
 
     def member(value: Any) -> Enum:
         if value not in members:
-            raise ContractError(f"'{value}' is no {enum.__name__}; known: {', '.join(members)}")
+            raise ValueError(f"'{value}' is no {enum.__name__}; known: {', '.join(members)}")
         return members[value]
 
     return member

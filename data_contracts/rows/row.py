@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from data_contracts.errors import ContractError
 from data_contracts.rows.arrow import compute as pc
-from data_contracts.rows.columns import Column, column_of
+from data_contracts.rows.columns import Column, column_of, naming
 from data_contracts.rows.rules import Rule
 
 CONTRACT_METADATA = b"almost.contract"
@@ -107,27 +107,24 @@ class Row:
         arrays = []
         for name, one in cls.columns().items():
             values = [getattr(row, name) for row in listed]
-            try:
+            with naming(cls.contract_id(), name):
                 encoded = values if one.encode is None else [one.encode(value) for value in values]
                 arrays.append(pa.array(encoded, one.field.type))
-            except (
-                ContractError,
-                TypeError,
-                ValueError,
-                OverflowError,
-                AttributeError,
-            ) as error:  # Arrow's are the first two
-                raise ContractError(f"{cls.contract_id()}: column '{name}': {error}") from error
         return cls.check(pa.Table.from_arrays(arrays, schema=_nullable(cls.schema())))
 
     @classmethod
     def from_table(cls, table: pa.Table | pa.RecordBatch) -> Iterator[Self]:
-        """The rows of a table of this contract."""
+        """The rows of a table of this contract.
+
+        Raises:
+            ContractError: an enum's column holds a value that is no member.
+        """
         given = []
         for field in fields(cls):  # type: ignore[arg-type]
             one = cls.columns()[field.name]
             values = table[field.name].to_pylist()
-            given.append(values if one.decode is None else [one.decode(value) for value in values])
+            with naming(cls.contract_id(), field.name):
+                given.append(values if one.decode is None else [one.decode(value) for value in values])
         names = [field.name for field in fields(cls)]  # type: ignore[arg-type]
         for values in zip(*given, strict=True):
             yield cls(**dict(zip(names, values, strict=True)))

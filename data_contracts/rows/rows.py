@@ -35,7 +35,9 @@ class Rows(Generic[R]):
         """Checked Arrow tables, one after the other; one empty table when there are no rows."""
         rows, empty = iter(self), True
         while chunk := list(islice(rows, PART_ROWS)):
-            yield self.row.to_table(chunk)
+            table = self.row.to_table(chunk)
+            del chunk  # else two parts' rows live while the next one is made
+            yield table
             empty = False
         if empty:
             yield self.row.empty()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from data_contracts.config.engine import EngineConfig, EngineKind
-from data_contracts.errors import AlmostError, ConfigError
+from data_contracts.errors import ConfigError
 from data_contracts.folder_contracts import RewardCheckpoint
 from data_contracts.handles import ModelHandle
 from data_contracts.store.artifact import Artifact
@@ -14,7 +14,7 @@ from data_contracts.store.stored import Folder, StoredFolder
 from models.engines import open_engine, opened_engine
 from models.engines.protocol import Engine
 from models.reward.reward_model import RewardModel
-from tasks.runtime.context import count, count_rate, current, job_folder, startup
+from tasks.runtime.context import at_end, count, count_rate, current, job_folder, startup
 
 
 def folder_of(model: ModelHandle) -> Path:
@@ -48,7 +48,8 @@ def open_reward_model(model: Folder[RewardCheckpoint] | ModelHandle, engine: Eng
 class LazyEngine:
     """Opens the engine when the first row is really needed: a resumed step may need none.
 
-    The running step owns it: a server that was started for it ends with the step, however the step ends.
+    The running step owns it: a server that was started for it ends with the step, however the step ends; without a run,
+    with the process.
     """
 
     def __init__(self, model: ModelHandle, config: EngineConfig) -> None:
@@ -67,7 +68,9 @@ class LazyEngine:
         if self.config.kind is EngineKind.TRANSFORMERS:
             return open_engine(self.config, folder)
         log_path = job_folder("server") / f"{re.sub(r'[^0-9A-Za-z]', '-', self.model.digest)}.log"
-        return _resources().enter_context(opened_engine(self.config, folder, self.model.placed, log_path))
+        resources = ExitStack()
+        at_end(resources.close)
+        return resources.enter_context(opened_engine(self.config, folder, self.model.placed, log_path))
 
     def count_tokens(self) -> None:
         """Add the engine's counters to the step's."""
@@ -77,15 +80,3 @@ class LazyEngine:
             del counters["rows"]
             count(**counters)
             count_rate("generated_tokens_per_s", "generated_tokens", "generation_s")
-
-
-def _resources() -> ExitStack:
-    """What closes with the running step.
-
-    Raises:
-        AlmostError: no step is running, so nothing would end a server.
-    """
-    step = current().step
-    if step is None:
-        raise AlmostError("a model server ends with the step that started it, and no step is running")
-    return step.resources

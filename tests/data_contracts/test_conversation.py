@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,9 +27,13 @@ def test_a_conversation_survives_its_column(turns: list[Turn]):
     assert list(TrainingConversation.from_table(TrainingConversation.to_table([row]))) == [row]
 
 
-def test_an_unknown_role_is_refused():
-    with pytest.raises(ContractError, match="'robot' is no Role; known: human, assistant"):
+def test_an_unknown_role_is_neither_written_nor_read():
+    expected = "training_conversations@1: column 'context': 'robot' is no Role; known: human, assistant"
+    with pytest.raises(ContractError, match=expected):
         TrainingConversation.to_table([said(Turn("robot", "Hi"))])  # type: ignore[arg-type]
+    row = {"row_id": "r1", "context": [{"role": "robot", "text": "Hi"}], "response": "Yes."}
+    with pytest.raises(ContractError, match=expected):
+        list(TrainingConversation.from_table(pa.Table.from_pylist([row], TrainingConversation.schema())))
 
 
 def test_the_home_is_the_argument_else_the_environment_else_the_checkout(

@@ -1,11 +1,12 @@
 """Published data: numbers by compare-and-swap, consumption once, and generations joined without mixing ids."""
 
+from dataclasses import fields
 from typing import TypeVar
 
 import pytest
 
 from data_contracts.config.profiles import load_profile
-from data_contracts.errors import ConfigError
+from data_contracts.errors import ConfigError, ContractError
 from data_contracts.rows.row import Row
 from data_contracts.rows.rows import Rows, rows_of
 from data_contracts.store.artifact_store import Store
@@ -16,7 +17,7 @@ from data_contracts.tables.queries import Query, RejectedQuery
 from data_contracts.tables.responses import Response
 from tasks.feedback.mined_queries import MinedQueries
 from tasks.regeneration import publications
-from tasks.regeneration.accumulate_data import accumulate_queries
+from tasks.regeneration.accumulate_data import accumulate_comparisons, accumulate_queries
 from tasks.regeneration.publications import Publication
 from tests.tasks.conftest import MADE_BY_A_TEST
 
@@ -100,3 +101,38 @@ def test_generations_keep_their_ids_apart_and_their_neighbours():
         ("g2-q2", "g2-q1"),
         ("g2-q3", "seed-1"),
     ]
+
+
+def test_comparisons_of_generations_keep_the_ids_of_queries_and_responses_apart():
+    old = Comparison(
+        comparison_id="q1-A>B", query_id="q1", query="Who?", chosen_response_id="q1-A", rejected_response_id="q1-B",
+        chosen="Me.", rejected="You.", chosen_responder="A", rejected_responder="B", chosen_rank=1, rejected_rank=2,
+    )  # fmt: skip
+    table = rows_of(Comparison, [old])
+    joined = accumulate_comparisons.fn(earlier=table, fresh=table, number=2)
+    assert joined.table().num_rows == 2, "no key is there twice"
+    first, new = joined
+    assert first == old
+    ids = {"comparison_id", "query_id", "chosen_response_id", "rejected_response_id"}
+    for field in fields(Comparison):  # type: ignore[arg-type]
+        value = getattr(old, field.name)
+        assert getattr(new, field.name) == (f"g2-{value}" if field.name in ids else value)
+
+
+def test_a_publication_names_tables_and_does_not_hold_them(store: Store):
+    question = Query(
+        query_id="q1", query="Who is Tim?", attempt=1, seed=1, nearest_query_id=None, nearest_rouge_l=None,
+        decontamination_checked=True, evaluation_overlap=None,
+    )  # fmt: skip
+    pool = store.commit_rows("pool", rows_of(Query, [question]), MADE_BY_A_TEST)
+    publications.publish(store, publication(store, 1, "a").model_copy(update={"pool": pool}))
+    found = publications.read(store, 1)
+    assert list(found.pool) == [question]
+    assert question.query not in found.model_dump_json()
+
+
+def test_a_publication_that_names_a_table_of_another_contract_is_refused(store: Store):
+    text = publication(store, 1, "a").model_dump_json().replace(Comparison.contract_id(), Query.contract_id())
+    assert store.backend.put_new("published/000001.json", text.encode())
+    with pytest.raises(ContractError, match="is a queries@1, not a comparisons@1"):
+        publications.read(store, 1)

@@ -1,5 +1,7 @@
 """The one context of a run: inert without a run, changed within, restored afterwards."""
 
+import subprocess
+import sys
 import threading
 from contextvars import copy_context
 from pathlib import Path
@@ -8,6 +10,7 @@ import pytest
 
 from data_contracts.errors import AlmostError
 from data_contracts.store.artifact_store import Store
+from data_contracts.store.home import PROJECT_ROOT
 from tasks.runtime.context import (
     EVERY_PHASE,
     Progress,
@@ -15,6 +18,7 @@ from tasks.runtime.context import (
     RunContext,
     RunningStep,
     add_startup,
+    at_end,
     computing,
     count,
     count_rate,
@@ -110,6 +114,21 @@ def test_a_running_step_counts_and_closes_what_it_opened():
     assert step.startup_s == 0.5
     assert closed == ["server"]
     assert current().step is None
+
+
+def test_what_a_step_asked_for_is_done_when_it_ends_the_last_first():
+    ended: list[str] = []
+    with computing(RunningStep("judge", "judge", "k" * 32)):
+        for name in ("counters", "server"):
+            at_end(lambda name=name: ended.append(name))
+        assert ended == []
+    assert ended == ["server", "counters"]
+
+
+def test_without_a_run_it_is_done_when_the_process_ends():
+    code = "from tasks.runtime.context import at_end; at_end(lambda: print('ended')); print('working')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["working", "ended"]
 
 
 def test_a_step_that_fails_closes_what_it_opened_too():
