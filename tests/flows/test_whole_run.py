@@ -1,8 +1,6 @@
 """The whole chain under a real Prefect: what it leaves, what a second run redoes, and how a damaged store heals."""
 
-import importlib
 import json
-import pkgutil
 import re
 import shutil
 from collections.abc import Callable
@@ -12,10 +10,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-import data_contracts
 from data_contracts.folder_contracts import LastPolicyCheckpoint, PolicyCheckpoint, RewardCheckpoint, VanillaCheckpoint
 from data_contracts.rows.row import CONTRACT_METADATA, Row
 from tasks.reporting.metric_titles import metric_of
+from tests.data_contracts.tables.all_contracts import all_contracts
 from tests.flows.command import Command, digests, outputs_of, step_of, summary_of
 
 pytestmark = pytest.mark.flow
@@ -37,9 +35,7 @@ PAPER_TABLES = {
 
 
 def known_contracts() -> dict[str, type[Row]]:
-    for module in pkgutil.walk_packages(data_contracts.__path__, "data_contracts."):
-        importlib.import_module(module.name)
-    return {contract.contract_id(): contract for contract in Row.__subclasses__()}
+    return {contract.contract_id(): contract for contract in all_contracts()}
 
 
 def checkpoints(home: Path) -> list[Path]:
